@@ -1,0 +1,5 @@
+//! kprod brings self-managed Kubernetes clusters on AWS to what a Git repository says.
+
+pub mod error;
+pub mod finding;
+pub mod yaml;
