@@ -2,5 +2,7 @@
 
 pub mod document;
 pub mod error;
+pub mod facts;
 pub mod finding;
+pub mod spec;
 pub mod yaml;

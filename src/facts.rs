@@ -1,0 +1,56 @@
+//! What a spec needs to know of the cloud: fetched once, passed in, recordable.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// Facts about the account, the region, the network and the zone a cluster is to live in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// Account of the credentials: 12 digits.
+    pub account: String,
+    /// Region that calls go to.
+    pub region: String,
+    /// The VPC that the spec names, if it exists.
+    pub vpc: Option<VpcFact>,
+    /// The subnets that the spec names and that exist, by id.
+    pub subnets: BTreeMap<String, SubnetFact>,
+    /// The zone of the cluster's public records, if it exists.
+    pub public_zone: Option<ZoneFact>,
+}
+
+/// A VPC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VpcFact {
+    /// Its id, `vpc-…`.
+    pub id: String,
+    /// Its CIDRs.
+    pub cidrs: Vec<IpNet>,
+}
+
+/// A subnet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubnetFact {
+    /// Its id, `subnet-…`.
+    pub id: String,
+    /// Its availability zone.
+    pub zone: String,
+    /// Its CIDR.
+    pub cidr: IpNet,
+    /// The VPC it is in.
+    pub vpc_id: String,
+}
+
+/// A Route53 hosted zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneFact {
+    /// Its id, without `/hostedzone/`.
+    pub id: String,
+    /// Its name, without the final dot.
+    pub name: String,
+}

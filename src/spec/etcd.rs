@@ -1,0 +1,56 @@
+//! The etcd clusters and their members.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::machine::VolumeType;
+
+/// One etcd cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdClusterSpec {
+    /// `main`, or `events` for a cluster of its own for events.
+    pub name: String,
+    /// Its members: 1, 3, 5 or 7.
+    #[serde(default)]
+    pub etcd_members: Vec<EtcdMemberSpec>,
+    /// Where snapshots go.
+    #[serde(default)]
+    pub backups: Option<EtcdBackupSpec>,
+}
+
+/// One member: a name, the group that hosts it and its volume, which outlives the machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdMemberSpec {
+    /// Name, unique in the etcd cluster; part of the member's DNS name.
+    pub name: String,
+    /// The group that hosts it: one machine, one zone.
+    pub instance_group: String,
+    /// Type of the volume.
+    #[serde(default)]
+    pub volume_type: Option<VolumeType>,
+    /// Operations per second of the volume.
+    #[serde(default)]
+    pub volume_iops: Option<u32>,
+    /// Throughput of the volume, in MiB a second.
+    #[serde(default)]
+    pub volume_throughput: Option<u32>,
+    /// Size of the volume, in GiB.
+    #[serde(default)]
+    pub volume_size: Option<u32>,
+    /// Key that the volume is encrypted with; the account's own key when absent.
+    #[serde(default)]
+    pub kms_key_id: Option<String>,
+    /// Whether the volume is encrypted; cannot be changed later.
+    #[serde(default)]
+    pub encrypted_volume: Option<bool>,
+}
+
+/// Where an etcd cluster's snapshots go.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdBackupSpec {
+    /// `s3://` address; the hosts of the members may write below it.
+    pub backup_store: Option<String>,
+}

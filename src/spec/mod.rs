@@ -1,0 +1,78 @@
+//! What a human wants: a cluster and its instance groups, in kops' v1alpha2 words.
+//!
+//! [`Spec`] is read from documents, has its defaults filled in, and is checked against itself and
+//! against facts about the cloud. Everything here is pure.
+
+mod cluster;
+mod etcd;
+mod instance_group;
+mod machine;
+mod network;
+mod query;
+mod rollout;
+mod text;
+mod user_data;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use cluster::{
+    ApiBalancerSpec, ApiSpec, ApiSubnetSpec, AuthorizationSpec, BalancerClass, BalancerType,
+    CloudProvider, ClusterIamSpec, ClusterSpec, KubeApiServerSpec, KubeletSpec, PolicyRole,
+};
+pub use etcd::{EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec};
+pub use instance_group::{GroupIamSpec, GroupManager, InstanceGroupSpec, Role, TargetGroupSpec};
+pub use machine::{
+    CpuCredits, HttpTokens, InstanceMetadataSpec, InterruptionBehavior, MixedInstancesPolicySpec,
+    OnDemandStrategy, SpotStrategy, Tenancy, VolumeSpec, VolumeType,
+};
+pub use network::{
+    DnsType, NetworkingSpec, NoOptions, SubnetSpec, SubnetType, TopologyDnsSpec, TopologySpec,
+};
+pub use rollout::{IntOrPercent, RollingUpdateSpec};
+pub use text::{AccessSource, PortRange, Span, Taint, TaintEffect};
+pub use user_data::{UserDataPart, UserDataType};
+
+/// One cluster with all its instance groups.
+///
+/// After `fill`, every field that has a default holds a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Its instance groups by name.
+    pub groups: BTreeMap<String, InstanceGroup>,
+}
+
+/// A cluster: its name and what is wanted of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Name and labels.
+    pub metadata: Metadata,
+    /// What is wanted.
+    pub spec: ClusterSpec,
+}
+
+/// An instance group: machines of one kind, run by one auto scaling group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceGroup {
+    /// Name and labels.
+    pub metadata: Metadata,
+    /// What is wanted.
+    pub spec: InstanceGroupSpec,
+}
+
+/// Name and labels of a document.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// Name: for a cluster its DNS name, for a group a DNS-1123 name unique in the cluster.
+    pub name: String,
+    /// Labels. On a group, `kops.k8s.io/cluster` names the cluster it belongs to.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
