@@ -1,8 +1,12 @@
 //! kprod brings self-managed Kubernetes clusters on AWS to what a Git repository says.
 
+pub mod cloud;
 pub mod document;
 pub mod error;
+pub mod event;
 pub mod facts;
 pub mod finding;
+pub mod plan;
+pub mod resource;
 pub mod spec;
 pub mod yaml;

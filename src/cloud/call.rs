@@ -1,0 +1,221 @@
+//! Every mutation that kprod makes: one variant is one AWS API call.
+//!
+//! References are resolved before a call is built, so a call never carries a promise (an id that is
+//! not known yet is not expressible here).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::resource::{
+    AutoScalingGroup, GroupTag, HealthCheck, LaunchTemplateData, LifecycleHook, Listener,
+    LoadBalancer, NetworkInterface, RecordSet, Role, Rule, SubnetMapping, Tags, TargetGroup,
+    Volume,
+};
+
+/// One mutating AWS API call. Variant and field names follow the API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "operation")]
+pub enum Call {
+    // EC2: security groups.
+    /// Makes a security group, tags included. AWS adds a rule that allows all IPv4 egress.
+    CreateSecurityGroup { group_name: String, description: String, vpc_id: String, tags: Tags },
+    /// Adds ingress rules, all of one group in one call; `description` marks the owner.
+    AuthorizeSecurityGroupIngress { group_id: String, rules: BTreeSet<Rule>, description: String },
+    /// Adds egress rules.
+    AuthorizeSecurityGroupEgress { group_id: String, rules: BTreeSet<Rule>, description: String },
+    /// Removes ingress rules.
+    RevokeSecurityGroupIngress { group_id: String, rules: BTreeSet<Rule> },
+    /// Removes egress rules.
+    RevokeSecurityGroupEgress { group_id: String, rules: BTreeSet<Rule> },
+    /// Removes a group that nothing uses.
+    DeleteSecurityGroup { group_id: String },
+    /// Sets tags of EC2 resources (groups, templates, volumes, interfaces).
+    CreateTags { resource_id: String, tags: Tags },
+    /// Removes tags of EC2 resources by key.
+    DeleteTags { resource_id: String, keys: BTreeSet<String> },
+
+    // EC2: launch templates.
+    /// Makes a template with its version 1; `version_description` carries the revision.
+    CreateLaunchTemplate {
+        launch_template_name: String,
+        version_description: String,
+        data: Box<LaunchTemplateData>,
+        tags: Tags,
+        client_token: String,
+    },
+    /// Adds a version.
+    CreateLaunchTemplateVersion {
+        launch_template_name: String,
+        version_description: String,
+        data: Box<LaunchTemplateData>,
+        client_token: String,
+    },
+    /// Proves that a version can launch: RunInstances with DryRun. Changes nothing.
+    ProveLaunchTemplateVersion {
+        launch_template_name: String,
+        version: u64,
+        subnet_id: Option<String>,
+    },
+    /// Removes a template with all its versions.
+    DeleteLaunchTemplate { launch_template_name: String },
+
+    // EC2: volumes and interfaces.
+    /// Makes a volume, tags included.
+    CreateVolume { volume: Box<Volume>, client_token: String },
+    /// Changes size, type, iops or throughput.
+    ModifyVolume {
+        volume_id: String,
+        size: i32,
+        volume_type: String,
+        iops: Option<i32>,
+        throughput: Option<i32>,
+    },
+    /// Removes a volume that is not attached.
+    DeleteVolume { volume_id: String },
+    /// Makes a network interface, tags included.
+    CreateNetworkInterface { interface: Box<NetworkInterface>, client_token: String },
+    /// Replaces an interface's security groups.
+    ModifyNetworkInterfaceGroups { network_interface_id: String, groups: BTreeSet<String> },
+    /// Removes an interface that is not attached.
+    DeleteNetworkInterface { network_interface_id: String },
+
+    // IAM.
+    /// Makes a role with its trust policy, boundary and tags; policies come after.
+    CreateRole { role: Box<Role> },
+    /// Replaces the trust policy.
+    UpdateAssumeRolePolicy { role_name: String, policy_document: Value },
+    /// Sets the permissions boundary.
+    PutRolePermissionsBoundary { role_name: String, permissions_boundary: String },
+    /// Removes the permissions boundary.
+    DeleteRolePermissionsBoundary { role_name: String },
+    /// Writes one inline policy.
+    PutRolePolicy { role_name: String, policy_name: String, policy_document: Value },
+    /// Removes one inline policy.
+    DeleteRolePolicy { role_name: String, policy_name: String },
+    /// Attaches a managed policy.
+    AttachRolePolicy { role_name: String, policy_arn: String },
+    /// Detaches a managed policy.
+    DetachRolePolicy { role_name: String, policy_arn: String },
+    /// Sets tags of a role.
+    TagRole { role_name: String, tags: Tags },
+    /// Removes tags of a role.
+    UntagRole { role_name: String, keys: BTreeSet<String> },
+    /// Removes a role that has no policies and is in no profile.
+    DeleteRole { role_name: String },
+    /// Makes an empty instance profile.
+    CreateInstanceProfile { instance_profile_name: String, tags: Tags },
+    /// Puts the role into a profile; a profile holds one.
+    AddRoleToInstanceProfile { instance_profile_name: String, role_name: String },
+    /// Takes the role out of a profile.
+    RemoveRoleFromInstanceProfile { instance_profile_name: String, role_name: String },
+    /// Sets tags of a profile.
+    TagInstanceProfile { instance_profile_name: String, tags: Tags },
+    /// Removes tags of a profile.
+    UntagInstanceProfile { instance_profile_name: String, keys: BTreeSet<String> },
+    /// Removes an empty profile.
+    DeleteInstanceProfile { instance_profile_name: String },
+
+    // Elastic Load Balancing v2.
+    /// Makes a network load balancer; attributes come after.
+    CreateLoadBalancer { load_balancer: Box<LoadBalancer> },
+    /// Sets the cross-zone and deletion-protection attributes.
+    ModifyLoadBalancerAttributes {
+        load_balancer_arn: String,
+        cross_zone_enabled: bool,
+        deletion_protection_enabled: bool,
+    },
+    /// Replaces the security groups.
+    SetSecurityGroups { load_balancer_arn: String, security_groups: BTreeSet<String> },
+    /// Adds subnets (a network load balancer cannot lose one).
+    SetSubnets { load_balancer_arn: String, subnet_mappings: BTreeSet<SubnetMapping> },
+    /// Removes a load balancer with its listeners.
+    DeleteLoadBalancer { load_balancer_arn: String },
+    /// Makes a target group; attributes come after.
+    CreateTargetGroup { target_group: Box<TargetGroup> },
+    /// Changes the health check.
+    ModifyTargetGroup { target_group_arn: String, health_check: HealthCheck },
+    /// Sets deregistration delay, connection termination and client address preservation.
+    ModifyTargetGroupAttributes {
+        target_group_arn: String,
+        deregistration_delay_seconds: u32,
+        connection_termination_enabled: bool,
+        preserve_client_ip_enabled: bool,
+    },
+    /// Removes a target group that no listener uses.
+    DeleteTargetGroup { target_group_arn: String },
+    /// Makes a listener.
+    CreateListener { listener: Box<Listener> },
+    /// Changes a listener.
+    ModifyListener { listener_arn: String, listener: Box<Listener> },
+    /// Removes a listener.
+    DeleteListener { listener_arn: String },
+    /// Sets tags of load balancers and target groups.
+    AddTags { resource_arn: String, tags: Tags },
+    /// Removes tags of load balancers and target groups.
+    RemoveTags { resource_arn: String, keys: BTreeSet<String> },
+
+    // Route53.
+    /// Makes a private zone.
+    CreateHostedZone { name: String, vpc_id: String, comment: String, caller_reference: String },
+    /// Sets and removes tags of a zone.
+    ChangeTagsForResource { hosted_zone_id: String, add: Tags, remove: BTreeSet<String> },
+    /// Removes an empty zone.
+    DeleteHostedZone { hosted_zone_id: String },
+    /// Changes one name in one atomic batch: deletes, then upserts.
+    ChangeResourceRecordSets {
+        hosted_zone_id: String,
+        delete: BTreeMap<(String, String), RecordSet>,
+        upsert: BTreeMap<(String, String), RecordSet>,
+    },
+
+    // Auto Scaling.
+    /// Makes a group with tags, hooks and target groups, pinned to `version`.
+    CreateAutoScalingGroup { group: Box<AutoScalingGroup>, version: u64 },
+    /// Changes a group's own settings; pin and desired capacity stay as they are.
+    UpdateAutoScalingGroup { group: Box<AutoScalingGroup> },
+    /// Sets tags of a group.
+    CreateOrUpdateTags { auto_scaling_group_name: String, tags: BTreeMap<String, GroupTag> },
+    /// Removes tags of a group.
+    DeleteGroupTags { auto_scaling_group_name: String, keys: BTreeSet<String> },
+    /// Suspends processes.
+    SuspendProcesses { auto_scaling_group_name: String, processes: BTreeSet<String> },
+    /// Resumes processes.
+    ResumeProcesses { auto_scaling_group_name: String, processes: BTreeSet<String> },
+    /// Switches group metrics on.
+    EnableMetricsCollection { auto_scaling_group_name: String, metrics: BTreeSet<String> },
+    /// Switches group metrics off.
+    DisableMetricsCollection { auto_scaling_group_name: String, metrics: BTreeSet<String> },
+    /// Attaches target groups.
+    AttachLoadBalancerTargetGroups { auto_scaling_group_name: String, arns: BTreeSet<String> },
+    /// Detaches target groups.
+    DetachLoadBalancerTargetGroups { auto_scaling_group_name: String, arns: BTreeSet<String> },
+    /// Writes a hook.
+    PutLifecycleHook { auto_scaling_group_name: String, name: String, hook: LifecycleHook },
+    /// Removes a hook.
+    DeleteLifecycleHook { auto_scaling_group_name: String, name: String },
+    /// Removes a group; `force` terminates its machines with it (only `destroy` does).
+    DeleteAutoScalingGroup { auto_scaling_group_name: String, force: bool },
+}
+
+impl Call {
+    /// The AWS operation's name.
+    pub fn operation(&self) -> String {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(map)) => {
+                map.get("operation").and_then(Value::as_str).unwrap_or("Call").to_owned()
+            }
+            _ => "Call".to_owned(),
+        }
+    }
+}
+
+/// What a call answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// What AWS decided about a new resource.
+    pub attributes: BTreeMap<crate::resource::Attribute, String>,
+    /// The number of a new launch template version.
+    pub version: Option<u64>,
+}

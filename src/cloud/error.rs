@@ -1,0 +1,70 @@
+//! What a call can fail with; whether to try again is a property of the error.
+
+/// A failed call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation}: {message} ({code})")]
+pub struct CloudError {
+    /// What it means for the caller.
+    pub kind: CloudErrorKind,
+    /// The AWS operation, such as `CreateSecurityGroup`.
+    pub operation: String,
+    /// The AWS error code, such as `InvalidGroup.Duplicate`.
+    pub code: String,
+    /// The message that came with it.
+    pub message: String,
+}
+
+/// What an error means for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloudErrorKind {
+    /// Too many calls; the same call works later.
+    Throttled,
+    /// The service or the network failed; whether the call took effect is unknown.
+    AnswerLost,
+    /// The service failed before doing anything.
+    Unavailable,
+    /// The thing is there already.
+    AlreadyExists,
+    /// The thing is not there, or not there yet: a fresh id may be unknown to any later call.
+    NotFound,
+    /// Something else still uses it.
+    InUse,
+    /// A quota is reached.
+    QuotaReached,
+    /// The credentials lack a permission, or are no longer valid.
+    Denied,
+    /// The call itself is wrong.
+    Invalid,
+    /// This cloud cannot do it (changing AWS comes with a later release).
+    Unsupported,
+}
+
+impl CloudErrorKind {
+    /// Whether the same call may succeed later without anybody's help.
+    pub fn is_retriable(self) -> bool {
+        match self {
+            CloudErrorKind::Throttled
+            | CloudErrorKind::AnswerLost
+            | CloudErrorKind::Unavailable
+            | CloudErrorKind::NotFound
+            | CloudErrorKind::InUse => true,
+            CloudErrorKind::AlreadyExists
+            | CloudErrorKind::QuotaReached
+            | CloudErrorKind::Denied
+            | CloudErrorKind::Invalid
+            | CloudErrorKind::Unsupported => false,
+        }
+    }
+}
+
+impl CloudError {
+    /// An error of a kind.
+    pub fn new(
+        kind: CloudErrorKind,
+        operation: impl Into<String>,
+        code: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { kind, operation: operation.into(), code: code.into(), message: message.into() }
+    }
+}

@@ -1,0 +1,88 @@
+//! The cloud port: what kprod needs from AWS, in kprod's words.
+//!
+//! [`Cloud::observe`] reads a cluster's world in one go; [`Cloud::call`] makes one AWS API call.
+//! No SDK type crosses this line. `sim` is the embedded simulator, `aws` the real thing; both pass
+//! one contract suite.
+
+pub mod call;
+pub mod error;
+pub mod observation;
+pub mod store;
+
+pub use call::{Call, Reply};
+pub use error::{CloudError, CloudErrorKind};
+pub use observation::{
+    Foreignness, GroupFacts, Instance, Observation, Observed, Ownership, Query, TemplateFacts,
+    VersionFacts,
+};
+pub use store::{Condition, Entry, StoreError};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::time::Duration;
+
+/// One AWS account and region, real or simulated, with its clock and its state bucket.
+///
+/// The clock belongs here because the simulator's time is virtual: engines never ask the machine.
+pub trait Cloud: Send + Sync {
+    /// `sim` or `aws`.
+    fn name(&self) -> &'static str;
+
+    /// Reads a cluster's world, following every page.
+    ///
+    /// # Errors
+    /// When a read fails beyond the retry layer's limits.
+    fn observe(
+        &self,
+        query: &Query,
+    ) -> impl Future<Output = Result<Observation, CloudError>> + Send;
+
+    /// Reads launch template versions that an observation left out: for each template by name, the
+    /// version numbers wanted and the newest one.
+    ///
+    /// # Errors
+    /// As [`Cloud::observe`].
+    fn versions(
+        &self,
+        wanted: &BTreeMap<String, BTreeSet<u64>>,
+    ) -> impl Future<Output = Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError>> + Send;
+
+    /// Makes one call.
+    ///
+    /// # Errors
+    /// Whatever AWS answers; the kind says whether to try again.
+    fn call(&self, call: &Call) -> impl Future<Output = Result<Reply, CloudError>> + Send;
+
+    /// Now.
+    fn now(&self) -> jiff::Timestamp;
+
+    /// Waits; in the simulator time passes at once.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Reads an object of the state bucket.
+    ///
+    /// # Errors
+    /// When the store fails; a missing object is `None`.
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<Entry>, StoreError>> + Send;
+
+    /// Writes an object under a condition and gives its new entity tag.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the condition does not hold.
+    fn put(
+        &self,
+        key: &str,
+        body: Vec<u8>,
+        condition: Condition,
+    ) -> impl Future<Output = Result<String, StoreError>> + Send;
+
+    /// Removes an object under a condition.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the condition does not hold.
+    fn remove(
+        &self,
+        key: &str,
+        condition: Condition,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}

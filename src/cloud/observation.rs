@@ -1,0 +1,207 @@
+//! What was seen of a cluster's world at one moment: a value that can be recorded and replayed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Facts;
+use crate::resource::{Attribute, Key, LaunchTemplateData, Resource, Rule, Tags};
+
+/// What to look for. Everything tagged with the cluster's name is found as well, by kprod's tag and
+/// by kops'.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Query {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The region.
+    pub region: String,
+    /// The VPC.
+    pub vpc_id: String,
+    /// Subnets that the spec names.
+    pub subnet_ids: BTreeSet<String>,
+    /// The public zone, by name or by id (`Z…`); none when the cluster has no public records.
+    pub public_zone: Option<String>,
+    /// Natural keys of the wanted resources: tag filters lag, names do not lie.
+    pub keys: BTreeSet<Key>,
+    /// Hooks and other things that cost a call each (`--deep`).
+    pub deep: bool,
+}
+
+/// A cluster's world as one observation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Version of this form; see [`Observation::FORMAT_VERSION`].
+    pub format_version: u32,
+    /// `sim` or `aws`.
+    pub cloud: String,
+    /// When it was taken, RFC 3339 (the cloud's clock).
+    pub taken_at: String,
+    /// The cluster it was taken for.
+    pub cluster: String,
+    /// Account, region, VPC, subnets, zones.
+    pub facts: Facts,
+    /// What was found, ours and foreign, by key.
+    #[serde(with = "observed_list")]
+    pub resources: BTreeMap<Key, Observed>,
+}
+
+impl Observation {
+    /// Raised when an older kprod could no longer read it.
+    pub const FORMAT_VERSION: u32 = 1;
+
+    /// The attribute of an observed resource, for resolving references. Foreign resources answer
+    /// too: a plan that refers to them is refused for another reason.
+    pub fn attribute(&self, key: &Key, attribute: Attribute) -> Option<String> {
+        self.resources.get(key)?.attributes.get(&attribute).cloned()
+    }
+}
+
+/// One resource as found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Its fields, in the vocabulary of wanted resources; references are known ids.
+    pub resource: Resource,
+    /// Whose it is.
+    pub ownership: Ownership,
+    /// What AWS decided about it.
+    pub attributes: BTreeMap<Attribute, String>,
+    /// The digest it carries from its last apply ([`crate::resource::DIGEST_TAG`]).
+    pub digest: Option<String>,
+    /// For an ASG: its machines and what the autoscaler and the roll own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupFacts>,
+    /// For a launch template: its versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateFacts>,
+    /// For security group rules: rules that others put into the same group.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub foreign_rules: BTreeSet<Rule>,
+}
+
+/// Whose a resource is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ownership {
+    /// Tagged `kprod.dev/cluster=C`, or the child of such a resource.
+    Owned,
+    /// Somebody else's: shown, never changed.
+    Foreign(Foreignness),
+}
+
+impl Ownership {
+    /// Reads it from a resource's tags.
+    pub fn of(tags: &Tags, cluster: &str) -> Self {
+        match tags.get(crate::resource::OWNER_TAG) {
+            Some(owner) if owner == cluster => Ownership::Owned,
+            Some(owner) => Ownership::Foreign(Foreignness::OtherCluster(owner.clone())),
+            None if tags.get(crate::resource::KOPS_CLUSTER_TAG).is_some_and(|c| c == cluster) => {
+                Ownership::Foreign(Foreignness::Kops)
+            }
+            None => Ownership::Foreign(Foreignness::Untagged),
+        }
+    }
+
+    /// Whether it is ours.
+    pub fn is_owned(&self) -> bool {
+        *self == Ownership::Owned
+    }
+}
+
+/// Why a resource is foreign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Foreignness {
+    /// It carries kops' tags for a cluster of this name.
+    Kops,
+    /// Another kprod cluster owns it.
+    OtherCluster(String),
+    /// It has the wanted name and nobody's tag.
+    Untagged,
+}
+
+/// What an ASG holds that no spec sets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GroupFacts {
+    /// Machines that the group should have; the autoscaler's.
+    pub desired_capacity: i32,
+    /// The numeric launch template version that new machines get; the roll's. None when the group
+    /// follows `$Latest` or `$Default`, which kprod never sets.
+    pub pin: Option<u64>,
+    /// The revision that an automatic rollback left behind ([`crate::resource::FAILED_TAG`]).
+    pub failed_revision: Option<String>,
+    /// Its machines, terminated ones left out.
+    pub instances: Vec<Instance>,
+}
+
+/// One instance of an ASG.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its id (`i-…`).
+    pub instance_id: String,
+    /// Its zone.
+    pub availability_zone: String,
+    /// Its type.
+    pub instance_type: String,
+    /// `Pending`, `Pending:Wait`, `InService`, `Terminating`, … as AWS writes it.
+    pub lifecycle_state: String,
+    /// `Healthy` or `Unhealthy`.
+    pub health_status: String,
+    /// The launch template version it was launched from; none for one that was attached by hand.
+    pub launch_template_version: Option<u64>,
+    /// Whether it is protected from scale-in.
+    pub protected_from_scale_in: bool,
+}
+
+/// A launch template's versions, as far as they were read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TemplateFacts {
+    /// The newest version's number.
+    pub latest_version: u64,
+    /// `(version, revision, content digest)` of the version last made from the spec
+    /// ([`crate::resource::VERSION_TAG`]).
+    pub wanted: Option<(u64, String, String)>,
+    /// Versions read by [`super::Cloud::versions`]; empty on a first look.
+    pub versions: BTreeMap<u64, VersionFacts>,
+}
+
+/// One launch template version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VersionFacts {
+    /// The revision in its description; none for a version that kprod did not make.
+    pub revision: Option<String>,
+    /// Its content.
+    pub data: LaunchTemplateData,
+}
+
+/// Reads and writes the resources as a list: a JSON object's key could not be an address and stay
+/// readable at the same time.
+mod observed_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Observed;
+    use crate::resource::Key;
+
+    #[derive(Serialize, Deserialize)]
+    struct Item<T> {
+        address: Key,
+        #[serde(flatten)]
+        observed: T,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<Key, Observed>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer
+            .collect_seq(map.iter().map(|(key, observed)| Item { address: key.clone(), observed }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Key, Observed>, D::Error> {
+        let items = Vec::<Item<Observed>>::deserialize(deserializer)?;
+        Ok(items.into_iter().map(|item| (item.address, item.observed)).collect())
+    }
+}

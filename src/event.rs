@@ -1,0 +1,38 @@
+//! Everything the engines may announce. `ui` is the only one that prints it.
+
+use serde::Serialize;
+
+use crate::plan::Action;
+use crate::resource::Key;
+
+/// One announcement. The JSONL form (`--events jsonl`) is `ui::json`'s; its first record is a version.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The lease is ours until its end.
+    LeaseTaken { holder: String, expires_at: String },
+    /// The run starts on a plan.
+    ApplyStarted { cluster: String, changes: usize, waves: usize },
+    /// A wave of changes that do not depend on each other starts.
+    WaveStarted { wave: usize, waves: usize, changes: usize },
+    /// A change starts.
+    ChangeStarted { address: Key, action: Action },
+    /// One API call of a change was made.
+    CallMade { address: Key, operation: String },
+    /// A call failed and is tried again.
+    Retrying { address: Key, operation: String, attempt: u32, wait_ms: u64, why: String },
+    /// A change is done and seen.
+    ChangeDone { address: Key, action: Action, elapsed_ms: u64 },
+    /// A change found the world as wanted already.
+    ChangeAlreadyDone { address: Key },
+    /// A change failed.
+    ChangeFailed { address: Key, action: Action, why: String },
+    /// A change was not begun because one it depends on failed, or the run stops.
+    ChangeSkipped { address: Key, why: String },
+    /// Something is waited for, at most until the deadline.
+    Waiting { address: Option<Key>, what: String, deadline: String },
+    /// The user asked to stop: calls in flight finish, nothing new begins.
+    Stopping,
+    /// The run is over.
+    ApplyFinished { done: usize, failed: usize, skipped: usize, elapsed_ms: u64 },
+}

@@ -1,0 +1,221 @@
+//! The plan: everything an apply will do, in order, with the reason for each change and each
+//! machine. It leaves no choice to the executor.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cloud::Foreignness;
+use crate::finding::Finding;
+use crate::resource::{Key, Resource, Rule};
+
+/// What happens to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It is made.
+    Create,
+    /// It is changed in place.
+    Update,
+    /// It is removed and made again.
+    Replace,
+    /// It is removed.
+    Delete,
+    /// Nothing.
+    NoOp,
+}
+
+impl Action {
+    /// The sign before a change in the text of a plan.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Action::Create => "+",
+            Action::Update => "~",
+            Action::Replace => "-/+",
+            Action::Delete => "-",
+            Action::NoOp => "",
+        }
+    }
+}
+
+/// Why a resource changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It is wanted and not there.
+    NotThere,
+    /// The spec asks for something else than the last apply did.
+    SpecChanged,
+    /// The spec asks for the same; somebody changed the cloud.
+    Drifted,
+    /// It differs, and nothing tells who moved: the kind carries no digest.
+    Differs,
+    /// A field that cannot be changed in place differs.
+    CannotUpdate,
+    /// It is ours and no longer wanted.
+    NotWanted,
+    /// The whole cluster goes.
+    Destroy,
+}
+
+/// What it costs to change a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldClass {
+    /// Nothing else is touched.
+    InPlace,
+    /// Machines are drained first.
+    DrainsFirst,
+    /// Machines are replaced, one by one, by a rolling update.
+    RollsMachines,
+    /// The resource is removed and made again.
+    ReplacesResource,
+    /// Refused; the plan names the way out.
+    Forbidden,
+}
+
+/// One field of a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Path in the resource, such as `launch_template_data.image_id` or `tags["env"]`.
+    pub path: String,
+    /// What is there; `None` when the field is absent.
+    pub before: Option<Value>,
+    /// What is wanted; `None` when the field goes. Unknown values are `${address:attribute}`.
+    pub after: Option<Value>,
+    /// What it costs.
+    pub class: FieldClass,
+}
+
+/// One change of one resource.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Which resource.
+    pub address: Key,
+    /// What happens.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// The resource as observed.
+    pub before: Option<Resource>,
+    /// The resource as wanted; what is only known after apply stays a reference.
+    pub after: Option<Resource>,
+    /// The fields that differ; empty for creates and deletes.
+    pub fields: Vec<FieldChange>,
+    /// Paths in `after` that are only known after apply.
+    pub unknown: BTreeSet<String>,
+    /// Changes of this plan that come first.
+    pub depends_on: BTreeSet<Key>,
+    /// Digest of what this change assumes of the world: the observed resource, or its absence.
+    /// Checked again right before the change is made.
+    pub precondition: String,
+}
+
+/// A resource with the wanted or the cluster's name that is not ours.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForeignResource {
+    /// Which.
+    pub address: Key,
+    /// Its id, where AWS gave one.
+    pub id: Option<String>,
+    /// Why it is foreign.
+    pub why: Foreignness,
+    /// Whether the spec wants a resource of this address, so that it stands in the way.
+    pub in_the_way: bool,
+}
+
+/// Rules that others keep in one of our security groups.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForeignRules {
+    /// Our rule set of that group.
+    pub address: Key,
+    /// Their rules; they stay.
+    pub rules: BTreeSet<Rule>,
+}
+
+/// Machines that a rolling update would replace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// One entry per group with machines to replace, in rolling order.
+    pub groups: Vec<GroupRollout>,
+}
+
+impl Rollout {
+    /// How many machines would be replaced.
+    pub fn machine_count(&self) -> usize {
+        self.groups.iter().map(|group| group.machines.len()).sum()
+    }
+}
+
+/// Machines of one group that would be replaced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupRollout {
+    /// The group.
+    pub address: Key,
+    /// The machines: id and zone.
+    pub machines: Vec<MachineToReplace>,
+    /// The fields that cause it, before and after.
+    pub causes: Vec<FieldChange>,
+}
+
+/// One machine that would be replaced.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MachineToReplace {
+    /// Its instance id.
+    pub instance_id: String,
+    /// Its zone.
+    pub availability_zone: String,
+    /// The template version it runs; none when attached by hand.
+    pub version: Option<u64>,
+}
+
+/// Something that a guard does not allow: the plan can be read but not applied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Which guard: `foreign`, `delete`, `data`, `machines`, `forbidden_field`, `failed_revision`.
+    pub guard: String,
+    /// The resource, if it is about one.
+    pub address: Option<Key>,
+    /// What is refused.
+    pub message: String,
+    /// The way out.
+    pub hint: String,
+}
+
+/// A plan for one cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The cluster.
+    pub cluster: String,
+    /// `sim` or `aws`.
+    pub cloud: String,
+    /// The account it is for.
+    pub account: String,
+    /// The region it is for.
+    pub region: String,
+    /// When the world was observed, RFC 3339.
+    pub observed_at: String,
+    /// Changes in an order that respects every dependency; no no-ops.
+    pub changes: Vec<Change>,
+    /// Resources that are as wanted.
+    pub unchanged_count: usize,
+    /// Resources that are not ours.
+    pub foreign: Vec<ForeignResource>,
+    /// Rules that are not ours.
+    pub foreign_rules: Vec<ForeignRules>,
+    /// What a rolling update would replace once this plan is applied.
+    pub rollout: Rollout,
+    /// What stands against applying it.
+    pub refusals: Vec<Refusal>,
+    /// Remarks that do not stop it.
+    #[serde(skip)]
+    pub findings: Vec<Finding>,
+}
+
+impl Plan {
+    /// Whether an apply would do anything, or a rolling update is due.
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty() || self.rollout.machine_count() > 0
+    }
+}

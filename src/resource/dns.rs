@@ -1,0 +1,65 @@
+//! Hosted zones and DNS names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ref, Tags};
+
+/// A private hosted zone that the cluster owns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostedZone {
+    /// The zone's name, without the last dot.
+    pub name: String,
+    /// The VPC that sees it.
+    pub vpc_id: String,
+    /// Comment shown in the console.
+    pub comment: String,
+    /// Tags.
+    pub tags: Tags,
+}
+
+/// One DNS name with its record sets and its owner, always changed in one atomic batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DnsName {
+    /// The zone it lives in.
+    pub hosted_zone_id: Ref,
+    /// The name, without the last dot.
+    pub name: String,
+    /// Record sets by type (`A`, `AAAA`, `SRV`).
+    pub record_sets: BTreeMap<String, RecordSet>,
+    /// The cluster named by the TXT record `kprod-owner.<name>`; empty when there is none.
+    pub owner: String,
+}
+
+impl DnsName {
+    /// The name of the TXT record that says whose name this is.
+    pub fn owner_record(name: &str) -> String {
+        format!("kprod-owner.{name}")
+    }
+}
+
+/// The values of one name and type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordSet {
+    /// Seconds that resolvers may keep it; none for an alias.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<i64>,
+    /// Values: addresses, or `priority weight port host` for SRV.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub resource_records: BTreeSet<Ref>,
+    /// An alias to a load balancer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias_target: Option<AliasTarget>,
+}
+
+/// Where an alias points.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AliasTarget {
+    /// The load balancer's DNS name.
+    pub dns_name: Ref,
+    /// The load balancer's own zone.
+    pub hosted_zone_id: Ref,
+    /// Whether the alias follows the target's health.
+    pub evaluate_target_health: bool,
+}
