@@ -9,4 +9,5 @@ pub mod finding;
 pub mod plan;
 pub mod resource;
 pub mod spec;
+pub mod ui;
 pub mod yaml;
