@@ -1,0 +1,5 @@
+//! The one integration-test binary: laws and stories that cross rooms. One module per room.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
+
+mod tidy;
