@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::etcd::EtcdClusterSpec;
+use super::kubelet::KubeletSpec;
 use super::network::{NetworkingSpec, NoOptions, SubnetSpec, TopologySpec};
 use super::rollout::RollingUpdateSpec;
 use super::text::{AccessSource, CidrText, PortRange};
@@ -71,8 +72,10 @@ pub struct ClusterSpec {
     /// Tags for every resource of the cluster.
     pub cloud_labels: BTreeMap<String, String>,
     /// Extra policy statements by role: a JSON list of IAM statements.
+    #[schemars(extend("propertyNames" = {"enum": ["master", "node", "bastion", "etcd"]}))]
     pub additional_policies: BTreeMap<PolicyRole, String>,
     /// ARNs of managed policies to attach, by role.
+    #[schemars(extend("propertyNames" = {"enum": ["master", "node", "bastion", "etcd"]}))]
     pub external_policies: BTreeMap<PolicyRole, Vec<String>>,
     /// What concerns every IAM role.
     pub iam: Option<ClusterIamSpec>,
@@ -177,14 +180,6 @@ pub struct ClusterIamSpec {
     pub permissions_boundary: Option<String>,
     /// Whether machines may pull from the account's container registry.
     pub allow_container_registry: Option<bool>,
-}
-
-/// Kubelet settings that shape resources.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct KubeletSpec {
-    /// Labels that nodes join with.
-    pub node_labels: BTreeMap<String, String>,
 }
 
 /// API server settings that shape security groups.

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::cluster::KubeletSpec;
+use super::kubelet::KubeletSpec;
 use super::machine::{
     CpuCredits, InstanceMetadataSpec, InterruptionBehavior, MixedInstancesPolicySpec, Tenancy,
     VolumeSpec, VolumeType,
@@ -33,6 +33,9 @@ pub struct InstanceGroupSpec {
     /// Whether the cluster autoscaler may change the number of machines.
     #[serde(default)]
     pub autoscale: Option<bool>,
+    /// Rank of the group for the cluster autoscaler's priority expander; the highest goes first.
+    #[serde(default)]
+    pub autoscale_priority: Option<u32>,
     /// Names of the cluster's subnets that machines are put in.
     #[serde(default)]
     pub subnets: Vec<String>,
@@ -146,6 +149,7 @@ impl InstanceGroupSpec {
             min_size: None,
             max_size: None,
             autoscale: None,
+            autoscale_priority: None,
             subnets: Vec::new(),
             zones: Vec::new(),
             image: None,

@@ -3,13 +3,21 @@
 //! [`Spec`] is read from documents, has its defaults filled in, and is checked against itself and
 //! against facts about the cloud. Everything here is pure.
 
+mod check;
 mod cluster;
 mod etcd;
+mod field;
+mod fill;
+mod honour;
 mod instance_group;
+mod kubelet;
 mod machine;
 mod network;
+mod parse;
 mod query;
 mod rollout;
+mod schema;
+mod shape;
 mod text;
 mod user_data;
 
@@ -18,12 +26,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use check::{check, check_facts};
 pub use cluster::{
     ApiBalancerSpec, ApiSpec, ApiSubnetSpec, AuthorizationSpec, BalancerClass, BalancerType,
-    CloudProvider, ClusterIamSpec, ClusterSpec, KubeApiServerSpec, KubeletSpec, PolicyRole,
+    CloudProvider, ClusterIamSpec, ClusterSpec, KubeApiServerSpec, PolicyRole,
 };
 pub use etcd::{EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec};
+pub use field::{Field, Kind, Positions};
+pub use fill::fill;
 pub use instance_group::{GroupIamSpec, GroupManager, InstanceGroupSpec, Role, TargetGroupSpec};
+pub use kubelet::KubeletSpec;
 pub use machine::{
     CpuCredits, HttpTokens, InstanceMetadataSpec, InterruptionBehavior, MixedInstancesPolicySpec,
     OnDemandStrategy, SpotStrategy, Tenancy, VolumeSpec, VolumeType,
@@ -31,7 +43,9 @@ pub use machine::{
 pub use network::{
     DnsType, NetworkingSpec, NoOptions, SubnetSpec, SubnetType, TopologyDnsSpec, TopologySpec,
 };
+pub use parse::{Parsed, Strictness, check_documents, parse, read};
 pub use rollout::{IntOrPercent, RollingUpdateSpec};
+pub use schema::schema;
 pub use text::{AccessSource, PortRange, Span, Taint, TaintEffect};
 pub use user_data::{UserDataPart, UserDataType};
 
@@ -44,6 +58,8 @@ pub struct Spec {
     pub cluster: Cluster,
     /// Its instance groups by name.
     pub groups: BTreeMap<String, InstanceGroup>,
+    /// Where all this was written.
+    pub positions: Positions,
 }
 
 /// A cluster: its name and what is wanted of it.
@@ -72,7 +88,19 @@ pub struct InstanceGroup {
 pub struct Metadata {
     /// Name: for a cluster its DNS name, for a group a DNS-1123 name unique in the cluster.
     pub name: String,
+    /// Time of creation, as kops exports it; without meaning here.
+    #[serde(default, rename = "creationTimestamp")]
+    pub creation_timestamp: Option<String>,
+    /// Count of changes, as kops exports it; without meaning here.
+    #[serde(default)]
+    pub generation: Option<u32>,
+    /// Annotations, as kops exports them; without meaning here.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     /// Labels. On a group, `kops.k8s.io/cluster` names the cluster it belongs to.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,14 @@
 //! Questions that every later stage asks of a spec.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BalancerType, EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Spec, SubnetSpec};
+use serde_json::Value as Json;
+
+use super::parse::API_VERSIONS;
+use super::{
+    BalancerType, EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Kind, KubeletSpec, Role, Spec,
+    SubnetSpec, Taint,
+};
 
 impl Spec {
     /// The cluster's name.
@@ -49,6 +55,62 @@ impl Spec {
         self.groups_of(Role::Etcd).next().is_some()
     }
 
+    /// Whether a group's machines carry the cluster's life: the control plane, or an etcd member.
+    pub fn is_vital(&self, group: &InstanceGroup) -> bool {
+        matches!(group.spec.role, Role::ControlPlane | Role::Etcd) || self.hosts_etcd(group.name())
+    }
+
+    /// The labels that a group's nodes join with: the kubelet's of the cluster and of the group, the
+    /// role's, the group's own; later ones win.
+    pub fn node_labels(&self, group: &InstanceGroup) -> BTreeMap<String, String> {
+        let role: &[&str] = match group.spec.role {
+            Role::ControlPlane => &[
+                "node-role.kubernetes.io/control-plane",
+                "node.kubernetes.io/exclude-from-external-load-balancers",
+            ],
+            Role::Node => &["node-role.kubernetes.io/node"],
+            Role::Etcd | Role::Bastion => &[],
+        };
+        let mut labels = BTreeMap::new();
+        for kubelet in [self.cluster_kubelet(group), group.spec.kubelet.as_ref()] {
+            labels.extend(kubelet.map(|kubelet| kubelet.node_labels.clone()).unwrap_or_default());
+        }
+        labels.extend(role.iter().map(|key| ((*key).to_owned(), String::new())));
+        labels.extend(group.spec.node_labels.clone());
+        labels
+    }
+
+    /// The taints that a group's nodes join with, from the cluster's kubelet, the group and its
+    /// kubelet, without the one that every control-plane node has.
+    pub fn taints(&self, group: &InstanceGroup) -> BTreeSet<Taint> {
+        let kubelets = [self.cluster_kubelet(group), group.spec.kubelet.as_ref()];
+        let kubelets = kubelets.into_iter().flatten().flat_map(|kubelet| &kubelet.taints);
+        kubelets.chain(&group.spec.taints).cloned().collect()
+    }
+
+    /// The cluster's kubelet settings for a group's role.
+    fn cluster_kubelet(&self, group: &InstanceGroup) -> Option<&KubeletSpec> {
+        match group.spec.role {
+            Role::ControlPlane => self.cluster.spec.master_kubelet.as_ref(),
+            Role::Node | Role::Etcd | Role::Bastion => self.cluster.spec.kubelet.as_ref(),
+        }
+    }
+
+    /// The documents that say this spec, the cluster first: they read back as the same spec.
+    pub fn to_documents(&self) -> Vec<serde_json::Value> {
+        let document = |kind: Kind, content: Result<Json, serde_json::Error>| {
+            // Maps have text keys and numbers are whole, so that writing them cannot fail.
+            let mut document = content.unwrap_or_default();
+            document["apiVersion"] = API_VERSIONS[0].into();
+            document["kind"] = kind.name().into();
+            without_nulls(document)
+        };
+        let cluster = document(Kind::Cluster, serde_json::to_value(&self.cluster));
+        let groups = self.groups.values();
+        let groups = groups.map(|group| document(Kind::InstanceGroup, serde_json::to_value(group)));
+        std::iter::once(cluster).chain(groups).collect()
+    }
+
     /// Whether a public API load balancer is asked for.
     pub fn public_api(&self) -> bool {
         let balancer = self.cluster.spec.api.as_ref().and_then(|api| api.load_balancer.as_ref());
@@ -65,5 +127,18 @@ impl InstanceGroup {
     /// The fewest and the most machines; 0 where nothing is said, which `fill` rules out.
     pub fn sizes(&self) -> (u32, u32) {
         (self.spec.min_size.unwrap_or(0), self.spec.max_size.unwrap_or(0))
+    }
+}
+
+/// Drops what is null or an empty list; an empty map stays, since `{}` may choose something.
+fn without_nulls(value: Json) -> Json {
+    match value {
+        Json::Object(map) => map
+            .into_iter()
+            .filter(|(_, value)| !value.is_null() && !value.as_array().is_some_and(Vec::is_empty))
+            .map(|(key, value)| (key, without_nulls(value)))
+            .collect(),
+        Json::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
     }
 }

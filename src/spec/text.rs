@@ -15,7 +15,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::rollout::IntOrPercent;
 
 /// Checks a text against a `format` of the schema; the error says what is wrong.
-#[expect(dead_code, reason = "the reader of documents calls it")]
 pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
     match format {
         CIDR => parse_cidr(text).map(drop),
