@@ -163,10 +163,13 @@ pub enum Call {
     ChangeTagsForResource { hosted_zone_id: String, add: Tags, remove: BTreeSet<String> },
     /// Removes an empty zone.
     DeleteHostedZone { hosted_zone_id: String },
-    /// Changes one name in one atomic batch: deletes, then upserts.
+    /// Changes one name in one atomic batch: deletes, then upserts. Record sets are keyed by name
+    /// (without the last dot) and type.
     ChangeResourceRecordSets {
         hosted_zone_id: String,
+        #[serde(with = "record_list")]
         delete: BTreeMap<(String, String), RecordSet>,
+        #[serde(with = "record_list")]
         upsert: BTreeMap<(String, String), RecordSet>,
     },
 
@@ -218,4 +221,60 @@ pub struct Reply {
     pub attributes: BTreeMap<crate::resource::Attribute, String>,
     /// The number of a new launch template version.
     pub version: Option<u64>,
+}
+
+/// Reads and writes record sets as a list: a JSON object's key cannot be a pair.
+mod record_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::resource::RecordSet;
+
+    #[derive(Serialize, Deserialize)]
+    struct Item<T> {
+        name: String,
+        #[serde(rename = "type")]
+        record_type: String,
+        record_set: T,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<(String, String), RecordSet>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map.iter().map(|((name, record_type), record_set)| Item {
+            name: name.clone(),
+            record_type: record_type.clone(),
+            record_set,
+        }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<(String, String), RecordSet>, D::Error> {
+        let items = Vec::<Item<RecordSet>>::deserialize(deserializer)?;
+        Ok(items.into_iter().map(|i| ((i.name, i.record_type), i.record_set)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_batch_of_records_survives_json() {
+        let set =
+            RecordSet { ttl: Some(60), resource_records: BTreeSet::new(), alias_target: None };
+        let call = Call::ChangeResourceRecordSets {
+            hosted_zone_id: "Z1".to_owned(),
+            delete: BTreeMap::new(),
+            upsert: BTreeMap::from([(("a.example.com".to_owned(), "A".to_owned()), set)]),
+        };
+        assert_eq!(call.operation(), "ChangeResourceRecordSets");
+        let text = serde_json::to_string(&call).unwrap();
+        assert_eq!(serde_json::from_str::<Call>(&text).unwrap(), call);
+    }
 }

@@ -131,6 +131,9 @@ pub struct GroupFacts {
     pub failed_revision: Option<String>,
     /// Its machines, terminated ones left out.
     pub instances: Vec<Instance>,
+    /// For a group that is short of machines: what its newest failed scaling activity says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_activity: Option<String>,
 }
 
 /// One instance of an ASG.

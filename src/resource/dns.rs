@@ -19,6 +19,20 @@ pub struct HostedZone {
     pub tags: Tags,
 }
 
+impl HostedZone {
+    /// The caller reference of a zone that `cluster` makes. Route53 takes no tags at creation, so
+    /// the reference is what tells a zone as ours from its first instant on.
+    pub fn caller_reference(cluster: &str, token: &str) -> String {
+        format!("{}={cluster}/{token}", super::OWNER_TAG)
+    }
+
+    /// The cluster that a zone's caller reference names; counts as an owner tag.
+    pub fn owner_of(caller_reference: &str) -> Option<&str> {
+        let rest = caller_reference.strip_prefix(super::OWNER_TAG)?.strip_prefix('=')?;
+        rest.rsplit_once('/').map(|(cluster, _)| cluster)
+    }
+}
+
 /// One DNS name with its record sets and its owner, always changed in one atomic batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DnsName {
@@ -36,6 +50,21 @@ impl DnsName {
     /// The name of the TXT record that says whose name this is.
     pub fn owner_record(name: &str) -> String {
         format!("kprod-owner.{name}")
+    }
+
+    /// The TXT record set that names `cluster` as the owner; written in the same batch as the name.
+    pub fn owner_record_set(cluster: &str) -> RecordSet {
+        // Route53 keeps TXT values in the quotes they were given with.
+        let value = Ref::Known(format!("\"{}={cluster}\"", super::OWNER_TAG));
+        RecordSet { ttl: Some(300), resource_records: BTreeSet::from([value]), alias_target: None }
+    }
+
+    /// The cluster that an owner TXT record set names; `None` for any other TXT.
+    pub fn owner_of(records: &RecordSet) -> Option<&str> {
+        records.resource_records.iter().find_map(|value| {
+            let text = value.known()?.trim_matches('"');
+            text.strip_prefix(super::OWNER_TAG)?.strip_prefix('=')
+        })
     }
 }
 
