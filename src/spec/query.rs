@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 
 use super::parse::API_VERSIONS;
 use super::{
-    BalancerType, EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Kind, KubeletSpec, Role, Spec,
-    SubnetSpec, Taint,
+    BalancerType, DnsType, EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Kind, KubeletSpec, Role,
+    Spec, SubnetSpec, Taint,
 };
 
 impl Spec {
@@ -111,10 +111,41 @@ impl Spec {
         std::iter::once(cluster).chain(groups).collect()
     }
 
+    /// The kind of zone that the public records are in.
+    pub fn dns_type(&self) -> DnsType {
+        let dns = self.cluster.spec.topology.as_ref().and_then(|topology| topology.dns.as_ref());
+        dns.and_then(|dns| dns.dns_type).unwrap_or(DnsType::Public)
+    }
+
+    /// The name of a group's auto scaling group, launch template and machines.
+    ///
+    /// As kops (`pkg/model/names.go`); it has no word for dedicated etcd, which follows the control
+    /// plane's pattern.
+    pub fn machine_name(&self, group: &InstanceGroup) -> String {
+        let (group, role, cluster) = (group.name(), group.spec.role, self.name());
+        match role {
+            Role::ControlPlane => format!("{group}.masters.{cluster}"),
+            Role::Etcd => format!("{group}.etcd.{cluster}"),
+            Role::Node | Role::Bastion => format!("{group}.{cluster}"),
+        }
+    }
+
     /// Whether a public API load balancer is asked for.
     pub fn public_api(&self) -> bool {
         let balancer = self.cluster.spec.api.as_ref().and_then(|api| api.load_balancer.as_ref());
         balancer.and_then(|balancer| balancer.balancer_type) == Some(BalancerType::Public)
+    }
+}
+
+impl Role {
+    /// The role as documents write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::ControlPlane => "ControlPlane",
+            Role::Node => "Node",
+            Role::Etcd => "Etcd",
+            Role::Bastion => "Bastion",
+        }
     }
 }
 

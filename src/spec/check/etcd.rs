@@ -1,0 +1,167 @@
+//! The etcd clusters: what quorum and data rest on.
+
+use std::collections::BTreeMap;
+
+use super::super::field::Field;
+use super::super::text::is_dns_label;
+use super::super::{EtcdClusterSpec, EtcdMemberSpec, Role, Spec, VolumeType};
+use super::volume::{VolumeCheck, VolumeFields, volume};
+use super::{Report, s3_address, unique};
+
+/// The etcd clusters there are ports and security rules for.
+const CLUSTERS: [&str; 2] = ["main", "events"];
+
+/// More members only make writes slower. Source: etcd FAQ, "What is maximum cluster size?".
+const MEMBERS_MAX: usize = 7;
+
+pub(super) fn check(spec: &Spec, report: &mut Report) {
+    let clusters = &spec.cluster.spec.etcd_clusters;
+    let list = spec.cluster_field("spec.etcdClusters");
+    if !clusters.iter().any(|cluster| cluster.name == "main") {
+        report.error(&list, "there is no etcd cluster `main`");
+    }
+    unique(report, &list, clusters.iter().map(|cluster| cluster.name.as_str()));
+    for (index, cluster) in clusters.iter().enumerate() {
+        etcd_cluster(spec, cluster, &list.clone().index(index), report);
+    }
+    for group in spec.groups.values() {
+        hosting(spec, group.name(), report);
+    }
+}
+
+fn etcd_cluster(spec: &Spec, cluster: &EtcdClusterSpec, field: &Field, report: &mut Report) {
+    if !CLUSTERS.contains(&cluster.name.as_str()) {
+        let message =
+            format!("etcd clusters are called `main` and `events`, not `{}`", cluster.name);
+        report.error(&field.clone().key("name"), message);
+    }
+    let members = &cluster.etcd_members;
+    let list = field.clone().key("etcdMembers");
+    let count = members.len();
+    if count == 0 {
+        report.error(&list, "an etcd cluster needs members");
+    } else if count.is_multiple_of(2) {
+        report.error_hint(
+            &list,
+            format!("{count} members survive no more failures than {} do", count - 1),
+            "have 1, 3, 5 or 7",
+        );
+    } else if count > MEMBERS_MAX {
+        report.error_hint(&list, format!("{count} members are too many"), "have 1, 3, 5 or 7");
+    }
+    unique(report, &list, members.iter().map(|member| member.name.as_str()));
+    let mut hosts: BTreeMap<&str, &str> = BTreeMap::new();
+    for (index, member) in members.iter().enumerate() {
+        let field = list.clone().index(index);
+        etcd_member(spec, cluster, member, &field, report);
+        if let Some(other) = hosts.insert(&member.instance_group, &member.name) {
+            let group = &member.instance_group;
+            let message = format!(
+                "group `{group}` hosts member `{other}` of `{}` already; losing it would lose both",
+                cluster.name
+            );
+            report.error(&field.key("instanceGroup"), message);
+        }
+    }
+    if let Some(backups) = &cluster.backups {
+        let field = field.clone().key("backups").key("backupStore");
+        s3_address(report, &field, backups.backup_store.as_ref());
+    }
+}
+
+fn etcd_member(
+    spec: &Spec,
+    cluster: &EtcdClusterSpec,
+    member: &EtcdMemberSpec,
+    field: &Field,
+    report: &mut Report,
+) {
+    // The member's DNS name is `etcd-<member>` or `etcd-events-<member>`.
+    if !is_dns_label(&member.name)
+        || !is_dns_label(&format!("etcd-{}-{}", cluster.name, member.name))
+    {
+        let message =
+            format!("`{}` is not a short name of lowercase letters, digits and `-`", member.name);
+        report.error(&field.clone().key("name"), message);
+    }
+    host(spec, member, &field.clone().key("instanceGroup"), report);
+    let volume_type = member.volume_type.unwrap_or(VolumeType::Gp3);
+    volume(
+        report,
+        &VolumeCheck {
+            volume_type,
+            size: member.volume_size.unwrap_or_default(),
+            iops: member.volume_iops,
+            throughput: member.volume_throughput,
+            encrypted: member.encrypted_volume.unwrap_or(true),
+            key: member.kms_key_id.as_ref(),
+            fields: VolumeFields {
+                size: field.clone().key("volumeSize"),
+                iops: field.clone().key("volumeIops"),
+                throughput: field.clone().key("volumeThroughput"),
+                key: field.clone().key("kmsKeyId"),
+            },
+        },
+    );
+}
+
+/// A member's group: it exists, may host etcd, and stands in one zone, where the volume is.
+fn host(spec: &Spec, member: &EtcdMemberSpec, field: &Field, report: &mut Report) {
+    let name = &member.instance_group;
+    let Some(group) = spec.groups.get(name) else {
+        let known = spec.groups.keys().map(String::as_str);
+        report.unknown(field, format!("there is no instance group `{name}`"), name, known);
+        return;
+    };
+    if matches!(group.spec.role, Role::Node | Role::Bastion) {
+        let role = group.spec.role.name();
+        report.error_hint(
+            field,
+            format!("group `{name}` has the role `{role}`"),
+            "etcd runs on groups of role `ControlPlane` or `Etcd`",
+        );
+    }
+    let zones = spec.zones_of(group);
+    if zones.len() > 1 {
+        let zones = zones.into_iter().collect::<Vec<_>>().join(", ");
+        report.error_hint(
+            field,
+            format!("group `{name}` spans zones ({zones}), a member's volume cannot"),
+            "give the member a group with one zone",
+        );
+    }
+}
+
+/// What a group's role and its members say of each other.
+fn hosting(spec: &Spec, name: &str, report: &mut Report) {
+    let Some(group) = spec.groups.get(name) else { return };
+    let members = spec.members_on(name);
+    let field = group.field("spec.role");
+    match group.spec.role {
+        Role::Etcd if members.is_empty() => {
+            report.error(&field, "no etcd member names this group as its `instanceGroup`");
+        }
+        Role::ControlPlane if !spec.dedicated_etcd() => {
+            let missing =
+                spec.cluster.spec.etcd_clusters.iter().filter(|cluster| {
+                    !members.iter().any(|(hosted, _)| hosted.name == cluster.name)
+                });
+            for cluster in missing {
+                report.error_hint(
+                    &field,
+                    format!("the group hosts no member of the etcd cluster `{}`", cluster.name),
+                    "give it one, or move etcd to groups of role `Etcd`",
+                );
+            }
+        }
+        _ => {}
+    }
+    let (min, max) = group.sizes();
+    if !members.is_empty() && (min, max) != (1, 1) {
+        report.error_hint(
+            &group.field("spec.maxSize"),
+            format!("a group that hosts etcd has one machine, not {min} to {max}"),
+            "`minSize: 1` and `maxSize: 1`; more members need more groups",
+        );
+    }
+}
