@@ -76,6 +76,12 @@ pub struct Observed {
     /// For security group rules: rules that others put into the same group.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub foreign_rules: BTreeSet<Rule>,
+    /// Top-level fields of `resource` that were not read because each would cost a call of its own,
+    /// such as `lifecycle_hooks`. Their values there mean nothing: a difference leaves them out.
+    /// Empty under [`Query::deep`], but for a launch template's `launch_template_data`, which
+    /// [`TemplateFacts`] stands in for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unread: BTreeSet<String>,
 }
 
 /// Whose a resource is.

@@ -99,3 +99,11 @@ pub struct Listener {
     /// Where it forwards to.
     pub target_group_arn: Ref,
 }
+
+impl Listener {
+    /// A listener's name in its [`super::Key`]: AWS gives it none, but a load balancer has one
+    /// listener a port.
+    pub fn name_of(load_balancer: &str, port: i32) -> String {
+        format!("{load_balancer}:{port}")
+    }
+}
