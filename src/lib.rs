@@ -1,5 +1,6 @@
 //! kprod brings self-managed Kubernetes clusters on AWS to what a Git repository says.
 
+pub mod apply;
 pub mod cloud;
 pub mod document;
 pub mod error;

@@ -78,6 +78,8 @@ pub enum Call {
     CreateNetworkInterface { interface: Box<NetworkInterface>, client_token: String },
     /// Replaces an interface's security groups.
     ModifyNetworkInterfaceGroups { network_interface_id: String, groups: BTreeSet<String> },
+    /// Changes an interface's description.
+    ModifyNetworkInterfaceDescription { network_interface_id: String, description: String },
     /// Removes an interface that is not attached.
     DeleteNetworkInterface { network_interface_id: String },
 
@@ -161,6 +163,8 @@ pub enum Call {
     CreateHostedZone { name: String, vpc_id: String, comment: String, caller_reference: String },
     /// Sets and removes tags of a zone.
     ChangeTagsForResource { hosted_zone_id: String, add: Tags, remove: BTreeSet<String> },
+    /// Changes a zone's comment.
+    UpdateHostedZoneComment { hosted_zone_id: String, comment: String },
     /// Removes an empty zone.
     DeleteHostedZone { hosted_zone_id: String },
     /// Changes one name in one atomic batch: deletes, then upserts. Record sets are keyed by name

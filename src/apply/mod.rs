@@ -1,0 +1,2 @@
+//! Apply: walks a plan.
+pub mod steps;

@@ -1,0 +1,322 @@
+//! Steps: what one change asks of AWS, as calls in an order that is safe to stop anywhere.
+//!
+//! Pure: a change, what is there now, and what is wanted with every reference resolved. Because
+//! steps come from what is *there*, and not from what was there when the plan was made, the same
+//! function finishes a change that an earlier run began.
+
+mod balancer;
+mod dns;
+mod group;
+mod iam;
+mod security;
+mod storage;
+pub(super) mod template;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use crate::cloud::{Call, Observed, Reply};
+use crate::plan::{Action, Change, Reason};
+use crate::resource::{Attribute, DIGEST_TAG, Key, Resource, Tags, digest};
+
+/// What AWS decided about the resource that a change makes, as far as its replies told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Id, ARN and so on.
+    pub attributes: BTreeMap<Attribute, String>,
+    /// The launch template version made last.
+    pub version: Option<u64>,
+}
+
+impl Own {
+    /// Takes over what a reply says.
+    pub fn learn(&mut self, reply: &Reply) {
+        self.attributes.extend(reply.attributes.clone());
+        if reply.version.is_some() {
+            self.version = reply.version;
+        }
+    }
+
+    fn get(&self, attribute: Attribute) -> Result<String, StepError> {
+        self.attributes.get(&attribute).cloned().ok_or(StepError::Untold(attribute.as_str()))
+    }
+
+    fn version(&self) -> Result<u64, StepError> {
+        self.version.ok_or(StepError::Untold("version"))
+    }
+}
+
+/// Why a step cannot be taken; none of these has touched anything.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// A promise that nobody has kept yet.
+    #[error("`{0}` is not known yet")]
+    Unresolved(String),
+    /// No reply told it.
+    #[error("AWS gave no {0} for it")]
+    Untold(&'static str),
+    /// It differs, and AWS cannot change it in place.
+    #[error("`{0}` cannot be changed in place")]
+    Immutable(&'static str),
+    /// The change does not hold what its action needs, as in a plan file written by hand.
+    #[error("the plan's change does not say {0}")]
+    Incomplete(&'static str),
+}
+
+type MakeCall = dyn Fn(&Own) -> Result<Call, StepError> + Send + Sync;
+
+/// One call of a change; some need an id that an earlier step of the same change learns.
+pub struct Step(Box<MakeCall>);
+
+impl Step {
+    fn ready(call: Call) -> Self {
+        Self(Box::new(move |_| Ok(call.clone())))
+    }
+
+    fn with_own(make: impl Fn(&Own) -> Result<Call, StepError> + Send + Sync + 'static) -> Self {
+        Self(Box::new(make))
+    }
+
+    /// The call, given what the change's replies told so far.
+    ///
+    /// # Errors
+    /// When a reply left out what the call needs.
+    pub fn call(&self, own: &Own) -> Result<Call, StepError> {
+        (self.0)(own)
+    }
+}
+
+/// What steps need to know besides the resource itself.
+#[derive(Clone, Debug)]
+pub struct StepContext<'a> {
+    /// The cluster, for owner marks and tokens.
+    pub cluster: &'a str,
+    /// The change's resource.
+    pub address: &'a Key,
+    /// Digest of the resource as wanted, references in symbols: [`DIGEST_TAG`].
+    pub digest: String,
+    /// The whole cluster goes: groups go with their machines.
+    pub destroys: bool,
+    /// A subnet to prove a launch template in.
+    pub proof_subnet: Option<String>,
+    /// This run made the security group whose rules these are, and AWS put its default rule there.
+    pub parent_is_new: bool,
+}
+
+impl<'a> StepContext<'a> {
+    /// The context of a change of a plan for `cluster`.
+    pub fn new(cluster: &'a str, change: &'a Change) -> Self {
+        Self {
+            cluster,
+            address: &change.address,
+            digest: change.after.as_ref().map(Resource::digest).unwrap_or_default(),
+            destroys: change.reason == Reason::Destroy,
+            proof_subnet: None,
+            parent_is_new: false,
+        }
+    }
+
+    /// The client token of what is made for this resource with this content: a repeated call, in
+    /// this run or the next, makes it once.
+    fn token(&self, content: &str) -> String {
+        let hash = digest(&json!([self.cluster, self.address.to_string(), content]));
+        format!("kprod-{hash}")
+    }
+
+    fn with_digest(&self, tags: &Tags) -> Tags {
+        let mut tags = tags.clone();
+        tags.insert(DIGEST_TAG.to_owned(), self.digest.clone());
+        tags
+    }
+}
+
+/// The calls that take a resource from what is observed to what is wanted.
+///
+/// A create that finds the resource there becomes an update, an update of what is gone a create:
+/// what counts is the world, the action only tells removal from making.
+///
+/// # Errors
+/// When `after` still holds a reference, or when something differs that AWS cannot change.
+pub fn steps(
+    change: &Change,
+    observed: Option<&Observed>,
+    after: Option<&Resource>,
+    context: &StepContext<'_>,
+) -> Result<Vec<Step>, StepError> {
+    if let Some(after) = after
+        && let Some(key) = after.references().first()
+    {
+        return Err(StepError::Unresolved(key.to_string()));
+    }
+    let wanted = || after.ok_or(StepError::Incomplete("what is wanted"));
+    match change.action {
+        Action::NoOp => Ok(Vec::new()),
+        Action::Delete => observed.map_or(Ok(Vec::new()), |o| delete(o, context)),
+        Action::Create | Action::Update => match observed {
+            None => create(wanted()?, context),
+            Some(observed) => update(observed, wanted()?, context),
+        },
+        Action::Replace => {
+            let Some(observed) = observed else { return create(wanted()?, context) };
+            match update(observed, wanted()?, context) {
+                // The old one is gone already: an earlier run got that far.
+                Ok(steps) => Ok(steps),
+                Err(StepError::Immutable(_)) => {
+                    let mut steps = delete(observed, context)?;
+                    steps.extend(create(wanted()?, context)?);
+                    Ok(steps)
+                }
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+fn create(after: &Resource, context: &StepContext<'_>) -> Result<Vec<Step>, StepError> {
+    match after {
+        Resource::SecurityGroup(r) => Ok(security::create_group(r, context)),
+        Resource::SecurityGroupRules(r) => security::update_rules(r, None, context),
+        Resource::Role(r) => Ok(iam::create_role(r, context)),
+        Resource::InstanceProfile(r) => Ok(iam::create_profile(r, context)),
+        Resource::LoadBalancer(r) => Ok(balancer::create_load_balancer(r, context)),
+        Resource::TargetGroup(r) => Ok(balancer::create_target_group(r, context)),
+        Resource::Listener(r) => Ok(balancer::create_listener(r)),
+        Resource::HostedZone(r) => Ok(dns::create_zone(r, context)),
+        Resource::DnsName(r) => dns::update_name(r, None, context),
+        Resource::Volume(r) => Ok(storage::create_volume(r, context)),
+        Resource::NetworkInterface(r) => Ok(storage::create_interface(r, context)),
+        Resource::LaunchTemplate(r) => Ok(template::create(r, context)),
+        Resource::AutoScalingGroup(r) => group::create(r, context),
+    }
+}
+
+fn update(
+    observed: &Observed,
+    after: &Resource,
+    context: &StepContext<'_>,
+) -> Result<Vec<Step>, StepError> {
+    match (&observed.resource, after) {
+        (Resource::SecurityGroup(now), Resource::SecurityGroup(r)) => {
+            security::update_group(now, r, observed, context)
+        }
+        (Resource::SecurityGroupRules(_), Resource::SecurityGroupRules(r)) => {
+            security::update_rules(r, Some(observed), context)
+        }
+        (Resource::Role(now), Resource::Role(r)) => Ok(iam::update_role(now, r, observed, context)),
+        (Resource::InstanceProfile(now), Resource::InstanceProfile(r)) => {
+            Ok(iam::update_profile(now, r, observed, context))
+        }
+        (Resource::LoadBalancer(now), Resource::LoadBalancer(r)) => {
+            balancer::update_load_balancer(now, r, observed, context)
+        }
+        (Resource::TargetGroup(now), Resource::TargetGroup(r)) => {
+            balancer::update_target_group(now, r, observed, context)
+        }
+        (Resource::Listener(now), Resource::Listener(r)) => {
+            balancer::update_listener(now, r, observed)
+        }
+        (Resource::HostedZone(now), Resource::HostedZone(r)) => {
+            dns::update_zone(now, r, observed, context)
+        }
+        (Resource::DnsName(now), Resource::DnsName(r)) => dns::update_name(r, Some(now), context),
+        (Resource::Volume(now), Resource::Volume(r)) => {
+            storage::update_volume(now, r, observed, context)
+        }
+        (Resource::NetworkInterface(now), Resource::NetworkInterface(r)) => {
+            storage::update_interface(now, r, observed, context)
+        }
+        (Resource::LaunchTemplate(now), Resource::LaunchTemplate(r)) => {
+            template::update(now, r, observed, context)
+        }
+        (Resource::AutoScalingGroup(now), Resource::AutoScalingGroup(r)) => {
+            group::update(now, r, observed, context)
+        }
+        _ => Err(StepError::Incomplete("a resource of the address's kind")),
+    }
+}
+
+fn delete(observed: &Observed, context: &StepContext<'_>) -> Result<Vec<Step>, StepError> {
+    match &observed.resource {
+        Resource::SecurityGroup(_) => security::delete_group(observed),
+        Resource::SecurityGroupRules(r) => security::delete_rules(r),
+        Resource::Role(r) => Ok(iam::delete_role(r)),
+        Resource::InstanceProfile(r) => Ok(iam::delete_profile(r)),
+        Resource::LoadBalancer(r) => balancer::delete_load_balancer(r, observed, context),
+        Resource::TargetGroup(_) => balancer::delete_target_group(observed),
+        Resource::Listener(_) => balancer::delete_listener(observed),
+        Resource::HostedZone(_) => dns::delete_zone(observed),
+        Resource::DnsName(r) => dns::delete_name(r),
+        Resource::Volume(_) => storage::delete_volume(observed),
+        Resource::NetworkInterface(_) => storage::delete_interface(observed),
+        Resource::LaunchTemplate(r) => Ok(template::delete(r)),
+        Resource::AutoScalingGroup(r) => Ok(group::delete(r, context)),
+    }
+}
+
+/// An attribute of a resource that is there.
+fn told(observed: &Observed, attribute: Attribute) -> Result<String, StepError> {
+    observed.attributes.get(&attribute).cloned().ok_or(StepError::Untold(attribute.as_str()))
+}
+
+/// The tags to set and the keys to remove.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct TagEdit {
+    set: Tags,
+    remove: BTreeSet<String>,
+}
+
+impl TagEdit {
+    /// What turns the tags of a resource into the wanted ones, digest included. Tags that AWS
+    /// (`aws:`) or an engine of kprod keeps are not the spec's and stay.
+    fn between(now: &Tags, wanted: &Tags, observed: &Observed, context: &StepContext<'_>) -> Self {
+        let mut set: Tags = wanted
+            .iter()
+            .filter(|(key, value)| now.get(*key) != Some(value))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        if observed.digest.as_deref() != Some(context.digest.as_str()) {
+            set.insert(DIGEST_TAG.to_owned(), context.digest.clone());
+        }
+        let remove = now
+            .keys()
+            .filter(|key| !wanted.contains_key(*key) && !is_engine_tag(key))
+            .cloned()
+            .collect();
+        Self { set, remove }
+    }
+
+    /// The edit of an EC2 resource.
+    fn ec2_steps(self, resource_id: &str) -> Vec<Step> {
+        self.steps(
+            |tags| Call::CreateTags { resource_id: resource_id.to_owned(), tags },
+            |keys| Call::DeleteTags { resource_id: resource_id.to_owned(), keys },
+        )
+    }
+
+    /// Set first, then remove: a resource never goes without its owner.
+    fn steps(
+        self,
+        set: impl Fn(Tags) -> Call,
+        remove: impl Fn(BTreeSet<String>) -> Call,
+    ) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if !self.set.is_empty() {
+            steps.push(Step::ready(set(self.set)));
+        }
+        if !self.remove.is_empty() {
+            steps.push(Step::ready(remove(self.remove)));
+        }
+        steps
+    }
+}
+
+/// Tags that no spec sets.
+fn is_engine_tag(key: &str) -> bool {
+    key.starts_with("aws:") || key.starts_with("kprod.dev/")
+}
+
+/// Refuses a difference that AWS cannot make up.
+fn immutable<T: PartialEq>(field: &'static str, now: &T, wanted: &T) -> Result<(), StepError> {
+    if now == wanted { Ok(()) } else { Err(StepError::Immutable(field)) }
+}
