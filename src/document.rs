@@ -1,6 +1,8 @@
 //! A YAML document with the way back to the lines it was rendered from.
 
-use crate::finding::Place;
+use std::sync::Arc;
+
+use crate::finding::{Place, PlaceRole};
 use crate::yaml::Node;
 
 /// One document: rendered from a template, or given ready by `-f`.
@@ -18,13 +20,7 @@ impl Document {
     /// Where a line of the parsed text came from: the template line first, then the include chain,
     /// then the vars lines its values came from. Never empty.
     pub fn places(&self, line: u32) -> Vec<Place> {
-        match self.lines.get(line) {
-            Some(places) if !places.is_empty() => places.to_vec(),
-            _ => match self.lines {
-                LineMap::Identity => vec![Place::at(&*self.file, line)],
-                LineMap::Rendered(_) => vec![Place::file(&*self.file)],
-            },
-        }
+        self.lines.places(&self.file, line)
     }
 }
 
@@ -34,18 +30,88 @@ pub enum LineMap {
     /// The text is the file itself.
     #[default]
     Identity,
-    /// The text was rendered; entry 0 belongs to line 1.
-    Rendered(Vec<Vec<Place>>),
+    /// The text was rendered.
+    Rendered(Arc<RenderedLines>),
 }
 
 impl LineMap {
-    fn get(&self, line: u32) -> Option<&[Place]> {
+    /// Where a line of the text came from; `file` stands in where that is not known. Never empty.
+    pub fn places(&self, file: &str, line: u32) -> Vec<Place> {
         match self {
-            LineMap::Identity => None,
+            LineMap::Identity => vec![Place::at(file, line)],
             LineMap::Rendered(lines) => {
-                let index = usize::try_from(line).ok()?.checked_sub(1)?;
-                lines.get(index).map(Vec::as_slice)
+                let places = lines.places(line);
+                if places.is_empty() { vec![Place::file(file)] } else { places }
             }
         }
     }
+}
+
+/// The places behind each line of a rendered text, kept small: a fleet has many more lines than
+/// findings, so places are put together only when somebody asks.
+#[derive(Debug, Default, PartialEq)]
+pub struct RenderedLines {
+    /// The source lines that were rendered, each time they were.
+    pub(crate) spots: Vec<Spot>,
+    /// Per line of the text, the spots that it was made of; the first one began it.
+    pub(crate) lines: Vec<Vec<u32>>,
+}
+
+/// One source line, rendered once.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Spot {
+    pub(crate) file: Arc<str>,
+    pub(crate) line: u32,
+    /// The spot of the line that included this file.
+    pub(crate) parent: Option<u32>,
+    /// Where the values came from that were read for it: a vars file's line, or a `--set`.
+    pub(crate) values: Vec<(Arc<str>, Option<u32>)>,
+}
+
+/// A line that prints a whole list or map has many sources; more than these help nobody.
+const VALUE_PLACES_MAX: usize = 4;
+
+impl RenderedLines {
+    fn places(&self, line: u32) -> Vec<Place> {
+        let ids = usize::try_from(line)
+            .ok()
+            .and_then(|line| line.checked_sub(1))
+            .and_then(|index| self.lines.get(index));
+        let Some(ids) = ids else { return Vec::new() };
+        let mut places = ids.first().map(|id| chain(&self.spots, *id)).unwrap_or_default();
+        let mut values: Vec<Place> = Vec::new();
+        for spot in ids.iter().filter_map(|id| self.spot(*id)) {
+            for (file, line) in &spot.values {
+                let place =
+                    Place { role: PlaceRole::ValueFrom, file: file.to_string(), line: *line };
+                if values.len() < VALUE_PLACES_MAX && !values.contains(&place) {
+                    values.push(place);
+                }
+            }
+        }
+        places.append(&mut values);
+        places
+    }
+
+    /// A spot and the lines that included it, the innermost first.
+    pub(crate) fn chain(&self, id: u32) -> Vec<Place> {
+        chain(&self.spots, id)
+    }
+
+    fn spot(&self, id: u32) -> Option<&Spot> {
+        self.spots.get(usize::try_from(id).ok()?)
+    }
+}
+
+/// A spot and the lines that included it, the innermost first.
+pub(crate) fn chain(spots: &[Spot], id: u32) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut next = Some(id);
+    while let Some(spot) = next.and_then(|id| spots.get(usize::try_from(id).ok()?)) {
+        let role = if places.is_empty() { PlaceRole::At } else { PlaceRole::IncludedFrom };
+        places.push(Place::at(&*spot.file, spot.line).with_role(role));
+        // A parent was there before its children, so this ends.
+        next = spot.parent.filter(|parent| Some(*parent) < next);
+    }
+    places
 }

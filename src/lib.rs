@@ -9,6 +9,7 @@ pub mod facts;
 pub mod finding;
 pub mod plan;
 pub mod resource;
+pub mod source;
 pub mod spec;
 pub mod ui;
 pub mod yaml;

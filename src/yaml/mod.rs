@@ -182,6 +182,14 @@ fn bracket_step(inside: &str) -> Option<(Step, &str)> {
     Some((Step::Index(index.parse().ok()?), after))
 }
 
+/// What a plain scalar means in the core schema.
+///
+/// # Errors
+/// Whole numbers that do not fit 64 bits.
+pub fn plain_scalar(text: &str) -> Result<Value, String> {
+    scalar::resolve(text)
+}
+
 /// Writes a value as block YAML, keys in the order the value has them. The same value always gives
 /// the same text.
 pub fn to_text(value: &serde_json::Value) -> String {

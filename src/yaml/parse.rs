@@ -26,7 +26,7 @@ impl Default for Limits {
 
 /// What is wrong with a text, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {message}")]
+#[error("line {line}, column {column}: {message}{}", first(*.other_line))]
 pub struct YamlError {
     /// Line, counted from 1.
     pub line: u32,
@@ -36,6 +36,11 @@ pub struct YamlError {
     pub message: String,
     /// Another line that matters, such as the first of two equal keys.
     pub other_line: Option<u32>,
+}
+
+/// Names the other line of an error.
+fn first(other_line: Option<u32>) -> String {
+    other_line.map(|line| format!(" (first on line {line})")).unwrap_or_default()
 }
 
 /// After this many problems the rest is not worth reading.
@@ -306,7 +311,7 @@ fn read_key(
     };
     let line = count(span.start.line());
     if let Some(first) = seen.get(&key) {
-        let message = format!("key `{key}` is given twice: on line {first} and on line {line}");
+        let message = format!("key `{key}` is given twice");
         let other_line = Some(*first);
         errors.push(YamlError { other_line, ..error_at(span.start, message) });
         return Key::Wrong;

@@ -82,8 +82,8 @@ fn keys_are_text_and_given_once_and_all_problems_come_at_once() {
     assert_eq!(read("8080: a\ntrue: b\n1.50: c"), [json!({"8080": "a", "true": "b", "1.50": "c"})]);
     let found =
         errors("a: 1\nb: {c: 1, c: 2}\na: 2\n~: 3\n[x]: 4\ne: !foo 5\nf: 99999999999999999999\n");
-    assert_eq!(found[0], "line 2, column 11: key `c` is given twice: on line 2 and on line 2");
-    assert_eq!(found[1], "line 3, column 1: key `a` is given twice: on line 1 and on line 3");
+    assert_eq!(found[0], "line 2, column 11: key `c` is given twice (first on line 2)");
+    assert_eq!(found[1], "line 3, column 1: key `a` is given twice (first on line 1)");
     assert!(found[2].contains("line 4") && found[2].contains("null"), "{found:?}");
     assert!(found[3].contains("line 5") && found[3].contains("list"), "{found:?}");
     assert!(found[4].contains("line 6") && found[4].contains("!foo"), "{found:?}");

@@ -1,0 +1,494 @@
+//! The text engine: its settings, its limits, and what its errors mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
+use std::io;
+use std::sync::Arc;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior};
+
+use super::functions::{self, refuse};
+use super::mark::{self, MARK_CLOSE, MARK_FUNCTION, MARK_OPEN};
+use super::record::{FileInfo, LineInfo, Record, Recorder};
+use super::render::Limits;
+use super::scope::{Fragment, Scope, VarsObject};
+use super::tree::Tree;
+use crate::finding::{Finding, Place, PlaceRole, did_you_mean};
+
+/// What an environment is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Text with marks.
+    Marked,
+    /// Text alone.
+    Plain,
+    /// Text with marks, and problems become findings.
+    Collecting,
+}
+
+/// An always empty file that stands in for one that is missing while problems are gathered. No file
+/// of a fleet has this name.
+const NOTHING: &str = "";
+
+/// Every template and snippet with what is known of it from its text.
+#[derive(Debug)]
+pub(super) struct Sources {
+    files: Vec<SourceFile>,
+    pub(super) infos: Arc<Vec<FileInfo>>,
+    /// Files that cannot run, which is reported already.
+    pub(super) broken: BTreeSet<String>,
+    snippets: Arc<BTreeSet<String>>,
+}
+
+#[derive(Debug)]
+struct SourceFile {
+    name: String,
+    plain: String,
+    marked: String,
+    includes: Vec<(u32, String)>,
+}
+
+impl Sources {
+    pub(super) fn new(tree: &Tree) -> Self {
+        let mut names: BTreeMap<String, u32> = BTreeMap::new();
+        let mut files = Vec::new();
+        let mut marks = Vec::new();
+        for (at, (path, text)) in tree.templates.iter().chain(&tree.snippets).enumerate() {
+            let marked = mark::mark(text, u32::try_from(at).unwrap_or(u32::MAX));
+            for name in marked.lines.iter().flat_map(|line| &line.binds) {
+                let next = u32::try_from(names.len()).unwrap_or(u32::MAX);
+                names.entry(name.clone()).or_insert(next);
+            }
+            files.push(SourceFile {
+                name: path.clone(),
+                plain: text.clone(),
+                marked: marked.text,
+                includes: marked.includes,
+            });
+            marks.push((path, marked.captures, marked.lines));
+        }
+        let number = |list: &[String]| -> Vec<u32> {
+            list.iter().filter_map(|name| names.get(name)).copied().collect()
+        };
+        let infos = marks.into_iter().map(|(path, captures, lines)| FileInfo {
+            name: path.as_str().into(),
+            captures,
+            lines: lines
+                .iter()
+                .map(|line| LineInfo {
+                    uses: number(&line.uses),
+                    binds: number(&line.binds),
+                    may_include_nothing: line.may_include_nothing,
+                })
+                .collect(),
+        });
+        Self {
+            infos: Arc::new(infos.collect()),
+            files,
+            broken: BTreeSet::new(),
+            snippets: Arc::new(tree.snippets.keys().cloned().collect()),
+        }
+    }
+
+    /// Snippets that include themselves, directly or through others. They are taken out, so that
+    /// nothing runs in circles.
+    pub(super) fn circles(&mut self) -> Vec<Finding> {
+        let mut targets: BTreeMap<&str, BTreeMap<String, u32>> = BTreeMap::new();
+        for file in &self.files {
+            let entry = targets.entry(&file.name).or_default();
+            for (line, name) in &file.includes {
+                entry.entry(snippet_path(name)).or_insert(*line);
+            }
+        }
+        let mut findings = Vec::new();
+        let mut broken = BTreeSet::new();
+        for start in targets.keys() {
+            let Some(circle) = circle_from(start, &targets) else { continue };
+            broken.insert((*start).to_owned());
+            // Each circle is told once, by its first file.
+            if circle.iter().any(|(name, _)| name.as_str() < *start) {
+                continue;
+            }
+            let names: Vec<&str> = circle
+                .iter()
+                .map(|(name, _)| name.strip_prefix("snippets/").unwrap_or(name))
+                .collect();
+            let first = names.first().copied().unwrap_or_default();
+            let message = match names.len() {
+                1 => format!("snippet `{first}` includes itself"),
+                _ => format!("snippets include each other: {} -> {first}", names.join(" -> ")),
+            };
+            let places = circle.iter().enumerate().map(|(at, (name, line))| {
+                let role = if at == 0 { PlaceRole::At } else { PlaceRole::IncludedFrom };
+                Place::at(name, *line).with_role(role)
+            });
+            findings.push(Finding::error(message).places(places));
+        }
+        self.broken.extend(broken);
+        findings
+    }
+}
+
+/// The shortest way from a file back to itself, with the line of each step.
+fn circle_from(
+    start: &str,
+    targets: &BTreeMap<&str, BTreeMap<String, u32>>,
+) -> Option<Vec<(String, u32)>> {
+    let mut came_from: BTreeMap<String, (String, u32)> = BTreeMap::new();
+    let mut todo = std::collections::VecDeque::from([start.to_owned()]);
+    while let Some(name) = todo.pop_front() {
+        for (target, line) in targets.get(name.as_str()).into_iter().flatten() {
+            if target == start {
+                let mut way = vec![(name.clone(), *line)];
+                let mut here = name;
+                while here != start
+                    && let Some((from, line)) = came_from.get(&here)
+                {
+                    way.push((from.clone(), *line));
+                    here = from.clone();
+                }
+                way.reverse();
+                return Some(way);
+            }
+            if !came_from.contains_key(target) && targets.contains_key(target.as_str()) {
+                came_from.insert(target.clone(), (name.clone(), *line));
+                todo.push_back(target.clone());
+            }
+        }
+    }
+    None
+}
+
+fn snippet_path(name: &str) -> String {
+    format!("snippets/{name}")
+}
+
+/// An environment with every file that can be parsed, and the findings of those that cannot.
+pub(super) fn environment(
+    kind: Kind,
+    sources: &Sources,
+    recorder: &Arc<Recorder>,
+    limits: &Limits,
+) -> (Environment<'static>, Vec<(String, Finding)>) {
+    let mut env = Environment::new();
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_auto_escape_callback(|_| AutoEscape::None);
+    env.set_debug(kind == Kind::Collecting);
+    env.set_fuel(Some(limits.fuel));
+    // The defaults have no delimiters that could be invalid.
+    if let Ok(syntax) = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .keep_trailing_newline(true)
+        .build()
+    {
+        env.set_syntax(syntax);
+    }
+    env.set_formatter(|out, _, value| print(out, value));
+    functions::add(&mut env, recorder);
+    add_at(&mut env, recorder);
+    add_snippet(&mut env, recorder, sources, *limits);
+    add_include(&mut env, kind, recorder, sources);
+
+    let mut findings = Vec::new();
+    for file in &sources.files {
+        if sources.broken.contains(&file.name) {
+            continue;
+        }
+        let text = if kind == Kind::Plain { &file.plain } else { &file.marked };
+        if let Err(finding) = add_file(&mut env, file, text) {
+            findings.push((file.name.clone(), finding));
+        }
+    }
+    // An empty text is a valid template.
+    let _ = env.add_template_owned(NOTHING, "");
+    (env, findings)
+}
+
+fn add_file(env: &mut Environment<'static>, file: &SourceFile, text: &str) -> Result<(), Finding> {
+    if file.plain.split('\n').count() > mark::LINES_MAX {
+        let message = format!("the file has more than {} lines", mark::LINES_MAX);
+        return Err(Finding::error(message).at(Place::file(&file.name)));
+    }
+    env.add_template_owned(file.name.clone(), text.to_owned()).map_err(|error| {
+        let (name, line) = error_place(&error, &file.name);
+        let place = line.map_or_else(|| Place::file(&*name), |line| Place::at(&*name, line));
+        let detail = error.detail().unwrap_or("syntax error");
+        Finding::error(format!("the template cannot be parsed: {detail}")).at(place)
+    })
+}
+
+/// The names that an environment gives to every template.
+pub(super) fn globals(env: &Environment<'static>) -> BTreeSet<String> {
+    let names = env.globals().map(|(name, _)| name.to_owned());
+    names
+        .chain(["self", "super", "caller", "loop", "varargs", "kwargs"].map(str::to_owned))
+        .collect()
+}
+
+/// Prints a value as YAML would want it.
+fn print(out: &mut minijinja::Output<'_>, value: &Value) -> Result<(), Error> {
+    if let Some(fragment) = value.downcast_object_ref::<Fragment>() {
+        return Ok(out.write_str(&fragment.0)?);
+    }
+    match value.kind() {
+        ValueKind::None => Ok(out.write_str("null")?),
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+            Ok(write!(out, "{}", functions::to_json(value, 0)?)?)
+        }
+        _ => Ok(write!(out, "{value}")?),
+    }
+}
+
+/// The function behind the marks.
+fn add_at(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
+    let recorder = recorder.clone();
+    env.add_function(MARK_FUNCTION, move |code: u32| {
+        let id = recorder.lock().at(code);
+        format!("{MARK_OPEN}{id}{MARK_CLOSE}")
+    });
+}
+
+/// `snippet(name, key=value…)`.
+fn add_snippet(
+    env: &mut Environment<'static>,
+    recorder: &Arc<Recorder>,
+    sources: &Sources,
+    limits: Limits,
+) {
+    let recorder = recorder.clone();
+    let snippets = sources.snippets.clone();
+    let broken = sources.broken.clone();
+    env.add_function("snippet", move |state: &State, name: String, params: Kwargs| {
+        let path = snippet_path(&name);
+        if !snippets.contains(&path) {
+            return refuse(&recorder, no_snippet(&name, &snippets), Some(&name));
+        }
+        if broken.contains(&path) || state.env().get_template(&path).is_err() {
+            return Ok(Value::from_object(Fragment(String::new())));
+        }
+        let mut values = BTreeMap::new();
+        for key in params.args() {
+            values.insert(key.to_owned(), params.get::<Value>(key)?);
+        }
+        call_snippet(state, &path, values, &recorder, &limits)
+    });
+}
+
+fn no_snippet(name: &str, snippets: &BTreeSet<String>) -> String {
+    let names = snippets.iter().filter_map(|path| path.strip_prefix("snippets/"));
+    match did_you_mean(name, names) {
+        Some(similar) => format!("there is no snippet `{name}`: did you mean `{similar}`?"),
+        None => format!("there is no snippet `{name}`: it would be the file snippets/{name}"),
+    }
+}
+
+fn call_snippet(
+    state: &State,
+    path: &str,
+    mut params: BTreeMap<String, Value>,
+    recorder: &Arc<Recorder>,
+    limits: &Limits,
+) -> Result<Value, Error> {
+    let mut record = recorder.lock();
+    if record.snippet_depth >= limits.snippet_depth_max {
+        let message = format!(
+            "snippets are nested deeper than {}: does `{path}` include itself?",
+            limits.snippet_depth_max
+        );
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    }
+    if record.fuel_used > limits.fuel {
+        return Err(Error::from(ErrorKind::OutOfFuel));
+    }
+    warn_of_shadows(&mut record, path, &params);
+    record.snippet_depth += 1;
+    let stack = record.stack();
+    let vars = record.vars.clone();
+    drop(record);
+
+    if let Some(cluster) = state.lookup(super::scope::CLUSTER_NAME) {
+        params.entry(super::scope::CLUSTER_NAME.to_owned()).or_insert(cluster);
+    }
+    let vars = Arc::new(VarsObject::new(vars, 0, recorder.clone()));
+    let scope = Value::from_object(Scope { vars, params });
+    let mut out = LimitedOutput::new(limits.output_bytes_max);
+    let template = state.env().get_template(path)?;
+    let outcome = template
+        .render_captured_to(scope, &mut out)
+        .map(|captured| captured.state().fuel_levels().map_or(0, |(used, _)| used));
+
+    let mut record = recorder.lock();
+    record.snippet_depth -= 1;
+    record.is_over_size |= out.is_full;
+    // Where it failed is wanted for the finding's chain.
+    record.fuel_used = record.fuel_used.saturating_add(outcome?);
+    record.restore_stack(stack);
+    let text = out.text();
+    let text = text.strip_suffix('\n').map(str::to_owned).unwrap_or(text);
+    Ok(Value::from_object(Fragment(text)))
+}
+
+/// A parameter that hides a vars key is legal and most often a slip.
+fn warn_of_shadows(record: &mut Record, path: &str, params: &BTreeMap<String, Value>) {
+    let vars = record.vars.clone();
+    for key in params.keys() {
+        let Some(id) = vars.child(0, &crate::yaml::Step::Key(key.clone())) else { continue };
+        let message = format!("parameter `{key}` hides the value of that name from `{path}`");
+        let place =
+            vars.node(id).map(|node| Place { role: PlaceRole::SeeAlso, ..node.origin.place() });
+        let finding = Finding::warning(message).places(place).hint("name one of them otherwise");
+        // The values read on this line are not what is wrong.
+        let mut finding = record.placed(finding, None);
+        finding.places.retain(|place| place.role != PlaceRole::ValueFrom);
+        record.report(finding);
+    }
+}
+
+/// `{% include %}` names snippets.
+fn add_include(
+    env: &mut Environment<'static>,
+    kind: Kind,
+    recorder: &Arc<Recorder>,
+    sources: &Sources,
+) {
+    let recorder = recorder.clone();
+    let snippets = sources.snippets.clone();
+    let broken = sources.broken.clone();
+    env.set_path_join_callback(move |name, _| {
+        let path = snippet_path(name);
+        if broken.contains(&path) {
+            return NOTHING.into();
+        }
+        if kind == Kind::Collecting && !snippets.contains(&path) {
+            let mut record = recorder.lock();
+            if !record.may_include_nothing() {
+                record.problem(Finding::error(no_snippet(name, &snippets)), Some(name));
+            }
+            return NOTHING.into();
+        }
+        path.into()
+    });
+}
+
+/// Renders one template within the limits.
+pub(super) fn run(
+    env: &Environment<'static>,
+    path: &str,
+    root: &Value,
+    recorder: &Arc<Recorder>,
+    limits: &Limits,
+) -> Result<String, Error> {
+    let mut out = LimitedOutput::new(limits.output_bytes_max);
+    let outcome = env.get_template(path)?.render_captured_to(root.clone(), &mut out).map(|_| ());
+    recorder.lock().is_over_size |= out.is_full;
+    outcome.map(|()| out.text())
+}
+
+/// Collects printed text and refuses more than fits.
+struct LimitedOutput {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+    is_full: bool,
+}
+
+impl LimitedOutput {
+    /// Marks come on top of what the reader sees; they are shorter than 16 bytes a line.
+    fn new(bytes_max: usize) -> Self {
+        Self { bytes: Vec::new(), bytes_max: bytes_max.saturating_mul(2), is_full: false }
+    }
+
+    fn text(self) -> String {
+        // The engine writes strings only.
+        String::from_utf8(self.bytes).unwrap_or_default()
+    }
+}
+
+impl io::Write for LimitedOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len().saturating_add(bytes.len()) > self.bytes_max {
+            self.is_full = true;
+            return Err(io::Error::other("the output limit is reached"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The innermost file and line that an error names; `path` when it names none.
+pub(super) fn error_place(error: &Error, path: &str) -> (String, Option<u32>) {
+    let innermost = innermost(error);
+    let named = |error: &Error| {
+        let line = error.line().and_then(|line| u32::try_from(line).ok())?;
+        Some((error.name()?.to_owned(), Some(line)))
+    };
+    named(innermost).or_else(|| named(error)).unwrap_or_else(|| (path.to_owned(), None))
+}
+
+fn innermost(error: &Error) -> &Error {
+    let mut innermost = error;
+    while let Some(source) = innermost.source().and_then(|source| source.downcast_ref::<Error>()) {
+        innermost = source;
+    }
+    innermost
+}
+
+/// An error of the engine as a finding, with the chain of includes it happened in.
+pub(super) fn error_finding(
+    error: &Error,
+    path: &str,
+    record: &Record,
+    limits: &Limits,
+) -> Finding {
+    let innermost = innermost(error);
+    let detail = innermost.detail().map(str::to_owned);
+    let message = if record.is_over_size {
+        format!("the template prints more than {} bytes", limits.output_bytes_max)
+    } else {
+        match (innermost.kind(), detail) {
+            (ErrorKind::OutOfFuel, _) => {
+                format!("the template does not end within {} steps", limits.fuel)
+            }
+            (ErrorKind::UndefinedError, Some(name)) => format!("a value is not set: {name}"),
+            (ErrorKind::UndefinedError, None) => "a value used here is not set".to_owned(),
+            (kind, None) => kind.to_string(),
+            (_, Some(detail)) if detail.contains("recursion limit") => {
+                "files include each other without end".to_owned()
+            }
+            (_, Some(detail)) => detail,
+        }
+    };
+    let finding = record.placed(Finding::error(message), None);
+    let (file, line) = error_place(error, path);
+    let place = line.map_or_else(|| Place::file(&*file), |line| Place::at(&*file, line));
+    first_place(finding, place)
+}
+
+/// Puts the engine's own place first, keeping the chain noted so far as far as it fits.
+fn first_place(mut finding: Finding, place: Place) -> Finding {
+    let knows_file = finding.places.iter().position(|known| {
+        known.file == place.file && matches!(known.role, PlaceRole::At | PlaceRole::IncludedFrom)
+    });
+    match knows_file {
+        Some(at) => {
+            finding.places.drain(..at);
+            if let Some(first) = finding.places.first_mut() {
+                *first = place;
+            }
+        }
+        None => finding.places.insert(0, place),
+    }
+    let mut at_seen = false;
+    for place in &mut finding.places {
+        if place.role == PlaceRole::At && std::mem::replace(&mut at_seen, true) {
+            place.role = PlaceRole::IncludedFrom;
+        }
+    }
+    finding
+}

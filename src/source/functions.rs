@@ -1,0 +1,282 @@
+//! The functions and filters that templates may use, besides the engine's own.
+//!
+//! They are listed, with examples, in the documentation of [`crate::source`]. None of them reads
+//! anything but its arguments. A wrong argument ends the rendering, or, while problems are gathered,
+//! becomes a finding and a placeholder.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use minijinja::functions::Function;
+use minijinja::value::{FunctionArgs, FunctionResult, Kwargs, Rest, Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind};
+use sha2::{Digest, Sha256};
+
+use super::cidr;
+use super::record::Recorder;
+use super::scope::{Fragment, Hole, is_missing};
+use crate::finding::Finding;
+use crate::yaml;
+
+/// Deepest indentation that `indent` gives, in columns; more is a slip that costs memory.
+const INDENT_MAX: usize = 200;
+
+/// Lists and maps inside each other that `tojson` and `toyaml` follow.
+const JSON_DEPTH_MAX: usize = 100;
+
+/// Adds everything to an environment.
+pub(super) fn add(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
+    add_missing(env, recorder);
+    add_text(env, recorder);
+    add_cidr(env, recorder);
+    let shared = recorder.clone();
+    env.add_function("fail", move |message: String| refuse(&shared, message, None));
+    // They show the insides of the engine, not of the fleet.
+    env.remove_global("debug");
+    env.remove_filter("pprint");
+}
+
+/// Ends the rendering with a message, or notes it and goes on with a placeholder.
+pub(super) fn refuse(
+    recorder: &Arc<Recorder>,
+    message: String,
+    value: Option<&str>,
+) -> Result<Value, Error> {
+    let mut record = recorder.lock();
+    if !record.is_collecting {
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    }
+    record.problem(Finding::error(message), value);
+    drop(record);
+    Ok(placeholder(recorder))
+}
+
+fn placeholder(recorder: &Arc<Recorder>) -> Value {
+    Value::from_object(Hole { id: None, recorder: recorder.clone() })
+}
+
+/// A placeholder among the arguments: it is reported, and the function gives another one.
+fn hole(recorder: &Arc<Recorder>, args: &[&Value]) -> Option<Value> {
+    let mut found = false;
+    for hole in args.iter().filter_map(|arg| arg.downcast_object_ref::<Hole>()) {
+        found = true;
+        if let Some(id) = hole.id {
+            recorder.lock().use_hole(id);
+        }
+    }
+    found.then(|| placeholder(recorder))
+}
+
+/// What deals with values that may be missing: `default`, `required`, `defined`.
+fn add_missing(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
+    let default = |value: &Value, args: Rest<Value>| {
+        let other = args.first().cloned().unwrap_or_else(|| Value::from(""));
+        let is_lax = args.get(1).is_some_and(Value::is_true);
+        if is_missing(value) || (is_lax && !value.is_true()) { other } else { value.clone() }
+    };
+    env.add_filter("default", default);
+    env.add_filter("d", default);
+    env.add_test("defined", |value: &Value| !is_missing(value));
+    env.add_test("undefined", |value: &Value| is_missing(value));
+    let shared = recorder.clone();
+    env.add_filter("required", move |value: &Value, message: String| {
+        let is_empty = value.is_none() || value.as_str() == Some("");
+        if is_missing(value) || is_empty {
+            refuse(&shared, message, None)
+        } else {
+            Ok(value.clone())
+        }
+    });
+}
+
+/// What makes text of values.
+fn add_text(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
+    let shared = recorder.clone();
+    env.add_filter("tojson", move |value: &Value, args: Rest<Value>| {
+        if let Some(hole) = hole(&shared, &[value]) {
+            return Ok(hole);
+        }
+        let json = to_json(value, 0)?;
+        let is_pretty = args.first().is_some_and(Value::is_true);
+        let text =
+            if is_pretty { serde_json::to_string_pretty(&json) } else { Ok(json.to_string()) };
+        Ok(Value::from(text.unwrap_or_default()))
+    });
+    let shared = recorder.clone();
+    env.add_filter("toyaml", move |value: &Value| {
+        if let Some(hole) = hole(&shared, &[value]) {
+            return Ok(hole);
+        }
+        let text = yaml::to_text(&to_json(value, 0)?);
+        Ok::<Value, Error>(Value::from(text.trim_end_matches('\n')))
+    });
+    env.add_filter("b64encode", |value: String| BASE64_STANDARD.encode(value));
+    let shared = recorder.clone();
+    env.add_filter("b64decode", move |value: String| {
+        let bytes = BASE64_STANDARD.decode(value.trim());
+        match bytes.map(String::from_utf8) {
+            Ok(Ok(text)) => Ok(Value::from(text)),
+            Ok(Err(_)) => refuse(&shared, "b64decode gives no UTF-8 text".to_owned(), Some(&value)),
+            Err(error) => refuse(&shared, format!("not base64: {error}"), Some(&value)),
+        }
+    });
+    env.add_filter("sha256", |value: String| {
+        let digest = Sha256::digest(value.as_bytes());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    });
+    env.add_filter("indent", indent);
+}
+
+/// Indents every line but the first, `width` columns, blank lines only when asked to.
+fn indent(value: &Value, args: Rest<Value>) -> Result<Value, Error> {
+    let mut args: Vec<Value> = args.0;
+    let kwargs = match args.last() {
+        Some(last) if last.is_kwargs() => {
+            let kwargs = Kwargs::try_from(last.clone())?;
+            args.pop();
+            Some(kwargs)
+        }
+        _ => None,
+    };
+    let option = |at: usize, name: &str| -> Result<Option<Value>, Error> {
+        match (args.get(at), &kwargs) {
+            (Some(value), _) => Ok(Some(value.clone())),
+            (None, Some(kwargs)) => kwargs.get::<Option<Value>>(name),
+            (None, None) => Ok(None),
+        }
+    };
+    let width = option(0, "width")?.map_or(Some(4), |width| width.as_usize());
+    let with_first = option(1, "first")?.is_some_and(|value| value.is_true());
+    let with_blank = option(2, "blank")?.is_some_and(|value| value.is_true());
+    if let Some(kwargs) = &kwargs {
+        kwargs.assert_all_used()?;
+    }
+    let Some(width) = width.filter(|width| *width <= INDENT_MAX) else {
+        let message = format!("indent wants a width from 0 to {INDENT_MAX}");
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    };
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    Ok(match value.downcast_object_ref::<Fragment>() {
+        Some(fragment) => {
+            let text = indent_text(&fragment.0, width, with_first, with_blank);
+            Value::from_object(Fragment(text))
+        }
+        None => Value::from(indent_text(&value.to_string(), width, with_first, with_blank)),
+    })
+}
+
+fn indent_text(text: &str, width: usize, with_first: bool, with_blank: bool) -> String {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let margin = " ".repeat(width);
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    for (at, line) in text.split('\n').enumerate() {
+        if at > 0 {
+            out.push('\n');
+        }
+        // A line that holds nothing but a mark is blank, too.
+        let is_blank = || super::mark::without_marks(line).trim_end_matches('\r').is_empty();
+        if (at > 0 || with_first) && (with_blank || !is_blank()) {
+            out.push_str(&margin);
+        }
+        out.push_str(line);
+    }
+    out
+}
+
+/// A template's value as JSON.
+pub(super) fn to_json(value: &Value, depth: usize) -> Result<serde_json::Value, Error> {
+    let refused = |message: &'static str| Error::new(ErrorKind::BadSerialization, message);
+    if depth > JSON_DEPTH_MAX {
+        return Err(refused("the value is nested too deeply"));
+    }
+    if value.downcast_object_ref::<Fragment>().is_some() {
+        return Ok(value.to_string().into());
+    }
+    match value.kind() {
+        ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
+        ValueKind::None => Ok(serde_json::Value::Null),
+        ValueKind::Bool => Ok(value.is_true().into()),
+        ValueKind::Number => Ok(match (value.as_i64(), f64::try_from(value.clone())) {
+            (Some(number), _) if value.is_integer() => number.into(),
+            (_, Ok(number)) => number.into(),
+            _ => return Err(refused("this number does not fit JSON")),
+        }),
+        ValueKind::String => Ok(value.as_str().unwrap_or_default().into()),
+        ValueKind::Seq | ValueKind::Iterable => {
+            value.try_iter()?.map(|item| to_json(&item, depth + 1)).collect()
+        }
+        ValueKind::Map => {
+            let mut map = serde_json::Map::new();
+            for key in value.try_iter()? {
+                let item = value.get_item(&key)?;
+                map.insert(key.to_string(), to_json(&item, depth + 1)?);
+            }
+            Ok(map.into())
+        }
+        _ => Err(refused("this value has no JSON")),
+    }
+}
+
+/// Arithmetic on address blocks, each as a function and as a filter.
+fn add_cidr(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
+    let shared = recorder.clone();
+    add_both(env, "cidrsubnet", move |block: &Value, bits: &Value, number: &Value| {
+        cidr_call(&shared, &[block, bits, number], |text| {
+            cidr::subnet(text, whole(bits)?, whole(number)?)
+        })
+    });
+    let shared = recorder.clone();
+    add_both(env, "cidrhost", move |block: &Value, number: &Value| {
+        cidr_call(&shared, &[block, number], |text| cidr::host(text, whole(number)?))
+    });
+    let shared = recorder.clone();
+    add_both(env, "cidrnetmask", move |block: &Value| cidr_call(&shared, &[block], cidr::netmask));
+    let shared = recorder.clone();
+    add_both(env, "cidr_prefix_len", move |block: &Value| {
+        cidr_call(&shared, &[block], cidr::prefix_len)
+    });
+    let shared = recorder.clone();
+    add_both(env, "cidr_contains", move |block: &Value, other: &Value| {
+        cidr_call(&shared, &[block, other], |text| cidr::contains(text, &other.to_string()))
+    });
+    let shared = recorder.clone();
+    add_both(env, "cidr_overlaps", move |block: &Value, other: &Value| {
+        cidr_call(&shared, &[block, other], |text| cidr::overlaps(text, &other.to_string()))
+    });
+}
+
+fn add_both<F, Rv, Args>(env: &mut Environment<'static>, name: &'static str, function: F)
+where
+    F: Function<Rv, Args> + Clone,
+    Rv: FunctionResult,
+    Args: for<'a> FunctionArgs<'a>,
+{
+    env.add_filter(name, function.clone());
+    env.add_function(name, function);
+}
+
+fn whole(value: &Value) -> Result<i64, cidr::CidrError> {
+    value.as_i64().ok_or_else(|| cidr::CidrError::new(&value.to_string(), "is not a whole number"))
+}
+
+/// Calls a helper with the text of its first argument; what is wrong names the wrong argument.
+fn cidr_call<T: Into<Value>>(
+    recorder: &Arc<Recorder>,
+    args: &[&Value],
+    call: impl Fn(&str) -> Result<T, cidr::CidrError>,
+) -> Result<Value, Error> {
+    if let Some(hole) = hole(recorder, args) {
+        return Ok(hole);
+    }
+    if args.iter().any(|arg| arg.is_undefined()) {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    let text = args.first().map(ToString::to_string).unwrap_or_default();
+    match call(&text) {
+        Ok(value) => Ok(value.into()),
+        Err(error) => refuse(recorder, error.to_string(), Some(&error.value)),
+    }
+}
