@@ -121,6 +121,11 @@ impl Positions {
         (depth == field.path.len()).then_some(line)
     }
 
+    /// Whether the user wrote the field.
+    pub fn wrote(&self, field: &Field) -> bool {
+        self.line(field).is_some()
+    }
+
     /// Where a field was written, or the nearest map around it that was. Empty when the spec was not
     /// read from documents.
     pub fn places(&self, field: &Field) -> Vec<Place> {

@@ -25,16 +25,11 @@ pub(super) const IO_IOPS_MIN: u32 = 100;
 pub fn fill(spec: &mut Spec) {
     let name = spec.cluster.metadata.name.clone();
     fill_cluster(&mut spec.cluster.spec, &name);
-    let hosts: Vec<String> = spec
-        .groups
-        .values()
-        .filter(|group| spec.is_vital(group))
-        .map(|group| group.name().to_owned())
-        .collect();
     let cluster = &spec.cluster.spec;
-    for (name, group) in &mut spec.groups {
+    for group in spec.groups.values_mut() {
         fill_group(group, cluster);
-        fill_rollout(&mut group.spec, cluster.rolling_update.as_ref(), hosts.contains(name));
+        let no_surge = group.is_vital();
+        fill_rollout(&mut group.spec, cluster.rolling_update.as_ref(), no_surge);
     }
 }
 

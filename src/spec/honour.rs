@@ -6,9 +6,9 @@ use crate::yaml::Step;
 
 /// A field of kops that kprod does not honour.
 pub(super) struct NotHonoured {
-    kind: Kind,
+    pub(super) kind: Kind,
     /// Dotted path without list indexes; a final `*` stands for any one key.
-    path: &'static str,
+    pub(super) path: &'static str,
     /// What to do instead.
     pub(super) instead: Option<&'static str>,
 }
@@ -70,7 +70,7 @@ const fn group(path: &'static str, instead: Option<&'static str>) -> NotHonoured
 }
 
 /// Source: kops `pkg/apis/kops/v1alpha2/{cluster,instancegroup}.go`.
-const NOT_HONOURED: &[NotHonoured] = &[
+pub(super) const NOT_HONOURED: &[NotHonoured] = &[
     cluster("spec.DisableSubnetTags", Some("leave it out: subnets given by id are never tagged")),
     cluster("spec.addons", ADD_ON),
     cluster("spec.api.dns", ALWAYS_INTERNAL),

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::field::{Field, Kind, Positions};
 use super::schema;
-use super::shape::{Reader, Shape};
+use super::shape::{Reader, Shape, shown};
 use super::{Cluster, InstanceGroup, Spec, check, fill};
 use crate::document::Document;
 use crate::finding::{Finding, PlaceRole, did_you_mean, has_errors};
@@ -85,10 +85,15 @@ impl Assembly {
         let mut findings = Vec::new();
         let mut broken = BTreeSet::new();
         let mut index = BTreeMap::new();
+        // A document that says not what it is may be the very one that seems to be missing.
+        let mut strangers = 0_usize;
         let mut clusters: Vec<(usize, Option<Cluster>)> = Vec::new();
         let mut groups: Vec<(usize, String, Option<InstanceGroup>)> = Vec::new();
         for (position, document) in documents.iter().enumerate() {
             let reading = Reading::of(document, strictness);
+            if reading.identity.is_none() {
+                strangers += 1;
+            }
             if let Some((kind, name)) = reading.identity {
                 if has_errors(&reading.findings) {
                     broken.insert(Field::new(kind, &name, "").document());
@@ -104,9 +109,11 @@ impl Assembly {
             findings.extend(reading.findings);
         }
         let positions = Positions::new(Arc::clone(&documents), index);
-        findings.extend(check_one_cluster(&documents, &clusters));
+        if strangers == 0 || !clusters.is_empty() {
+            findings.extend(check_one_cluster(&documents, &clusters));
+        }
         findings.extend(check_unique_groups(&documents, &groups));
-        let spec = join(clusters, groups, positions, &broken);
+        let spec = join(clusters, groups, positions, &broken).filter(|_| strangers == 0);
         if let Some(spec) = &spec {
             findings.extend(check_belonging(spec));
         }
@@ -207,7 +214,10 @@ fn read_header(document: &Document) -> (Option<Kind>, Vec<Finding>) {
     match root.entry("apiVersion") {
         None => error(root.line, format!("`apiVersion` is missing; write {known}"), None),
         Some(entry) if entry.node.as_str().is_some_and(|text| API_VERSIONS.contains(&text)) => {}
-        Some(entry) => error(entry.line, format!("`apiVersion` is not {known}"), None),
+        Some(entry) => {
+            let got = shown(&entry.node);
+            error(entry.line, format!("`apiVersion` is {got}, not {known}"), None);
+        }
     }
     let kind = match root.entry("kind") {
         None => {
@@ -220,7 +230,9 @@ fn read_header(document: &Document) -> (Option<Kind>, Vec<Finding>) {
             if kind.is_none() {
                 let near = did_you_mean(word, Kind::ALL.map(Kind::name));
                 let hint = near.map(|near| format!("did you mean `{near}`?"));
-                error(entry.line, "`kind` is not `Cluster` or `InstanceGroup`".into(), hint);
+                let got = shown(&entry.node);
+                let message = format!("`kind` is {got}, not `Cluster` or `InstanceGroup`");
+                error(entry.line, message, hint);
             }
             kind
         }
@@ -302,7 +314,9 @@ fn join(
     }
     let mut by_name = BTreeMap::new();
     for (_, name, group) in groups {
-        by_name.entry(name).or_insert(group?);
+        if by_name.insert(name, group?).is_some() {
+            return None;
+        }
     }
     Some(Spec { cluster, groups: by_name, positions })
 }

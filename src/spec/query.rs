@@ -55,11 +55,6 @@ impl Spec {
         self.groups_of(Role::Etcd).next().is_some()
     }
 
-    /// Whether a group's machines carry the cluster's life: the control plane, or an etcd member.
-    pub fn is_vital(&self, group: &InstanceGroup) -> bool {
-        matches!(group.spec.role, Role::ControlPlane | Role::Etcd) || self.hosts_etcd(group.name())
-    }
-
     /// The labels that a group's nodes join with: the kubelet's of the cluster and of the group, the
     /// role's, the group's own; later ones win.
     pub fn node_labels(&self, group: &InstanceGroup) -> BTreeMap<String, String> {
@@ -150,6 +145,11 @@ impl Role {
 }
 
 impl InstanceGroup {
+    /// Whether the cluster lives on the group's machines: the control plane, or etcd.
+    pub fn is_vital(&self) -> bool {
+        matches!(self.spec.role, Role::ControlPlane | Role::Etcd)
+    }
+
     /// The group's name.
     pub fn name(&self) -> &str {
         &self.metadata.name

@@ -216,9 +216,9 @@ impl<'a> Reader<'a> {
         }
         let expected = Shape::Choice(words.to_vec()).expected();
         let message = if honour::is_kops_value(&self.field, text) {
-            format!("kops has `{}`, kprod does not honour it; expected {expected}", shown(text))
+            format!("kops has `{}`, kprod does not honour it; expected {expected}", short(text))
         } else {
-            format!("`{}` is not known here; expected {expected}", shown(text))
+            format!("`{}` is not known here; expected {expected}", short(text))
         };
         let near = did_you_mean(text, words.iter().map(String::as_str));
         self.error(line, message);
@@ -300,11 +300,11 @@ impl<'a> Reader<'a> {
         };
         let (message, hint) = match honour::lookup(&self.field) {
             Some(entry) => (
-                format!("kops has the field `{}`, kprod does not honour it", shown(key)),
+                format!("kops has the field `{}`, kprod does not honour it", short(key)),
                 entry.instead.map(str::to_owned),
             ),
             None => (
-                format!("unknown field `{}`", shown(key)),
+                format!("unknown field `{}`", short(key)),
                 did_you_mean(key, known).map(|near| format!("did you mean `{near}`?")),
             ),
         };
@@ -313,15 +313,7 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong_type(&mut self, node: &Node, line: u32, shape: &Shape) {
-        let got = match &node.value {
-            Value::String(text) => format!("text `{}`", shown(text)),
-            Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
-                format!("{} `{}`", node.kind(), node.to_json())
-            }
-            Value::Null => "nothing".to_owned(),
-            Value::Sequence(_) | Value::Mapping(_) => node.kind().to_owned(),
-        };
-        self.error(line, format!("expected {}, got {got}", shape.expected()));
+        self.error(line, format!("expected {}, got {}", shape.expected(), shown(node)));
         let scalar = matches!(node.value, Value::Bool(_) | Value::Int(_) | Value::Float(_));
         if scalar && matches!(shape, Shape::Text { .. }) {
             self.hint(Some("write it in quotes".to_owned()));
@@ -346,12 +338,24 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A text as messages show it: on one line, and not endless.
-fn shown(text: &str) -> String {
-    const CHARS_MAX: usize = 60;
-    let mut shown: String = text.chars().take(CHARS_MAX).collect();
-    if text.chars().nth(CHARS_MAX).is_some() {
-        shown.push('…');
+/// A value as messages show it.
+pub(super) fn shown(node: &Node) -> String {
+    match &node.value {
+        Value::String(text) => format!("text `{}`", short(text)),
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+            format!("{} `{}`", node.kind(), node.to_json())
+        }
+        Value::Null => "nothing".to_owned(),
+        Value::Sequence(_) | Value::Mapping(_) => node.kind().to_owned(),
     }
-    shown.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"")
+}
+
+/// A text on one line, and not endless.
+fn short(text: &str) -> String {
+    const CHARS_MAX: usize = 60;
+    let mut short: String = text.chars().take(CHARS_MAX).collect();
+    if text.chars().nth(CHARS_MAX).is_some() {
+        short.push('…');
+    }
+    short.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"")
 }

@@ -123,7 +123,10 @@ fn ranges(spec: &Spec, report: &mut Report) {
     disjoint(&networks, report);
     disjoint(&subnets, report);
     if let Some(services) = &services {
-        apart(services, networks.iter().chain(&subnets).chain(&pods), report);
+        apart(services, &pods, report);
+        if in_vpc {
+            apart(services, networks.iter().chain(&subnets), report);
+        }
     }
     if in_vpc {
         return;
@@ -138,7 +141,7 @@ fn ranges(spec: &Spec, report: &mut Report) {
         }
     }
     if let Some(whole) = &whole {
-        // Inside it lie pods and services; saying that those overlap too would say it twice.
+        // Pods and services lie inside it.
         apart(whole, networks.iter(), report);
         if pods.is_none() || services.is_none() {
             report
@@ -158,10 +161,12 @@ fn disjoint(ranges: &[Range], report: &mut Report) {
 fn apart<'r>(range: &Range, others: impl IntoIterator<Item = &'r Range>, report: &mut Report) {
     let overlaps =
         |other: &&Range| range.net.contains(&other.net) || other.net.contains(&range.net);
-    if let Some(other) = others.into_iter().find(overlaps) {
-        let message = format!("`{}` overlaps {} `{}`", range.net, other.called, other.net);
-        report.error(&range.field, message);
-    }
+    let Some(other) = others.into_iter().find(overlaps) else { return };
+    // Of a default and a written line, the written one is to be changed.
+    let own = report.positions.wrote(&range.field) || !report.positions.wrote(&other.field);
+    let (range, other) = if own { (range, other) } else { (other, range) };
+    let message = format!("`{}` overlaps {} `{}`", range.net, other.called, other.net);
+    report.error(&range.field, message);
 }
 
 /// Each source once: AWS refuses the same rule twice.

@@ -20,6 +20,10 @@ fn dns(spec: &Spec, report: &mut Report) {
     let field = spec.cluster_field("spec.masterPublicName");
     let name = cluster.master_public_name.as_deref().unwrap_or_default();
     if !is_dns_subdomain(name) {
+        // The default is as wrong as the cluster's name, which has been spoken of.
+        if !report.positions.wrote(&field) {
+            return;
+        }
         report.error(&field, format!("`{name}` is not a DNS name"));
         return;
     }
@@ -40,10 +44,12 @@ fn dns(spec: &Spec, report: &mut Report) {
     if !is_dns_subdomain(zone_name) {
         report.error(&zone_field, format!("`{zone}` is neither a DNS name nor the id of a zone"));
     } else if !is_below(name, zone_name) {
+        let wrote_zone = report.positions.wrote(&zone_field);
+        let name_field = report.positions.wrote(&field) || !wrote_zone;
         report.error_hint(
-            &field,
+            if name_field { &field } else { &zone_field },
             format!("`{name}` is outside the zone `{zone_name}`"),
-            "name it below `dnsZone`, or give another zone",
+            "`masterPublicName` must be below `dnsZone`",
         );
     }
 }

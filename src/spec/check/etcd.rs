@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::field::Field;
 use super::super::text::is_dns_label;
-use super::super::{EtcdClusterSpec, EtcdMemberSpec, Role, Spec, VolumeType};
+use super::super::{EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Spec, VolumeType};
 use super::volume::{VolumeCheck, VolumeFields, volume};
 use super::{Report, s3_address, unique};
 
@@ -24,8 +24,8 @@ pub(super) fn check(spec: &Spec, report: &mut Report) {
     for (index, cluster) in clusters.iter().enumerate() {
         etcd_cluster(spec, cluster, &list.clone().index(index), report);
     }
-    for group in spec.groups.values() {
-        hosting(spec, group.name(), report);
+    for group in spec.groups.values().filter(|group| group.is_vital()) {
+        hosting(spec, group, report);
     }
 }
 
@@ -65,7 +65,10 @@ fn etcd_cluster(spec: &Spec, cluster: &EtcdClusterSpec, field: &Field, report: &
     }
     if let Some(backups) = &cluster.backups {
         let field = field.clone().key("backups").key("backupStore");
-        s3_address(report, &field, backups.backup_store.as_ref());
+        // What lies below `configBase` is as right as that.
+        let base = spec.cluster.spec.config_base.as_deref();
+        let own = |store: &&String| base.is_none_or(|base| !store.starts_with(base));
+        s3_address(report, &field, backups.backup_store.as_ref().filter(own));
     }
 }
 
@@ -120,6 +123,7 @@ fn host(spec: &Spec, member: &EtcdMemberSpec, field: &Field, report: &mut Report
             format!("group `{name}` has the role `{role}`"),
             "etcd runs on groups of role `ControlPlane` or `Etcd`",
         );
+        return;
     }
     let zones = spec.zones_of(group);
     if zones.len() > 1 {
@@ -132,12 +136,21 @@ fn host(spec: &Spec, member: &EtcdMemberSpec, field: &Field, report: &mut Report
     }
 }
 
+/// Whether a member names a group that cannot host it.
+fn has_strays(spec: &Spec) -> bool {
+    let mut members =
+        spec.cluster.spec.etcd_clusters.iter().flat_map(|cluster| &cluster.etcd_members);
+    members
+        .any(|member| spec.groups.get(&member.instance_group).is_none_or(|group| !group.is_vital()))
+}
+
 /// What a group's role and its members say of each other.
-fn hosting(spec: &Spec, name: &str, report: &mut Report) {
-    let Some(group) = spec.groups.get(name) else { return };
-    let members = spec.members_on(name);
+fn hosting(spec: &Spec, group: &InstanceGroup, report: &mut Report) {
+    let members = spec.members_on(group.name());
     let field = group.field("spec.role");
     match group.spec.role {
+        // A member with a misspelt group may be the missing one, and has been spoken of.
+        _ if has_strays(spec) => {}
         Role::Etcd if members.is_empty() => {
             report.error(&field, "no etcd member names this group as its `instanceGroup`");
         }

@@ -36,7 +36,7 @@ pub(super) fn check(spec: &Spec, group: &InstanceGroup, report: &mut Report) {
     if let Some(policy) = &group.spec.rolling_update {
         rollout(report, &group.field("spec.rollingUpdate"), policy);
     }
-    if spec.is_vital(group) {
+    if group.is_vital() {
         vital(group, report);
     }
 }
@@ -159,7 +159,7 @@ fn vital(group: &InstanceGroup, report: &mut Report) {
     }
     let mix = spec.mixed_instances_policy.as_ref();
     if mix.is_some_and(|mix| mix.on_demand_above_base != Some(100)) {
-        refuse("spec.mixedInstancesPolicy.onDemandAboveBase", "no spot machines here, only 100");
+        refuse("spec.mixedInstancesPolicy.onDemandAboveBase", "no spot machines here, hence 100");
     }
     if spec.capacity_rebalance == Some(true) {
         refuse("spec.capacityRebalance", "no capacity rebalancing here");

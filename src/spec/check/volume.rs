@@ -85,8 +85,9 @@ fn throughput(report: &mut Report, volume: &VolumeCheck) {
     } else if !(GP3_THROUGHPUT_MIN..=THROUGHPUT_MAX).contains(&throughput) {
         let range = format!("{GP3_THROUGHPUT_MIN} to {THROUGHPUT_MAX}");
         report.error(field, format!("gp3 volumes have {range} MiB a second"));
-    } else if let Some(iops) =
-        volume.iops.filter(|iops| u64::from(throughput) * 4 > u64::from(*iops))
+    } else if let Some(iops) = volume
+        .iops
+        .filter(|iops| *iops >= GP3_IOPS_MIN && u64::from(throughput) * 4 > u64::from(*iops))
     {
         let most = iops / 4;
         let message = format!(
