@@ -1,7 +1,25 @@
 //! The plan: everything an apply will do, in order, with the reason for each change and each
 //! machine. It leaves no choice to the executor.
 
+//!
+//! [`make()`] compares wanted with observed, [`versions_to_read`] says which launch template versions
+//! it wants to see first, [`precondition_holds`] is asked again right before each change.
+
+mod classify;
+mod compare;
+mod guard;
+mod make;
+mod order;
+mod path;
+mod precondition;
+mod rollout;
+mod template;
+
 use std::collections::BTreeSet;
+
+pub use make::{PlanOptions, describe_foreign, make};
+pub use precondition::{precondition, precondition_holds};
+pub use template::{merge_versions, versions_to_read};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -51,6 +69,8 @@ pub enum Reason {
     Drifted,
     /// It differs, and nothing tells who moved: the kind carries no digest.
     Differs,
+    /// It follows another change of this plan: what it refers to is made, or made again.
+    Follows,
     /// A field that cannot be changed in place differs.
     CannotUpdate,
     /// It is ours and no longer wanted.
@@ -110,6 +130,14 @@ pub struct Change {
     /// Digest of what this change assumes of the world: the observed resource, or its absence.
     /// Checked again right before the change is made.
     pub precondition: String,
+    /// [`Resource::digest`] of the resource as wanted, references in symbols: what the last call of
+    /// this change writes to [`crate::resource::DIGEST_TAG`]. None for a delete.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// For a launch template: the version that holds the wanted content already, so that none has
+    /// to be made (an earlier run was killed after making it, or the spec went back).
+    #[serde(default)]
+    pub existing_version: Option<u64>,
 }
 
 /// A resource with the wanted or the cluster's name that is not ours.
@@ -153,6 +181,8 @@ impl Rollout {
 pub struct GroupRollout {
     /// The group.
     pub address: Key,
+    /// Its launch template's name.
+    pub launch_template_name: String,
     /// The machines: id and zone.
     pub machines: Vec<MachineToReplace>,
     /// The fields that cause it, before and after.
@@ -173,7 +203,8 @@ pub struct MachineToReplace {
 /// Something that a guard does not allow: the plan can be read but not applied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Which guard: `foreign`, `delete`, `data`, `machines`, `forbidden_field`, `failed_revision`.
+    /// Which guard: `foreign`, `delete`, `data`, `machines`, `forbidden_field`,
+    /// `failed_revision`, `in_use`, `address`, `cycle`.
     pub guard: String,
     /// The resource, if it is about one.
     pub address: Option<Key>,

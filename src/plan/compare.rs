@@ -1,0 +1,244 @@
+//! One wanted resource against what is there: references resolved, every field compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::path::{self, Difference};
+use super::template::{self, WantedContent};
+use super::{Action, FieldChange, FieldClass, Reason, classify};
+use crate::cloud::{Observation, Observed};
+use crate::resource::{
+    Attribute, DIGEST_TAG, FAILED_TAG, Key, Resource, ResourceSet, TARGET_TAG, VERSION_TAG,
+};
+
+/// Tags that kprod keeps for itself. They never cause a difference: what they stand for does.
+pub(super) const BOOKKEEPING_TAGS: [&str; 4] = [DIGEST_TAG, VERSION_TAG, TARGET_TAG, FAILED_TAG];
+
+/// Tags that only kprod and kops' tools give a meaning. One that is not wanted any more is removed;
+/// any other unwanted tag was put by people or their tools, and stays. The price of having no state
+/// file: a label of the user's own that leaves the spec stays on the resource and is reported.
+const OUR_TAG_PREFIXES: [&str; 4] = ["kprod.dev/", "k8s.io/", "kubernetes.io/", "kops.k8s.io/"];
+
+/// AWS' own tags; nobody can set or remove them.
+const AWS_TAG_PREFIX: &str = "aws:";
+
+/// A wanted resource beside what is there.
+pub(super) struct Comparison<'w> {
+    /// As wanted, with promises.
+    pub(super) symbolic: &'w Resource,
+    /// As wanted, references resolved as far as the observation knows them.
+    pub(super) resolved: Resource,
+    /// What is there.
+    pub(super) observed: Option<&'w Observed>,
+    /// What is there as a plan shows it: a template with the content of its current version.
+    pub(super) before: Option<Resource>,
+    /// What has to happen.
+    pub(super) action: Action,
+    /// The fields that differ.
+    pub(super) fields: Vec<FieldChange>,
+    /// Keys of tags that others put.
+    pub(super) foreign_tags: BTreeSet<String>,
+    /// The launch template version that holds the wanted content already.
+    pub(super) existing_version: Option<u64>,
+}
+
+/// Compares every wanted resource. A resource that is made again gives its dependants a new id, so
+/// the comparison is repeated until no further resource has to be.
+pub(super) fn compare_all<'w>(
+    desired: &'w ResourceSet,
+    observation: &'w Observation,
+) -> BTreeMap<Key, Comparison<'w>> {
+    let mut remade = BTreeSet::new();
+    let mut comparisons = compare_round(desired, observation, &remade);
+    // Each further round remakes at least one more resource, so this is the limit.
+    for _ in 0..desired.len() {
+        let next: BTreeSet<Key> = comparisons
+            .iter()
+            .filter(|(_, comparison)| comparison.action == Action::Replace)
+            .map(|(key, _)| key.clone())
+            .chain(remade.iter().cloned())
+            .collect();
+        if next == remade {
+            break;
+        }
+        remade = next;
+        comparisons = compare_round(desired, observation, &remade);
+    }
+    comparisons
+}
+
+fn compare_round<'w>(
+    desired: &'w ResourceSet,
+    observation: &'w Observation,
+    remade: &BTreeSet<Key>,
+) -> BTreeMap<Key, Comparison<'w>> {
+    let known = |key: &Key, attribute| {
+        let is_known = attribute != Attribute::Target && !remade.contains(key);
+        is_known.then(|| observation.attribute(key, attribute)).flatten()
+    };
+    let lookup = |key: &Key, attribute| match attribute {
+        Attribute::Target if remade.contains(key) => None,
+        Attribute::Target => template::target(key, desired, observation, &known),
+        _ => known(key, attribute),
+    };
+    desired
+        .iter()
+        .map(|(key, wanted)| {
+            // A value that does not fit its field after resolving stays a promise.
+            let resolved = wanted.resolve(&lookup).unwrap_or_else(|_| wanted.clone());
+            let observed = observation.resources.get(key);
+            (key.clone(), compare(wanted, resolved, observed, observation))
+        })
+        .collect()
+}
+
+fn compare<'w>(
+    symbolic: &'w Resource,
+    resolved: Resource,
+    observed: Option<&'w Observed>,
+    observation: &'w Observation,
+) -> Comparison<'w> {
+    let Some(found) = observed else {
+        return Comparison {
+            symbolic,
+            resolved,
+            observed: None,
+            before: None,
+            action: Action::Create,
+            fields: Vec::new(),
+            foreign_tags: BTreeSet::new(),
+            existing_version: None,
+        };
+    };
+    let (before, existing_version) = before_of(&resolved, found);
+    let mut differences = path::differences(&before.to_value(), &resolved.to_value());
+    let foreign_tags = drop_tags_that_stay(&mut differences);
+    let kind = resolved.kind();
+    let mut fields: Vec<FieldChange> = differences
+        .into_iter()
+        .map(|difference| FieldChange {
+            class: classify::classify(kind, &difference, found, observation),
+            path: difference.path.text,
+            before: difference.before,
+            after: difference.after,
+        })
+        .collect();
+    fields.extend(unread_content(&resolved, found, &fields));
+    Comparison {
+        symbolic,
+        action: action_for(&fields),
+        resolved,
+        observed,
+        before: Some(before),
+        fields,
+        foreign_tags,
+        existing_version,
+    }
+}
+
+fn action_for(fields: &[FieldChange]) -> Action {
+    if fields.is_empty() {
+        Action::NoOp
+    } else if fields.iter().any(|field| field.class == FieldClass::ReplacesResource) {
+        Action::Replace
+    } else {
+        Action::Update
+    }
+}
+
+/// The observed resource as it is compared, and for a template the version that holds the wanted
+/// content. Versions never change, so a template whose tag names the wanted content has it.
+fn before_of(resolved: &Resource, found: &Observed) -> (Resource, Option<u64>) {
+    let (Resource::LaunchTemplate(wanted), Resource::LaunchTemplate(there), Some(facts)) =
+        (resolved, &found.resource, &found.template)
+    else {
+        return (found.resource.clone(), None);
+    };
+    let content = WantedContent::of(&wanted.launch_template_data);
+    let version = content.existing_version(facts);
+    let tagged = facts.wanted.as_ref().map(|(number, ..)| *number);
+    let mut before = there.clone();
+    if version.is_some() && version == tagged {
+        before.launch_template_data = wanted.launch_template_data.clone();
+    } else if let Some(data) = template::content_before(facts) {
+        before.launch_template_data = data.clone();
+    }
+    (Resource::LaunchTemplate(before), version)
+}
+
+/// A template whose content is known to differ only by its digest still changes.
+fn unread_content(
+    resolved: &Resource,
+    found: &Observed,
+    fields: &[FieldChange],
+) -> Option<FieldChange> {
+    let (Resource::LaunchTemplate(wanted), Some(facts)) = (resolved, &found.template) else {
+        return None;
+    };
+    let path = "launch_template_data";
+    let digest = wanted.launch_template_data.content_digest();
+    let is_tagged = facts
+        .wanted
+        .as_ref()
+        .is_some_and(|(number, _, content)| *content == digest && *number <= facts.latest_version);
+    if is_tagged || fields.iter().any(|field| field.path.starts_with(path)) {
+        return None;
+    }
+    let rolls = facts
+        .wanted
+        .as_ref()
+        .is_none_or(|(_, revision, _)| *revision != wanted.launch_template_data.revision());
+    Some(FieldChange {
+        path: path.to_owned(),
+        before: facts.wanted.as_ref().map(|(_, _, content)| Value::String(content.clone())),
+        after: Some(Value::String(digest)),
+        class: if rolls { FieldClass::RollsMachines } else { FieldClass::InPlace },
+    })
+}
+
+/// Drops differences in tags that cause no change, and gives the keys of tags that others put.
+fn drop_tags_that_stay(differences: &mut Vec<Difference>) -> BTreeSet<String> {
+    let mut foreign = BTreeSet::new();
+    differences.retain(|difference| {
+        let Some(key) = difference.path.tag_key() else { return true };
+        if BOOKKEEPING_TAGS.contains(&key.as_str()) || key.starts_with(AWS_TAG_PREFIX) {
+            return false;
+        }
+        let is_extra = difference.after.is_none();
+        if is_extra && !OUR_TAG_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
+            foreign.insert(key);
+            return false;
+        }
+        true
+    });
+    foreign
+}
+
+/// Why a resource that is there changes. `changing` are the keys that this plan changes.
+pub(super) fn reason(comparison: &Comparison<'_>, changing: &BTreeSet<Key>) -> Reason {
+    if comparison.action == Action::Create {
+        return Reason::NotThere;
+    }
+    if comparison.action == Action::Replace {
+        return Reason::CannotUpdate;
+    }
+    let symbolic = comparison.symbolic.to_value();
+    let promised = path::leaves(&symbolic);
+    let follows = |field: &FieldChange| {
+        field.path == "target"
+            || promised
+                .iter()
+                .filter(|(path, _)| path.text == field.path)
+                .flat_map(|(_, value)| path::promises(value))
+                .any(|key| changing.contains(&key))
+    };
+    let all_follow = comparison.fields.iter().all(follows);
+    let digest = comparison.observed.and_then(|observed| observed.digest.as_ref());
+    match digest {
+        Some(digest) if *digest != comparison.symbolic.digest() => Reason::SpecChanged,
+        _ if all_follow => Reason::Follows,
+        Some(_) => Reason::Drifted,
+        None => Reason::Differs,
+    }
+}

@@ -1,0 +1,246 @@
+//! Guards: what a plan may say but nobody may apply, each with the way out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::compare::Comparison;
+use super::path;
+use super::template::WantedContent;
+use super::{
+    Action, Change, FieldChange, FieldClass, ForeignResource, PlanOptions, Refusal, classify,
+    describe_foreign,
+};
+use crate::cloud::Observation;
+use crate::finding::did_you_mean;
+use crate::resource::{Attribute, Key, Kind, Resource};
+
+fn refusal(
+    guard: &str,
+    address: &Key,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> Refusal {
+    Refusal {
+        guard: guard.to_owned(),
+        address: Some(address.clone()),
+        message: message.into(),
+        hint: hint.into(),
+    }
+}
+
+/// Everything that stands against applying these changes, by address.
+pub(super) fn refusals(
+    changes: &[Change],
+    foreign: &[ForeignResource],
+    comparisons: &BTreeMap<Key, Comparison<'_>>,
+    observation: &Observation,
+    options: &PlanOptions,
+) -> Vec<Refusal> {
+    let mut found: Vec<Refusal> = foreign.iter().filter_map(in_the_way).collect();
+    for change in changes {
+        found.extend(forbidden_fields(change));
+        found.extend(drained_first(change));
+        if !options.destroy {
+            found.extend(deletes(change, observation, options));
+            found.extend(replaced_in_use(change, observation));
+        }
+    }
+    if !options.retry {
+        found.extend(failed_revisions(comparisons));
+    }
+    found.sort_by(|left, right| {
+        (&left.address, &left.guard, &left.message).cmp(&(
+            &right.address,
+            &right.guard,
+            &right.message,
+        ))
+    });
+    found
+}
+
+fn in_the_way(foreign: &ForeignResource) -> Option<Refusal> {
+    foreign.in_the_way.then(|| {
+        refusal(
+            "foreign",
+            &foreign.address,
+            format!("exists and is not ours: {}", describe_foreign(&foreign.why)),
+            "kprod never changes what it does not own; remove it, or give the cluster or the \
+             instance group another name",
+        )
+    })
+}
+
+fn deletes(change: &Change, observation: &Observation, options: &PlanOptions) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    let address = &change.address;
+    let verb = match change.action {
+        Action::Delete => "deletes",
+        Action::Replace => "replaces, hence deletes,",
+        Action::Create | Action::Update | Action::NoOp => return found,
+    };
+    if !options.allow_delete {
+        found.push(refusal(
+            "delete",
+            address,
+            format!("this plan {verb} it"),
+            "pass --allow-delete when that is what you want",
+        ));
+    }
+    if address.kind.is_data_bearing() && !options.delete_named.contains(address) {
+        found.push(refusal(
+            "data",
+            address,
+            format!("this plan {verb} it with the data it holds"),
+            format!("name it when that is what you want: --delete {address}"),
+        ));
+    }
+    let machines = observation.resources.get(address).and_then(|o| o.group.as_ref());
+    let count = machines.map_or(0, |group| group.instances.len());
+    if count > 0 {
+        found.push(refusal(
+            "machines",
+            address,
+            format!("it has {}; a group is drained before it is deleted", machines_text(count)),
+            "drain the nodes and set the group's minimum and desired capacity to 0, then plan again",
+        ));
+    }
+    found
+}
+
+fn machines_text(count: usize) -> String {
+    if count == 1 { "1 machine".to_owned() } else { format!("{count} machines") }
+}
+
+fn forbidden_fields(change: &Change) -> Vec<Refusal> {
+    let text = |value: &Option<serde_json::Value>| match value {
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => "nothing".to_owned(),
+    };
+    change
+        .fields
+        .iter()
+        .filter(|field| field.class == FieldClass::Forbidden)
+        .map(|field| {
+            refusal(
+                "forbidden_field",
+                &change.address,
+                format!(
+                    "{} cannot change from {} to {}",
+                    field.path,
+                    text(&field.before),
+                    text(&field.after)
+                ),
+                classify::why(change.address.kind, &field.path),
+            )
+        })
+        .collect()
+}
+
+/// A change that AWS would carry out by terminating machines without a drain.
+fn drained_first(change: &Change) -> Option<Refusal> {
+    let fields: Vec<&FieldChange> =
+        change.fields.iter().filter(|field| field.class == FieldClass::DrainsFirst).collect();
+    let names: Vec<&str> = fields.iter().map(|field| field.path.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        refusal(
+            "machines",
+            &change.address,
+            format!(
+                "{} leaves no room for machines that run; they are drained first",
+                names.join(", ")
+            ),
+            "drain the machines and lower the group's desired capacity, then plan again",
+        )
+    })
+}
+
+/// AWS does not delete what is in use, and the new one needs the same name.
+fn replaced_in_use(change: &Change, observation: &Observation) -> Option<Refusal> {
+    if change.action != Action::Replace {
+        return None;
+    }
+    let observed = observation.resources.get(&change.address)?;
+    let ids: BTreeSet<&str> = [Attribute::Id, Attribute::Arn]
+        .iter()
+        .filter_map(|attribute| observed.attributes.get(attribute))
+        .map(String::as_str)
+        .collect();
+    let users: Vec<String> = observation
+        .resources
+        .iter()
+        .filter(|(key, _)| **key != change.address && !goes_along(change.address.kind, key.kind))
+        .filter(|(_, other)| {
+            path::strings(&other.resource.to_value()).into_iter().any(|text| ids.contains(text))
+        })
+        .map(|(key, _)| key.to_string())
+        .collect();
+    (!users.is_empty()).then(|| {
+        refusal(
+            "in_use",
+            &change.address,
+            format!("cannot be made again while it is used by {}", users.join(", ")),
+            "undo the change; AWS neither deletes what is in use nor takes the same name twice",
+        )
+    })
+}
+
+/// Whether a user of a replaced resource is no obstacle: it goes with its parent, or is content to
+/// be pointed elsewhere afterwards.
+fn goes_along(replaced: Kind, user: Kind) -> bool {
+    matches!(
+        (replaced, user),
+        (Kind::SecurityGroup, Kind::SecurityGroupRules | Kind::LaunchTemplate)
+            | (Kind::LoadBalancer, Kind::Listener | Kind::DnsName)
+            | (Kind::TargetGroup, Kind::AutoScalingGroup)
+    )
+}
+
+/// The revision that an automatic rollback left behind is not rolled again by the next run.
+fn failed_revisions(comparisons: &BTreeMap<Key, Comparison<'_>>) -> Vec<Refusal> {
+    comparisons
+        .iter()
+        .filter_map(|(key, comparison)| {
+            let observed = comparison.observed.filter(|o| o.ownership.is_owned())?;
+            let failed = observed.group.as_ref()?.failed_revision.as_ref()?;
+            let Resource::AutoScalingGroup(group) = &comparison.resolved else { return None };
+            let template = Key::new(Kind::LaunchTemplate, &group.launch_template_name);
+            let Resource::LaunchTemplate(template) = &comparisons.get(&template)?.resolved else {
+                return None;
+            };
+            let wanted = WantedContent::of(&template.launch_template_data).revision?;
+            (wanted == *failed).then(|| {
+                refusal(
+                    "failed_revision",
+                    key,
+                    format!("revision {wanted} was rolled back from here"),
+                    "change what it is built from, or pass --retry to try the same again",
+                )
+            })
+        })
+        .collect()
+}
+
+/// An address that `--only` names and the plan does not know.
+pub(super) fn unknown_address(address: &Key, known: &BTreeSet<Key>) -> Refusal {
+    let names: Vec<String> = known.iter().map(Key::to_string).collect();
+    let near = did_you_mean(&address.to_string(), names.iter().map(String::as_str))
+        .map(|near| format!("did you mean {near}?"));
+    refusal(
+        "address",
+        address,
+        "neither the spec nor the cloud has a resource of this address",
+        near.unwrap_or_else(|| "run plan without --only to see every address".to_owned()),
+    )
+}
+
+/// Changes that would wait for each other.
+pub(super) fn cycle(keys: &BTreeSet<Key>) -> Option<Refusal> {
+    let first = keys.first()?;
+    let names: Vec<String> = keys.iter().map(Key::to_string).collect();
+    Some(refusal(
+        "cycle",
+        first,
+        format!("changes wait for each other around {}", names.join(", ")),
+        "break the circle of references between these resources",
+    ))
+}

@@ -1,0 +1,228 @@
+//! From wanted and observed to a plan: compare, change, order, guard.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::compare::{self, Comparison};
+use super::precondition::precondition;
+use super::{Action, Change, ForeignResource, ForeignRules, Plan, Reason, Rollout};
+use super::{guard, order, path, rollout};
+use crate::cloud::{Foreignness, Observation, Observed, Ownership};
+use crate::finding::{Finding, Severity};
+use crate::resource::{Key, Kind, Ref, Resource, ResourceSet};
+
+/// What the user allows and asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Whether resources may be deleted, and replaced ones deleted first.
+    pub allow_delete: bool,
+    /// Data-bearing resources that may be deleted, one by one; `allow_delete` is needed as well.
+    pub delete_named: BTreeSet<Key>,
+    /// Whether everything owned goes, data included; what is wanted does not count.
+    pub destroy: bool,
+    /// Plan these addresses and the changes that have to come first; all when empty.
+    pub only: BTreeSet<Key>,
+    /// Whether a revision that was rolled back may be tried again.
+    pub retry: bool,
+}
+
+/// The plan that takes the observed world to the wanted one. Pure: the same arguments give the same
+/// plan. Read the versions of [`super::versions_to_read`] into the observation first.
+pub fn make(desired: &ResourceSet, observation: &Observation, options: &PlanOptions) -> Plan {
+    let nothing = ResourceSet::new();
+    let desired = if options.destroy { &nothing } else { desired };
+    let comparisons = compare::compare_all(desired, observation);
+    let foreign = foreign(desired, observation);
+    let mut changes = wanted_changes(&comparisons);
+    changes.extend(deletes(desired, observation, options.destroy));
+    let (mut changes, in_cycle) = order::order(changes, desired, observation);
+    let mut rollout = rollout::pending(&comparisons, observation);
+    if !options.only.is_empty() {
+        keep_only(&options.only, &mut changes, &mut rollout);
+    }
+    let mut refusals = guard::refusals(&changes, &foreign, &comparisons, observation, options);
+    if !options.only.is_empty() {
+        let known: BTreeSet<Key> =
+            desired.keys().chain(observation.resources.keys()).cloned().collect();
+        let kept: BTreeSet<&Key> =
+            changes.iter().map(|change| &change.address).chain(&options.only).collect();
+        refusals.retain(|refusal| refusal.address.as_ref().is_none_or(|key| kept.contains(key)));
+        let unknown = options.only.iter().filter(|key| !known.contains(key));
+        refusals.extend(unknown.map(|key| guard::unknown_address(key, &known)));
+    }
+    refusals.extend(guard::cycle(&in_cycle));
+    Plan {
+        cluster: observation.cluster.clone(),
+        cloud: observation.cloud.clone(),
+        account: observation.facts.account.clone(),
+        region: observation.facts.region.clone(),
+        observed_at: observation.taken_at.clone(),
+        unchanged_count: comparisons.values().filter(|c| c.action == Action::NoOp).count(),
+        changes,
+        foreign,
+        foreign_rules: foreign_rules(observation),
+        rollout,
+        refusals,
+        findings: foreign_tags(&comparisons),
+    }
+}
+
+/// A change for each wanted resource that is not as wanted and may be touched.
+fn wanted_changes(comparisons: &BTreeMap<Key, Comparison<'_>>) -> Vec<Change> {
+    let touched: BTreeMap<&Key, &Comparison<'_>> = comparisons
+        .iter()
+        .filter(|(_, comparison)| comparison.action != Action::NoOp)
+        .filter(|(_, comparison)| may_touch(comparison, comparisons))
+        .collect();
+    let changing: BTreeSet<Key> = touched.keys().map(|key| (*key).clone()).collect();
+    touched.into_iter().map(|(key, c)| change(key, c, &changing)).collect()
+}
+
+/// Foreign resources are never changed, nor is anything that lives inside one.
+fn may_touch(comparison: &Comparison<'_>, all: &BTreeMap<Key, Comparison<'_>>) -> bool {
+    let is_foreign = |observed: &Observed| !observed.ownership.is_owned();
+    if comparison.observed.is_some_and(is_foreign) {
+        return false;
+    }
+    let parent = match comparison.symbolic {
+        Resource::SecurityGroupRules(rules) => Some(&rules.group_id),
+        Resource::Listener(listener) => Some(&listener.load_balancer_arn),
+        _ => None,
+    };
+    match parent {
+        Some(Ref::Of(key, _)) => {
+            !all.get(key).and_then(|parent| parent.observed).is_some_and(is_foreign)
+        }
+        Some(Ref::Known(_)) | None => true,
+    }
+}
+
+fn change(key: &Key, comparison: &Comparison<'_>, changing: &BTreeSet<Key>) -> Change {
+    let after = comparison.resolved.to_value();
+    let unknown = path::leaves(&after)
+        .into_iter()
+        .filter(|(_, value)| !path::promises(value).is_empty())
+        .map(|(path, _)| path.text)
+        .collect();
+    Change {
+        address: key.clone(),
+        action: comparison.action,
+        reason: compare::reason(comparison, changing),
+        before: comparison.before.clone(),
+        after: Some(comparison.resolved.clone()),
+        fields: comparison.fields.clone(),
+        unknown,
+        depends_on: BTreeSet::new(),
+        precondition: precondition(comparison.observed),
+        digest: Some(comparison.symbolic.digest()),
+        existing_version: comparison.existing_version,
+    }
+}
+
+/// A delete for each owned resource that nobody wants.
+fn deletes(desired: &ResourceSet, observation: &Observation, destroy: bool) -> Vec<Change> {
+    observation
+        .resources
+        .iter()
+        .filter(|(key, observed)| observed.ownership.is_owned() && !desired.contains_key(key))
+        .filter(|(_, observed)| !is_empty_rule_set(&observed.resource))
+        .map(|(key, observed)| Change {
+            address: key.clone(),
+            action: Action::Delete,
+            reason: if destroy { Reason::Destroy } else { Reason::NotWanted },
+            before: Some(observed.resource.clone()),
+            after: None,
+            fields: Vec::new(),
+            unknown: BTreeSet::new(),
+            depends_on: BTreeSet::new(),
+            precondition: precondition(Some(observed)),
+            digest: None,
+            existing_version: None,
+        })
+        .collect()
+}
+
+/// A group without rules of ours has nothing to delete.
+fn is_empty_rule_set(resource: &Resource) -> bool {
+    matches!(resource, Resource::SecurityGroupRules(rules) if rules.rules.is_empty())
+}
+
+/// Keeps the named addresses and what has to come before them.
+fn keep_only(only: &BTreeSet<Key>, changes: &mut Vec<Change>, rollout: &mut Rollout) {
+    let all: BTreeSet<Key> = changes.iter().map(|change| change.address.clone()).collect();
+    let mut kept = only.clone();
+    // Dependencies stand before their dependants, so one pass from the end gathers them all.
+    for change in changes.iter().rev() {
+        if kept.contains(&change.address) {
+            kept.extend(change.depends_on.iter().cloned());
+        }
+    }
+    changes.retain(|change| kept.contains(&change.address));
+    // A rollout that waits for a change which is left out is not pending after this plan.
+    rollout.groups.retain(|group| {
+        let template = Key::new(Kind::LaunchTemplate, &group.launch_template_name);
+        [&group.address, &template].into_iter().all(|key| kept.contains(key) || !all.contains(key))
+    });
+}
+
+fn foreign(desired: &ResourceSet, observation: &Observation) -> Vec<ForeignResource> {
+    observation
+        .resources
+        .iter()
+        .filter_map(|(key, observed)| match &observed.ownership {
+            Ownership::Owned => None,
+            Ownership::Foreign(why) => Some(ForeignResource {
+                address: key.clone(),
+                id: id_of(observed),
+                why: why.clone(),
+                in_the_way: desired.contains_key(key),
+            }),
+        })
+        .collect()
+}
+
+fn id_of(observed: &Observed) -> Option<String> {
+    use crate::resource::Attribute;
+    let attribute = |attribute| observed.attributes.get(&attribute).cloned();
+    attribute(Attribute::Id).or_else(|| attribute(Attribute::Arn))
+}
+
+fn foreign_rules(observation: &Observation) -> Vec<ForeignRules> {
+    observation
+        .resources
+        .iter()
+        .filter(|(_, observed)| observed.ownership.is_owned() && !observed.foreign_rules.is_empty())
+        .map(|(key, observed)| ForeignRules {
+            address: key.clone(),
+            rules: observed.foreign_rules.clone(),
+        })
+        .collect()
+}
+
+/// A note for each resource that carries tags which others put.
+fn foreign_tags(comparisons: &BTreeMap<Key, Comparison<'_>>) -> Vec<Finding> {
+    comparisons
+        .iter()
+        .filter(|(_, c)| c.observed.is_some_and(|o| o.ownership.is_owned()))
+        .filter(|(_, c)| !c.foreign_tags.is_empty())
+        .map(|(key, c)| {
+            let names: Vec<&str> = c.foreign_tags.iter().map(String::as_str).collect();
+            Finding::new(
+                Severity::Note,
+                format!(
+                    "carries tags that the spec does not name; they stay: {}",
+                    names.join(", ")
+                ),
+            )
+            .field(key.to_string())
+        })
+        .collect()
+}
+
+/// Why a resource is not ours, as a fragment.
+pub fn describe_foreign(why: &Foreignness) -> String {
+    match why {
+        Foreignness::Kops => "it carries kops' tags for a cluster of this name".to_owned(),
+        Foreignness::OtherCluster(other) => format!("cluster {other} owns it"),
+        Foreignness::Untagged => "it has the wanted name and nobody's tag".to_owned(),
+    }
+}

@@ -1,0 +1,155 @@
+//! The order of changes: what comes first, and why nothing can wait for itself.
+//!
+//! A change comes after the changes of what it refers to. A delete comes after everything that used
+//! the resource has gone or let go of it. Ties are broken by address, deletes last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::path;
+use super::{Action, Change};
+use crate::cloud::Observation;
+use crate::resource::{Attribute, Key, Kind, Resource, ResourceSet};
+
+/// Kinds that a machine may hold on to in ways that no field tells (an interface's groups, an
+/// attachment): they go after every group that goes.
+const HELD_BY_MACHINES: [Kind; 6] = [
+    Kind::SecurityGroup,
+    Kind::Role,
+    Kind::InstanceProfile,
+    Kind::TargetGroup,
+    Kind::Volume,
+    Kind::NetworkInterface,
+];
+
+/// Keys that a resource names without a reference.
+pub(super) fn named(resource: &Resource) -> BTreeSet<Key> {
+    match resource {
+        Resource::AutoScalingGroup(group) => {
+            BTreeSet::from([Key::new(Kind::LaunchTemplate, &group.launch_template_name)])
+        }
+        Resource::LaunchTemplate(template) => template
+            .launch_template_data
+            .iam_instance_profile_name
+            .iter()
+            .map(|name| Key::new(Kind::InstanceProfile, name))
+            .collect(),
+        Resource::InstanceProfile(profile) => {
+            profile.roles.iter().map(|role| Key::new(Kind::Role, role)).collect()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+/// What a change says with an id, as a key: the owned resources by what AWS calls them.
+fn keys_by_id(observation: &Observation) -> BTreeMap<&str, &Key> {
+    let mut index = BTreeMap::new();
+    for (key, observed) in &observation.resources {
+        for attribute in [Attribute::Id, Attribute::Arn, Attribute::DnsName] {
+            if let Some(value) = observed.attributes.get(&attribute) {
+                index.insert(value.as_str(), key);
+            }
+        }
+    }
+    index
+}
+
+/// Writes each change's `depends_on` and sorts the changes so that each comes after those.
+///
+/// Gives the keys of changes that would wait for each other; their edges are dropped so that the
+/// plan can still be read.
+pub(super) fn order(
+    changes: Vec<Change>,
+    desired: &ResourceSet,
+    observation: &Observation,
+) -> (Vec<Change>, BTreeSet<Key>) {
+    let mut pending: BTreeMap<Key, Change> =
+        changes.into_iter().map(|change| (change.address.clone(), change)).collect();
+    let edges = edges(&pending, desired, observation);
+    for (key, needs) in edges {
+        if let Some(change) = pending.get_mut(&key) {
+            change.depends_on = needs;
+        }
+    }
+    sort(pending)
+}
+
+fn edges(
+    changes: &BTreeMap<Key, Change>,
+    desired: &ResourceSet,
+    observation: &Observation,
+) -> BTreeMap<Key, BTreeSet<Key>> {
+    let ids = keys_by_id(observation);
+    let is_delete = |key: &Key| changes.get(key).is_some_and(|c| c.action == Action::Delete);
+    let mut edges: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
+    for (key, change) in changes {
+        let entry = edges.entry(key.clone()).or_default();
+        if let Some(wanted) = desired.get(key).filter(|_| change.action != Action::Delete) {
+            let needs = wanted.references().into_iter().chain(named(wanted));
+            entry.extend(
+                needs.filter(|need| need != key && changes.contains_key(need) && !is_delete(need)),
+            );
+        }
+        for used in change.before.iter().flat_map(|before| used_by(before, &ids)) {
+            if used != *key && is_delete(&used) {
+                edges.entry(used).or_default().insert(key.clone());
+            }
+        }
+    }
+    let groups: BTreeSet<Key> = changes
+        .keys()
+        .filter(|key| key.kind == Kind::AutoScalingGroup && is_delete(key))
+        .cloned()
+        .collect();
+    for (key, needs) in &mut edges {
+        if is_delete(key) && HELD_BY_MACHINES.contains(&key.kind) {
+            needs.extend(groups.iter().cloned());
+        }
+    }
+    edges
+}
+
+/// The keys of what an observed resource uses: by id, and by name.
+fn used_by(before: &Resource, ids: &BTreeMap<&str, &Key>) -> BTreeSet<Key> {
+    let value = before.to_value();
+    let by_id = path::strings(&value).into_iter().filter_map(|text| ids.get(text));
+    by_id.map(|key| (*key).clone()).chain(named(before)).collect()
+}
+
+fn sort(mut pending: BTreeMap<Key, Change>) -> (Vec<Change>, BTreeSet<Key>) {
+    let mut waiting_on: BTreeMap<Key, usize> =
+        pending.iter().map(|(key, change)| (key.clone(), change.depends_on.len())).collect();
+    let mut dependants: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
+    for (key, change) in &pending {
+        for need in &change.depends_on {
+            dependants.entry(need.clone()).or_default().insert(key.clone());
+        }
+    }
+    let rank = |change: &Change| (change.action == Action::Delete, change.address.clone());
+    let mut ready: BTreeSet<(bool, Key)> =
+        pending.values().filter(|change| change.depends_on.is_empty()).map(rank).collect();
+    let (mut sorted, mut in_cycle) = (Vec::new(), BTreeSet::new());
+    while !pending.is_empty() {
+        let Some((_, key)) = ready.pop_first() else {
+            // Only a cycle leaves nothing ready: take the first change out of it.
+            let Some(change) = pending.values_mut().next() else { break };
+            let done: BTreeSet<Key> = sorted.iter().map(|c: &Change| c.address.clone()).collect();
+            change.depends_on.retain(|need| done.contains(need));
+            in_cycle.insert(change.address.clone());
+            ready.insert(rank(change));
+            continue;
+        };
+        let Some(change) = pending.remove(&key) else { continue };
+        for dependant in dependants.remove(&key).into_iter().flatten() {
+            if let Some(count) = waiting_on.get_mut(&dependant) {
+                *count = count.saturating_sub(1);
+                if *count == 0
+                    && let Some(next) = pending.get(&dependant)
+                {
+                    ready.insert(rank(next));
+                }
+            }
+        }
+        sorted.push(change);
+    }
+    (sorted, in_cycle)
+}

@@ -1,0 +1,125 @@
+//! The pending rollout: which machines are not built from the wanted content, and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::compare::Comparison;
+use super::path;
+use super::template::{self, WantedContent};
+use super::{FieldChange, FieldClass, GroupRollout, MachineToReplace, Rollout, classify};
+use crate::cloud::{Instance, Observation, Observed, TemplateFacts};
+use crate::resource::{Key, Kind, LaunchTemplateData, Resource};
+
+/// The machines that a rolling update replaces once the compared changes are made.
+///
+/// A machine stays when its version has the wanted revision, whatever its number: equal content
+/// never rolls. A group that does not exist yet, or is not ours, has no rollout.
+pub(super) fn pending(
+    comparisons: &BTreeMap<Key, Comparison<'_>>,
+    observation: &Observation,
+) -> Rollout {
+    let mut groups: Vec<(u8, GroupRollout)> = comparisons
+        .iter()
+        .filter(|(key, _)| key.kind == Kind::AutoScalingGroup)
+        .filter_map(|(key, comparison)| of_group(key, comparison, comparisons, observation))
+        .collect();
+    groups.sort_by(|(left_turn, left), (right_turn, right)| {
+        (left_turn, &left.address).cmp(&(right_turn, &right.address))
+    });
+    Rollout { groups: groups.into_iter().map(|(_, group)| group).collect() }
+}
+
+fn of_group(
+    key: &Key,
+    comparison: &Comparison<'_>,
+    comparisons: &BTreeMap<Key, Comparison<'_>>,
+    observation: &Observation,
+) -> Option<(u8, GroupRollout)> {
+    let observed = comparison.observed.filter(|observed| observed.ownership.is_owned())?;
+    let Resource::AutoScalingGroup(wanted) = &comparison.resolved else { return None };
+    let template_key = Key::new(Kind::LaunchTemplate, &wanted.launch_template_name);
+    let Resource::LaunchTemplate(template) = &comparisons.get(&template_key)?.resolved else {
+        return None;
+    };
+    let content = WantedContent::of(&template.launch_template_data);
+    let there = observation.resources.get(&template_key);
+    let facts = there.and_then(|observed| observed.template.as_ref());
+    let machines: Vec<&Instance> =
+        machines(observed).filter(|machine| !runs_wanted(machine, &content, facts)).collect();
+    if machines.is_empty() {
+        return None;
+    }
+    let versions: BTreeSet<u64> =
+        machines.iter().filter_map(|machine| machine.launch_template_version).collect();
+    let causes = causes(&versions, &content.data, facts, there, observation);
+    let machines = machines
+        .into_iter()
+        .map(|machine| MachineToReplace {
+            instance_id: machine.instance_id.clone(),
+            availability_zone: machine.availability_zone.clone(),
+            version: machine.launch_template_version,
+        })
+        .collect();
+    let launch_template_name = wanted.launch_template_name.clone();
+    let group = GroupRollout { address: key.clone(), launch_template_name, machines, causes };
+    Some((turn(&comparison.resolved), group))
+}
+
+/// Machines that are there to stay: those already on their way out are replaced anyway.
+fn machines(observed: &Observed) -> impl Iterator<Item = &Instance> {
+    let instances = observed.group.iter().flat_map(|group| &group.instances);
+    instances.filter(|instance| !instance.lifecycle_state.starts_with("Terminat"))
+}
+
+fn runs_wanted(machine: &Instance, content: &WantedContent, facts: Option<&TemplateFacts>) -> bool {
+    let (Some(wanted), Some(version), Some(facts)) =
+        (&content.revision, machine.launch_template_version, facts)
+    else {
+        return false;
+    };
+    template::revision_of(facts, version).is_some_and(|revision| revision == *wanted)
+}
+
+/// The fields in which the machines' versions differ from the wanted content, each once for each
+/// value that runs.
+fn causes(
+    versions: &BTreeSet<u64>,
+    wanted: &LaunchTemplateData,
+    facts: Option<&TemplateFacts>,
+    there: Option<&Observed>,
+    observation: &Observation,
+) -> Vec<FieldChange> {
+    let mut causes: Vec<FieldChange> = Vec::new();
+    let (Some(facts), Some(there)) = (facts, there) else { return causes };
+    let after = serde_json::json!({ "launch_template_data": wanted });
+    for data in versions.iter().filter_map(|version| facts.versions.get(version)).map(|v| &v.data) {
+        let before = serde_json::json!({ "launch_template_data": data });
+        for difference in path::differences(&before, &after) {
+            let class = classify::classify(Kind::LaunchTemplate, &difference, there, observation);
+            let cause = FieldChange {
+                path: difference.path.text,
+                before: difference.before,
+                after: difference.after,
+                class,
+            };
+            if class == FieldClass::RollsMachines && !causes.contains(&cause) {
+                causes.push(cause);
+            }
+        }
+    }
+    causes.sort_by(|left, right| left.path.cmp(&right.path));
+    causes
+}
+
+/// Rolling order: bastions, then etcd and the control plane, then the rest. Told by kops' role
+/// tags, which every group carries.
+fn turn(group: &Resource) -> u8 {
+    let tags = group.tags().unwrap_or_default();
+    let has_role = |role: &str| tags.contains_key(&format!("k8s.io/role/{role}"));
+    if has_role("bastion") {
+        0
+    } else if ["etcd", "control-plane", "master"].into_iter().any(has_role) {
+        1
+    } else {
+        2
+    }
+}
