@@ -235,12 +235,6 @@ fn find(kind: Kind, shape: &str) -> Option<&'static Entry> {
         .max_by_key(|entry| entry.shape.len())
 }
 
-/// Whether the table knows a field.
-#[cfg(test)]
-pub(super) fn is_classed(kind: Kind, shape: &str) -> bool {
-    find(kind, shape).is_some()
-}
-
 /// Why a field has its class; for a forbidden field, the way out.
 pub(super) fn why(kind: Kind, shape: &str) -> &'static str {
     find(kind, shape).map_or(UNCLASSED, |entry| entry.why)

@@ -15,13 +15,23 @@ use crate::resource::{
 /// Tags that kprod keeps for itself. They never cause a difference: what they stand for does.
 pub(super) const BOOKKEEPING_TAGS: [&str; 4] = [DIGEST_TAG, VERSION_TAG, TARGET_TAG, FAILED_TAG];
 
-/// Tags that only kprod and kops' tools give a meaning. One that is not wanted any more is removed;
-/// any other unwanted tag was put by people or their tools, and stays. The price of having no state
-/// file: a label of the user's own that leaves the spec stays on the resource and is reported.
-const OUR_TAG_PREFIXES: [&str; 4] = ["kprod.dev/", "k8s.io/", "kubernetes.io/", "kops.k8s.io/"];
+/// Tags that kprod's engines and AWS keep; a spec neither sets nor removes them.
+const ENGINE_TAG_PREFIXES: [&str; 2] = ["kprod.dev/", "aws:"];
 
-/// AWS' own tags; nobody can set or remove them.
-const AWS_TAG_PREFIX: &str = "aws:";
+/// Tags that only kops and Kubernetes give a meaning.
+const OUR_TAG_PREFIXES: [&str; 3] = ["k8s.io/", "kubernetes.io/", "kops.k8s.io/"];
+
+/// Whether a tag that is there and not wanted is taken away: one that kops or Kubernetes gives a
+/// meaning is, any other was put by people or their tools and stays.
+///
+/// That is the price of having no state file: a label of the user's own that leaves the spec stays
+/// on the resource; the plan says so in a note.
+pub fn removes_tag(key: &str) -> bool {
+    OUR_TAG_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// A template's content: what its versions hold, and its facts stand in for.
+const CONTENT: &str = "launch_template_data";
 
 /// A wanted resource beside what is there.
 pub(super) struct Comparison<'w> {
@@ -113,6 +123,7 @@ fn compare<'w>(
     };
     let (before, existing_version) = before_of(&resolved, found);
     let mut differences = path::differences(&before.to_value(), &resolved.to_value());
+    differences.retain(|difference| was_read(found, difference));
     let foreign_tags = drop_tags_that_stay(&mut differences);
     let kind = resolved.kind();
     let mut fields: Vec<FieldChange> = differences
@@ -163,6 +174,8 @@ fn before_of(resolved: &Resource, found: &Observed) -> (Resource, Option<u64>) {
         before.launch_template_data = wanted.launch_template_data.clone();
     } else if let Some(data) = template::content_before(facts) {
         before.launch_template_data = data.clone();
+    } else if found.unread.contains(CONTENT) {
+        before.launch_template_data = wanted.launch_template_data.clone();
     }
     (Resource::LaunchTemplate(before), version)
 }
@@ -176,13 +189,12 @@ fn unread_content(
     let (Resource::LaunchTemplate(wanted), Some(facts)) = (resolved, &found.template) else {
         return None;
     };
-    let path = "launch_template_data";
     let digest = wanted.launch_template_data.content_digest();
     let is_tagged = facts
         .wanted
         .as_ref()
         .is_some_and(|(number, _, content)| *content == digest && *number <= facts.latest_version);
-    if is_tagged || fields.iter().any(|field| field.path.starts_with(path)) {
+    if is_tagged || fields.iter().any(|field| field.path.starts_with(CONTENT)) {
         return None;
     }
     let rolls = facts
@@ -190,11 +202,18 @@ fn unread_content(
         .as_ref()
         .is_none_or(|(_, revision, _)| *revision != wanted.launch_template_data.revision());
     Some(FieldChange {
-        path: path.to_owned(),
+        path: CONTENT.to_owned(),
         before: facts.wanted.as_ref().map(|(_, _, content)| Value::String(content.clone())),
         after: Some(Value::String(digest)),
         class: if rolls { FieldClass::RollsMachines } else { FieldClass::InPlace },
     })
+}
+
+/// Whether a difference is in a field that was read. A template's content is compared by what its
+/// facts say, whatever the observation holds in its place.
+fn was_read(found: &Observed, difference: &Difference) -> bool {
+    let field = difference.path.text.split(['.', '[']).next().unwrap_or_default();
+    field == CONTENT || !found.unread.contains(field)
 }
 
 /// Drops differences in tags that cause no change, and gives the keys of tags that others put.
@@ -202,15 +221,16 @@ fn drop_tags_that_stay(differences: &mut Vec<Difference>) -> BTreeSet<String> {
     let mut foreign = BTreeSet::new();
     differences.retain(|difference| {
         let Some(key) = difference.path.tag_key() else { return true };
-        if BOOKKEEPING_TAGS.contains(&key.as_str()) || key.starts_with(AWS_TAG_PREFIX) {
+        if BOOKKEEPING_TAGS.contains(&key.as_str()) {
             return false;
         }
-        let is_extra = difference.after.is_none();
-        if is_extra && !OUR_TAG_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
+        if difference.after.is_some() || removes_tag(&key) {
+            return true;
+        }
+        if !ENGINE_TAG_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
             foreign.insert(key);
-            return false;
         }
-        true
+        false
     });
     foreign
 }

@@ -17,6 +17,7 @@ mod template;
 
 use std::collections::BTreeSet;
 
+pub use compare::removes_tag;
 pub use make::{PlanOptions, describe_foreign, make};
 pub use precondition::{precondition, precondition_holds};
 pub use template::{merge_versions, versions_to_read};
@@ -250,3 +251,8 @@ impl Plan {
         !self.changes.is_empty() || self.rollout.machine_count() > 0
     }
 }
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,8 @@ const ABSENT: &str = "absent";
 /// Digest of what a change assumes of a resource: its identity, owner and fields, or its absence.
 ///
 /// Left out is what moves by itself and decides nothing: kprod's bookkeeping tags, desired capacity,
-/// pin and machines of a group, others' rules. A template counts by the version its tag names, so
+/// pin and machines of a group, others' rules, and fields that were not read (so look as deep as the
+/// plan did). A template counts by the version its tag names, so
 /// that it does not matter whether versions were read.
 pub fn precondition(observed: Option<&Observed>) -> String {
     let Some(observed) = observed else { return ABSENT.to_owned() };
@@ -24,10 +25,13 @@ pub fn precondition(observed: Option<&Observed>) -> String {
         }
     }
     let content = observed.template.as_ref().map(|template| &template.wanted);
-    if content.is_some()
-        && let Some(object) = fields.as_object_mut()
-    {
-        object.remove("launch_template_data");
+    if let Some(object) = fields.as_object_mut() {
+        if content.is_some() {
+            object.remove("launch_template_data");
+        }
+        for field in &observed.unread {
+            object.remove(field);
+        }
     }
     digest(&json!({
         "id": observed.attributes.get(&Attribute::Id),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Step, StepContext, StepError, immutable, is_engine_tag};
+use super::{Step, StepContext, StepError, immutable, removes_tag};
 use crate::cloud::{Call, Observed};
 use crate::resource::{AutoScalingGroup, DIGEST_TAG, GroupTag, Ref, TARGET_TAG};
 
@@ -182,7 +182,7 @@ fn change_tags(
     let remove: BTreeSet<String> = now
         .tags
         .keys()
-        .filter(|key| !wanted.tags.contains_key(*key) && !is_engine_tag(key))
+        .filter(|key| !wanted.tags.contains_key(*key) && removes_tag(key))
         .cloned()
         .collect();
     let mut steps = Vec::new();

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use crate::cloud::{Call, Observed, Reply};
-use crate::plan::{Action, Change, Reason};
+use crate::plan::{Action, Change, Reason, removes_tag};
 use crate::resource::{Attribute, DIGEST_TAG, Key, Resource, Tags, digest};
 
 /// What AWS decided about the resource that a change makes, as far as its replies told.
@@ -110,7 +110,7 @@ impl<'a> StepContext<'a> {
         Self {
             cluster,
             address: &change.address,
-            digest: change.after.as_ref().map(Resource::digest).unwrap_or_default(),
+            digest: change.digest.clone().unwrap_or_default(),
             destroys: change.reason == Reason::Destroy,
             proof_subnet: None,
             parent_is_new: false,
@@ -267,8 +267,8 @@ struct TagEdit {
 }
 
 impl TagEdit {
-    /// What turns the tags of a resource into the wanted ones, digest included. Tags that AWS
-    /// (`aws:`) or an engine of kprod keeps are not the spec's and stay.
+    /// What turns the tags of a resource into the wanted ones, digest included. Others' tags
+    /// stay, as the plan says.
     fn between(now: &Tags, wanted: &Tags, observed: &Observed, context: &StepContext<'_>) -> Self {
         let mut set: Tags = wanted
             .iter()
@@ -280,7 +280,7 @@ impl TagEdit {
         }
         let remove = now
             .keys()
-            .filter(|key| !wanted.contains_key(*key) && !is_engine_tag(key))
+            .filter(|key| !wanted.contains_key(*key) && removes_tag(key))
             .cloned()
             .collect();
         Self { set, remove }
@@ -309,11 +309,6 @@ impl TagEdit {
         }
         steps
     }
-}
-
-/// Tags that no spec sets.
-fn is_engine_tag(key: &str) -> bool {
-    key.starts_with("aws:") || key.starts_with("kprod.dev/")
 }
 
 /// Refuses a difference that AWS cannot make up.
