@@ -144,7 +144,8 @@ pub struct ApiBalancerSpec {
     pub additional_security_groups: Vec<String>,
     /// Whether each zone's address serves targets of all zones.
     pub cross_zone_load_balancing: Option<bool>,
-    /// The subnets of the public load balancer; the cluster's utility or public subnets when absent.
+    /// The subnets of the public load balancer; the cluster's utility or public subnets when
+    /// absent.
     pub subnets: Vec<ApiSubnetSpec>,
 }
 

@@ -115,7 +115,8 @@ impl Positions {
         self.documents.get(*self.index.get(&(kind, name.to_owned()))?)
     }
 
-    /// Line of a field in the text its document was read from; `None` when the user did not write it.
+    /// Line of a field in the text its document was read from; `None` when the user did not write
+    /// it.
     pub fn line(&self, field: &Field) -> Option<u32> {
         let (line, depth) = self.reach(field)?;
         (depth == field.path.len()).then_some(line)
@@ -126,8 +127,8 @@ impl Positions {
         self.line(field).is_some()
     }
 
-    /// Where a field was written, or the nearest map around it that was. Empty when the spec was not
-    /// read from documents.
+    /// Where a field was written, or the nearest map around it that was. Empty when the spec was
+    /// not read from documents.
     pub fn places(&self, field: &Field) -> Vec<Place> {
         match (self.document(field.kind, &field.name), self.reach(field)) {
             (Some(document), Some((line, _))) => document.places(line),

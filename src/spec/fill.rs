@@ -1,6 +1,7 @@
 //! Defaults: afterwards every field that has one holds a value, and filling again changes nothing.
 //!
-//! The values are kops' (`pkg/model/defaults`, `upup/pkg/fi/cloudup`) unless a comment says why not.
+//! The values are kops' (`pkg/model/defaults`, `upup/pkg/fi/cloudup`) unless a comment says why
+//! not.
 
 use std::net::Ipv4Addr;
 
@@ -61,8 +62,8 @@ fn fill_dns(cluster: &mut ClusterSpec, name: &str) {
     }
 }
 
-/// Addresses inside the cluster: services take the first eighth of what is not masqueraded, pods the
-/// upper half.
+/// Addresses inside the cluster: services take the first eighth of what is not masqueraded, pods
+/// the upper half.
 fn fill_addresses(cluster: &mut ClusterSpec) {
     let own = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10));
     let in_vpc = cluster.networking.as_ref().is_some_and(|network| network.amazonvpc.is_some());
@@ -156,8 +157,8 @@ fn fill_sizes(spec: &mut InstanceGroupSpec) {
     spec.max_size.get_or_insert(least.max(usual));
 }
 
-/// The subnets of the group's zones. Without zones only workers and bastions get a default: where the
-/// control plane and etcd stand is decided, not inherited.
+/// The subnets of the group's zones. Without zones only workers and bastions get a default: where
+/// the control plane and etcd stand is decided, not inherited.
 fn default_subnets(spec: &InstanceGroupSpec, subnets: &[SubnetSpec]) -> Vec<String> {
     if spec.zones.is_empty() && matches!(spec.role, Role::ControlPlane | Role::Etcd) {
         return Vec::new();

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::text::{Span, Taint};
 
-/// Kubelet settings. Labels and taints shape the tags that the cluster autoscaler reads; the rest is
-/// kept for the machine's own set-up, which is what the user data says.
+/// Kubelet settings. Labels and taints shape the tags that the cluster autoscaler reads; the rest
+/// is kept for the machine's own set-up, which is what the user data says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct KubeletSpec {

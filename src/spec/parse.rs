@@ -65,8 +65,8 @@ pub fn read(documents: impl Into<Arc<[Document]>>, strictness: Strictness) -> Pa
     Parsed { spec, findings: assembly.findings }
 }
 
-/// What can be said about documents when others of the same cluster are missing, such as those whose
-/// template did not render: each by itself.
+/// What can be said about documents when others of the same cluster are missing, such as those
+/// whose template did not render: each by itself.
 pub fn check_documents(documents: &[Document], strictness: Strictness) -> Vec<Finding> {
     documents.iter().flat_map(|document| Reading::of(document, strictness).findings).collect()
 }
@@ -169,8 +169,8 @@ impl Reading {
     }
 }
 
-/// Makes the typed document of what fitted its shape. What a finding has already been said about may
-/// be missing, so a refusal is worth a finding only when there is none.
+/// Makes the typed document of what fitted its shape. What a finding has already been said about
+/// may be missing, so a refusal is worth a finding only when there is none.
 fn content<T: DeserializeOwned>(
     mut value: Json,
     wrap: fn(Box<T>) -> Content,

@@ -55,8 +55,8 @@ impl Spec {
         self.groups_of(Role::Etcd).next().is_some()
     }
 
-    /// The labels that a group's nodes join with: the kubelet's of the cluster and of the group, the
-    /// role's, the group's own; later ones win.
+    /// The labels that a group's nodes join with: the kubelet's of the cluster and of the group,
+    /// the role's, the group's own; later ones win.
     pub fn node_labels(&self, group: &InstanceGroup) -> BTreeMap<String, String> {
         let role: &[&str] = match group.spec.role {
             Role::ControlPlane => &[

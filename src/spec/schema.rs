@@ -61,7 +61,8 @@ fn document(kind: Kind, generator: &mut SchemaGenerator) -> Value {
     schema
 }
 
-/// Drops `default`, which only ever says that a field may be absent; `fill` knows the real defaults.
+/// Drops `default`, which only ever says that a field may be absent; `fill` knows the real
+/// defaults.
 fn drop_defaults(value: &mut Value) {
     match value {
         Value::Object(map) => {

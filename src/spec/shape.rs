@@ -1,8 +1,8 @@
 //! The shape of documents, taken from the JSON Schema of the types, and what does not fit it.
 //!
-//! Reading a document through its shape finds every problem at once, each with its line; serde would
-//! stop at the first and knows no lines. The shape comes from the same types that serde fills, so
-//! the two cannot disagree.
+//! Reading a document through its shape finds every problem at once, each with its line; serde
+//! would stop at the first and knows no lines. The shape comes from the same types that serde
+//! fills, so the two cannot disagree.
 
 use std::collections::{BTreeMap, BTreeSet};
 

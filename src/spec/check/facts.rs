@@ -54,9 +54,9 @@ fn networks(spec: &Spec, vpc: &VpcFact, report: &mut Report) {
     let further = further.map(|(index, net)| (*net, list.clone().index(index)));
     for (net, field) in first.into_iter().chain(further) {
         if !vpc.cidrs.contains(&net) {
-            let cidrs: Vec<String> = vpc.cidrs.iter().map(|cidr| format!("`{cidr}`")).collect();
+            let cidrs: Vec<String> = vpc.cidrs.iter().map(ToString::to_string).collect();
             let message =
-                format!("VPC `{}` has no CIDR `{net}`; it has {}", vpc.id, cidrs.join(", "));
+                format!("VPC `{}` has no CIDR `{net}`, but [{}]", vpc.id, cidrs.join(", "));
             report.error(&field, message);
         }
     }

@@ -1,8 +1,8 @@
 //! What must hold in a filled spec, and between a spec and the facts.
 //!
-//! The rules are kops' (`pkg/apis/kops/validation`) without its listed defects, AWS's own limits, and
-//! what etcd's safety asks for. Whether a setting is wise is for the lints to say; here stands what
-//! could not work.
+//! The rules are kops' (`pkg/apis/kops/validation`) without its listed defects, AWS's own limits,
+//! and what etcd's safety asks for. Whether a setting is wise is for the lints to say; here stands
+//! what could not work.
 
 mod addresses;
 mod api;

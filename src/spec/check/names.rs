@@ -50,7 +50,8 @@ fn one_group(spec: &Spec, group: &InstanceGroup, report: &mut Report) {
         report.error(
             &field,
             format!(
-                "its launch template would be called `{name}`: {} characters, AWS takes {LAUNCH_TEMPLATE_NAME_MAX}",
+                "its launch template would be called `{name}`: AWS takes {LAUNCH_TEMPLATE_NAME_MAX} \
+                 characters, this has {}",
                 name.len()
             ),
         );

@@ -143,7 +143,7 @@ fn user_data(group: &InstanceGroup, report: &mut Report) {
             report.error_hint(
                 &list.clone().index(0).key("content"),
                 format!("`{}` does not begin with `{marker}`", part.content_type.mime()),
-                "a single part is the user data as it stands, and cloud-init knows it by its first line",
+                "a single part is the user data as it stands; cloud-init goes by its first line",
             );
         }
     }

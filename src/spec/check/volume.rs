@@ -61,7 +61,7 @@ pub(super) fn volume(report: &mut Report, volume: &VolumeCheck) {
             let most = u64::from(volume.size) * u64::from(per_gib);
             if u64::from(iops) > most {
                 let message = format!(
-                    "{name} volumes have at most {per_gib} operations a second for each GiB, here {most}"
+                    "{name} volumes have at most {per_gib} operations a second a GiB, here {most}"
                 );
                 report.error(&volume.fields.iops, message);
             }

@@ -114,7 +114,8 @@ fn the_cluster() {
 
 #[test]
 fn etcd() {
-    let two = "    - name: a\n      instanceGroup: master-a\n    - name: b\n      instanceGroup: master-a\n  - name: events";
+    let two = "    - name: a\n      instanceGroup: master-a\n    \
+               - name: b\n      instanceGroup: master-a\n  - name: events";
     let told = told(&[
         ("  - name: main", "  - name: cilium"),
         ("  - name: events", "  - name: main"),
@@ -155,7 +156,9 @@ fn etcd() {
 
 #[test]
 fn groups() {
-    let vital = "  role: Master\n  capacityRebalance: true\n  maxInstanceLifetime: 720h\n  maxPrice: \"0.1\"\n  autoscale: true\n  rollingUpdate: {maxSurge: 1}";
+    let long = format!("  name: {0}.{0}", "n".repeat(60));
+    let vital = "  role: Master\n  capacityRebalance: true\n  maxInstanceLifetime: 720h\n  \
+                 maxPrice: \"0.1\"\n  autoscale: true\n  rollingUpdate: {maxSurge: 1}";
     let told = told(&[
         ("  role: Master", vital),
         ("  name: nodes", "  name: master-a"),
@@ -163,7 +166,7 @@ fn groups() {
         ("  name: nodes", "  name: Nodes"),
         (
             "  name: nodes",
-            "  name: nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn.nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
+            long.leak(),
         ),
         ("  maxSize: 10", "  maxSize: 1"),
         ("  subnets: [a, b]", "  subnets: [a, bb]"),
@@ -189,7 +192,8 @@ fn groups() {
 #[test]
 fn machines() {
     let large = format!(
-        "  additionalUserData: [{{name: big, type: text/cloud-config, content: \"#cloud-config {}\"}}]\n  taints:\n",
+        "  additionalUserData: [{{name: big, type: text/cloud-config, \
+         content: \"#cloud-config {}\"}}]\n  taints:\n",
         "x".repeat(17_000)
     );
     let told = told(&[
@@ -216,7 +220,8 @@ fn machines() {
         ("    onDemandAboveBase: 0", "    spotInstancePools: 3"),
         (
             "  taints:\n",
-            "  cloudLabels: {\"kprod.dev/cluster\": other, \"kops.k8s.io/instancegroup\": nodes}\n  taints:\n",
+            "  cloudLabels: {\"kprod.dev/cluster\": other, \
+             \"kops.k8s.io/instancegroup\": nodes}\n  taints:\n",
         ),
         ("    team: a", "    a/b/c: x\n    team: a b"),
         (
@@ -225,11 +230,13 @@ fn machines() {
         ),
         (
             "  taints:\n",
-            "  additionalUserData: [{name: a b, type: text/x-shellscript, content: echo}]\n  taints:\n",
+            "  additionalUserData: [{name: a b, type: text/x-shellscript, \
+             content: echo}]\n  taints:\n",
         ),
         (
             "  taints:\n",
-            "  additionalUserData: [{name: a, type: text/x-shell, content: \"#!/bin/sh\"}]\n  taints:\n",
+            "  additionalUserData: [{name: a, type: text/x-shell, \
+             content: \"#!/bin/sh\"}]\n  taints:\n",
         ),
         ("  taints:\n", large.leak()),
     ]);

@@ -5,6 +5,7 @@ mod laws;
 
 use super::*;
 use crate::document::{Document, LineMap};
+use crate::facts::{Facts, SubnetFact, VpcFact, ZoneFact};
 use crate::finding::{Finding, Severity};
 use crate::yaml;
 
@@ -146,7 +147,12 @@ fn the_kops_example_reads_without_errors() {
 #[test]
 fn dedicated_etcd_frees_the_control_plane() {
     // Etcd moves to a group of its own; the control plane then spans zones and hosts nothing.
-    let etcd = "---\napiVersion: kprod.dev/v1alpha1\nkind: InstanceGroup\nmetadata: {name: etcd-a}\nspec: {role: Etcd, image: ami-1, subnets: [a]}\n";
+    let etcd = r#"---
+apiVersion: kprod.dev/v1alpha1
+kind: InstanceGroup
+metadata: {name: etcd-a}
+spec: {role: Etcd, image: ami-1, subnets: [a]}
+"#;
     let text = KOPS
         .replace("instanceGroup: master-a", "instanceGroup: etcd-a")
         .replace("  maxSize: 1\n  minSize: 1\n", "  maxSize: 3\n  minSize: 3\n")
@@ -191,18 +197,23 @@ fn defaults_are_those_of_kops_but_encrypted() {
 #[test]
 fn facts_must_agree() {
     let spec = read(documents(KOPS), Strictness::Strict).spec.unwrap();
-    let facts: crate::facts::Facts = serde_json::from_value(serde_json::json!({
-        "account": "123456789012",
-        "region": "eu-west-3",
-        "vpc": {"id": "vpc-1", "cidrs": ["10.0.0.0/16"]},
-        "subnets": {
-            "subnet-a": {"id": "subnet-a", "zone": "eu-west-3a", "cidr": "10.0.0.0/20", "vpc_id": "vpc-1"},
-            "subnet-b": {"id": "subnet-b", "zone": "eu-west-3b", "cidr": "10.0.16.0/20", "vpc_id": "vpc-1"},
-            "subnet-ua": {"id": "subnet-ua", "zone": "eu-west-3a", "cidr": "10.0.240.0/24", "vpc_id": "vpc-1"},
-        },
-        "public_zone": {"id": "Z1", "name": "example.com"},
-    }))
-    .unwrap();
+    let subnet = |id: &str, zone: &str, cidr: &str| {
+        let (id, zone, vpc_id) = (id.to_owned(), zone.to_owned(), "vpc-1".to_owned());
+        (id.clone(), SubnetFact { id, zone, cidr: cidr.parse().unwrap(), vpc_id })
+    };
+    let facts = Facts {
+        account: "123456789012".to_owned(),
+        region: "eu-west-3".to_owned(),
+        vpc: Some(VpcFact { id: "vpc-1".into(), cidrs: vec!["10.0.0.0/16".parse().unwrap()] }),
+        subnets: BTreeMap::from([
+            subnet("subnet-a", "eu-west-3a", "10.0.0.0/20"),
+            subnet("subnet-b", "eu-west-3b", "10.0.16.0/20"),
+            subnet("subnet-ua", "eu-west-3a", "10.0.240.0/24"),
+        ]),
+        public_zone: Some(ZoneFact { id: "Z1".into(), name: "example.com".into() }),
+    };
+    let recorded = serde_json::to_string(&facts).unwrap();
+    assert_eq!(serde_json::from_str::<Facts>(&recorded).unwrap(), facts);
     assert_eq!(lines(&check_facts(&spec, &facts)), [""; 0]);
 
     let mut other = facts.clone();
