@@ -164,10 +164,7 @@ fn groups() {
         ("  name: nodes", "  name: master-a"),
         ("  name: nodes", "  name: master-a.masters"),
         ("  name: nodes", "  name: Nodes"),
-        (
-            "  name: nodes",
-            long.leak(),
-        ),
+        ("  name: nodes", long.leak()),
         ("  maxSize: 10", "  maxSize: 1"),
         ("  subnets: [a, b]", "  subnets: [a, bb]"),
         ("  subnets: [a, b]", "  subnets: [a, utility-a]"),
