@@ -19,6 +19,9 @@ pub struct Facts {
     pub subnets: BTreeMap<String, SubnetFact>,
     /// The zone of the cluster's public records, if it exists.
     pub public_zone: Option<ZoneFact>,
+    /// The machine images that the spec names and that exist, by id.
+    #[serde(default)]
+    pub images: BTreeMap<String, ImageFact>,
 }
 
 /// A VPC.
@@ -53,4 +56,13 @@ pub struct ZoneFact {
     pub id: String,
     /// Its name, without the final dot.
     pub name: String,
+}
+
+/// A machine image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageFact {
+    /// The device that its root volume is, such as `/dev/xvda`. A launch template that names another
+    /// one does not size the root volume but adds a second disk.
+    pub root_device_name: String,
 }

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod cloud;
+pub mod desired;
 pub mod document;
 pub mod error;
 pub mod event;

@@ -21,6 +21,8 @@ pub struct Query {
     pub subnet_ids: BTreeSet<String>,
     /// The public zone, by name or by id (`Z…`); none when the cluster has no public records.
     pub public_zone: Option<String>,
+    /// Machine images that the spec names.
+    pub image_ids: BTreeSet<String>,
     /// Natural keys of the wanted resources: tag filters lag, names do not lie.
     pub keys: BTreeSet<Key>,
     /// Hooks and other things that cost a call each (`--deep`).

@@ -141,7 +141,9 @@ impl fmt::Display for Kind {
 pub struct Key {
     /// What sort of thing it is.
     pub kind: Kind,
-    /// Its natural key in AWS: a group's name, a role's name, a volume's `Name` tag, a DNS name.
+    /// Its natural key in AWS: a group's name, a role's name, a volume's or interface's `Name` tag, a
+    /// DNS name. Rules have the name of the security group that holds them, or its id (`sg-…`) when
+    /// the spec brought the group; a listener has `<load balancer's name>:<port>`.
     pub name: String,
 }
 

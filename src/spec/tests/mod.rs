@@ -211,6 +211,7 @@ fn facts_must_agree() {
             subnet("subnet-ua", "eu-west-3a", "10.0.240.0/24"),
         ]),
         public_zone: Some(ZoneFact { id: "Z1".into(), name: "example.com".into() }),
+        images: BTreeMap::new(),
     };
     let recorded = serde_json::to_string(&facts).unwrap();
     assert_eq!(serde_json::from_str::<Facts>(&recorded).unwrap(), facts);

@@ -1,0 +1,82 @@
+//! IAM: a role and an instance profile for each role of machines, unless its groups bring their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::draft::Draft;
+use super::name::Names;
+use super::tag;
+use crate::resource::{InstanceProfile, Resource, Role as IamRole};
+use crate::spec::{Field, InstanceGroup, Kind, PolicyRole, Role, Spec};
+
+/// The instance profile of a group's machines: ours by name, or the user's by ARN.
+pub(super) struct Profile {
+    pub(super) name: Option<String>,
+    pub(super) arn: Option<String>,
+}
+
+/// Which profile a group's machines have.
+pub(super) fn profile(spec: &Spec, group: &InstanceGroup) -> Profile {
+    match given(group) {
+        Some(arn) => Profile { name: None, arn: Some(arn.to_owned()) },
+        None => Profile { name: Some(Names::of(spec.name()).role(group.spec.role)), arn: None },
+    }
+}
+
+fn given(group: &InstanceGroup) -> Option<&str> {
+    group.spec.iam.as_ref()?.profile.as_deref()
+}
+
+/// Builds the roles and profiles that some group needs.
+pub(super) fn build(spec: &Spec, draft: &mut Draft<'_>) {
+    for role in [Role::ControlPlane, Role::Node, Role::Etcd, Role::Bastion] {
+        if spec.groups_of(role).any(|group| given(group).is_none()) {
+            add(spec, role, draft);
+        }
+    }
+}
+
+fn add(spec: &Spec, role: Role, draft: &mut Draft<'_>) {
+    let name = Names::of(spec.name()).role(role);
+    let field = Field::new(Kind::Cluster, spec.name(), "spec.iam");
+    let external = spec.cluster.spec.external_policies.get(&policy_role(role));
+    let boundary = spec.cluster.spec.iam.as_ref().and_then(|iam| iam.permissions_boundary.clone());
+    let iam_role = IamRole {
+        role_name: name.clone(),
+        assume_role_policy_document: trust(),
+        permissions_boundary: boundary,
+        inline_policies: BTreeMap::new(),
+        attached_policy_arns: external.into_iter().flatten().cloned().collect(),
+        tags: tag::base(spec, &name),
+    };
+    let profile = InstanceProfile {
+        instance_profile_name: name.clone(),
+        roles: BTreeSet::from([name.clone()]),
+        tags: tag::base(spec, &name),
+    };
+    draft.add(&field, &name, Resource::Role(iam_role));
+    draft.add(&field, &name, Resource::InstanceProfile(profile));
+}
+
+/// The word of the spec for whose policies they are.
+fn policy_role(role: Role) -> PolicyRole {
+    match role {
+        Role::ControlPlane => PolicyRole::Master,
+        Role::Node => PolicyRole::Node,
+        Role::Bastion => PolicyRole::Bastion,
+        Role::Etcd => PolicyRole::Etcd,
+    }
+}
+
+/// EC2 may hand the role to machines.
+fn trust() -> Value {
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Service": "ec2.amazonaws.com" },
+            "Action": "sts:AssumeRole",
+        }],
+    })
+}

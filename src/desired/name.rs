@@ -1,0 +1,128 @@
+//! Names of AWS resources, exactly as kops gives them, so that people and tools that know kops find
+//! what they expect; those of a group's machines are [`crate::spec::Spec::machine_name`].
+//! Source: kops `pkg/model/names.go`, `pkg/truncate/truncate.go`.
+
+use crate::spec::Role;
+
+/// The most characters of an IAM role's name. Source: IAM user guide, "IAM and AWS STS quotas".
+pub(super) const ROLE_NAME_MAX: usize = 64;
+/// The most characters of a load balancer's or target group's name. Source: Elastic Load Balancing
+/// API reference, CreateLoadBalancer.
+pub(super) const BALANCER_NAME_MAX: usize = 32;
+
+/// Port that API servers and their load balancers listen on.
+pub(super) const API_PORT: u16 = 443;
+
+/// Names of one cluster's resources. Each holds the cluster's name, so that clusters stay apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names<'a> {
+    cluster: &'a str,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn of(cluster: &'a str) -> Self {
+        Self { cluster }
+    }
+
+    /// The security group of a role's machines.
+    pub(super) fn security_group(self, role: Role) -> String {
+        let first = match role {
+            Role::ControlPlane => "masters",
+            Role::Node => "nodes",
+            Role::Bastion => "bastion",
+            Role::Etcd => "etcd",
+        };
+        format!("{first}.{}", self.cluster)
+    }
+
+    /// The security group of the API's load balancers.
+    pub(super) fn api_security_group(self) -> String {
+        format!("api-elb.{}", self.cluster)
+    }
+
+    /// The IAM role and instance profile of a role's machines.
+    pub(super) fn role(self, role: Role) -> String {
+        let first = match role {
+            Role::ControlPlane => "masters",
+            Role::Node => "nodes",
+            Role::Bastion => "bastions",
+            Role::Etcd => "etcd",
+        };
+        truncate(&format!("{first}.{}", self.cluster), ROLE_NAME_MAX)
+    }
+
+    /// A load balancer or a target group: `api`, `tcp`, …
+    pub(super) fn balancer(self, prefix: &str) -> String {
+        let full = format!("{prefix}-{}", self.cluster.replace('.', "-"));
+        hashed(&full, BALANCER_NAME_MAX)
+    }
+
+    /// The volume of an etcd member.
+    pub(super) fn volume(self, etcd: &str, member: &str) -> String {
+        format!("{member}.etcd-{etcd}.{}", self.cluster)
+    }
+
+    /// The cluster's own private zone.
+    pub(super) fn private_zone(self) -> String {
+        format!("internal.{}", self.cluster)
+    }
+
+    /// The API server's name inside the VPC.
+    pub(super) fn internal_api(self) -> String {
+        format!("api.internal.{}", self.cluster)
+    }
+
+    /// The name of an etcd member's host, one for each etcd cluster it is in.
+    pub(super) fn etcd_host(self, etcd: &str, member: &str) -> String {
+        match etcd {
+            "main" => format!("etcd-{member}.internal.{}", self.cluster),
+            other => format!("etcd-{other}-{member}.internal.{}", self.cluster),
+        }
+    }
+
+    /// The SRV record that lists an etcd cluster's peers. For all but `main` etcd is told
+    /// `--discovery-srv-name`, which it appends to the service's name.
+    pub(super) fn etcd_service(self, etcd: &str) -> String {
+        match etcd {
+            "main" => format!("_etcd-server-ssl._tcp.internal.{}", self.cluster),
+            other => format!("_etcd-server-ssl-{other}._tcp.internal.{}", self.cluster),
+        }
+    }
+}
+
+/// A text of at most `max` characters: itself, or its start and a hash of the whole.
+fn truncate(text: &str, max: usize) -> String {
+    if text.chars().count() <= max { text.to_owned() } else { hashed(text, max) }
+}
+
+/// The start of a text and a hash of the whole, together at most `max` characters.
+fn hashed(text: &str, max: usize) -> String {
+    let start: String = text.chars().take(max.saturating_sub(HASH_CHARS + 1)).collect();
+    format!("{start}-{}", hash(text))
+}
+
+const HASH_CHARS: usize = 6;
+
+/// The first six characters of the base32-hex form of the text's FNV-1a hash.
+fn hash(text: &str) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+    let fnv = text
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let digit = |index: u32| ALPHABET[(fnv >> (27 - 5 * index) & 31) as usize] as char;
+    (0..HASH_CHARS as u32).map(digit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_kops() {
+        // From kops' expected files of the case `complex`.
+        let names = Names::of("complex.example.com");
+        assert_eq!(names.balancer("api"), "api-complex-example-com-vd3t5n");
+        assert_eq!(names.balancer("tcp"), "tcp-complex-example-com-vpjolq");
+        assert_eq!(names.balancer("tls"), "tls-complex-example-com-5nursn");
+    }
+}
