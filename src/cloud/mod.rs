@@ -4,6 +4,8 @@
 //! No SDK type crosses this line. `sim` is the embedded simulator, `aws` the real thing; both pass
 //! one contract suite.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod call;
 pub mod error;
 pub mod observation;

@@ -1,0 +1,150 @@
+//! What AWS answers when it does not answer: SDK errors in kprod's kinds.
+
+use std::error::Error;
+
+use aws_sdk_sts::config::http::HttpResponse;
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+
+use super::AwsCloud;
+use crate::cloud::{CloudError, CloudErrorKind};
+
+/// How many causes deep a message goes; chains are short, and a loop in one must not hang us.
+const CAUSES: usize = 16;
+
+impl AwsCloud {
+    /// The error of an operation, with the endpoint where the endpoint matters.
+    pub(super) fn failed<E>(
+        &self,
+        operation: &'static str,
+        error: SdkError<E, HttpResponse>,
+    ) -> CloudError
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        match &error {
+            SdkError::ServiceError(answer) => {
+                let status = answer.raw().status().as_u16();
+                let code = answer.err().code().unwrap_or("Unknown");
+                let message = answer.err().message().unwrap_or("no message").trim();
+                CloudError::new(kind_of(code, status), operation, code, message)
+            }
+            SdkError::ResponseError(answer) => {
+                let status = answer.raw().status().as_u16();
+                let kind = if status >= 500 {
+                    CloudErrorKind::Unavailable
+                } else {
+                    CloudErrorKind::AnswerLost
+                };
+                let message = format!("{}: {}", self.whereabouts(), causes(&error));
+                CloudError::new(kind, operation, format!("Http{status}"), message)
+            }
+            SdkError::TimeoutError(_) => {
+                let message = format!("no answer from {} in time", self.whereabouts());
+                CloudError::new(CloudErrorKind::AnswerLost, operation, "Timeout", message)
+            }
+            _ => self.unsent(operation, &causes(&error)),
+        }
+    }
+
+    /// A call that never reached AWS: no credentials, or no connection.
+    fn unsent(&self, operation: &'static str, causes: &str) -> CloudError {
+        let lower = causes.to_lowercase();
+        if lower.contains("credential") || lower.contains("identity") || lower.contains("sso") {
+            let message = format!(
+                "no usable AWS credentials: {causes}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY, or run `aws sso login`"
+            );
+            return CloudError::new(CloudErrorKind::Denied, operation, "NoCredentials", message);
+        }
+        let message = format!("cannot reach {}: {causes}", self.whereabouts());
+        CloudError::new(CloudErrorKind::Unavailable, operation, "Unreachable", message)
+    }
+
+    /// Where calls go, as a user would say it.
+    fn whereabouts(&self) -> String {
+        match &self.endpoint {
+            Some(url) => format!("{url} (AWS_ENDPOINT_URL)"),
+            None => format!("AWS in {}", self.region),
+        }
+    }
+}
+
+/// An error's causes below the outermost one, which only says that there is one.
+fn causes(error: &dyn Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = error.source();
+    for _ in 0..CAUSES {
+        let Some(cause) = next else { break };
+        let text = cause.to_string();
+        if parts.last() != Some(&text) {
+            parts.push(text);
+        }
+        next = cause.source();
+    }
+    if parts.is_empty() { error.to_string() } else { parts.join(": ") }
+}
+
+/// The kind of an error code. Codes are those of "Common Errors" and of each service's API
+/// reference; the words in them are regular enough to catch their kin.
+fn kind_of(code: &str, status: u16) -> CloudErrorKind {
+    // The codes of clients lack the suffix that the query protocol puts behind them.
+    let code = code.strip_suffix("Exception").unwrap_or(code);
+    match code {
+        "Throttling"
+        | "ThrottlingError"
+        | "Throttled"
+        | "RequestThrottled"
+        | "RequestLimitExceeded"
+        | "TooManyRequests"
+        | "SlowDown"
+        | "PriorRequestNotComplete" => CloudErrorKind::Throttled,
+        "AccessDenied"
+        | "UnauthorizedOperation"
+        | "AuthFailure"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClient"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "ExpiredToken"
+        | "RequestExpired"
+        | "OptInRequired" => CloudErrorKind::Denied,
+        "DependencyViolation" | "DeleteConflict" | "HostedZoneNotEmpty" => CloudErrorKind::InUse,
+        _ if code.contains("AlreadyExists") || code.contains("Duplicate") => {
+            CloudErrorKind::AlreadyExists
+        }
+        _ if code.contains("NotFound") || code.starts_with("NoSuch") => CloudErrorKind::NotFound,
+        _ if code.contains("InUse") => CloudErrorKind::InUse,
+        _ if code.contains("LimitExceeded") || code.contains("TooMany") => {
+            CloudErrorKind::QuotaReached
+        }
+        _ if status == 403 => CloudErrorKind::Denied,
+        _ if status == 429 => CloudErrorKind::Throttled,
+        _ if status >= 500 => CloudErrorKind::Unavailable,
+        _ => CloudErrorKind::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_the_kind_that_their_meaning_asks_for() {
+        for (code, status, kind) in [
+            ("RequestLimitExceeded", 503, CloudErrorKind::Throttled),
+            ("ThrottlingException", 400, CloudErrorKind::Throttled),
+            ("UnauthorizedOperation", 403, CloudErrorKind::Denied),
+            ("ExpiredTokenException", 400, CloudErrorKind::Denied),
+            ("InvalidGroup.Duplicate", 400, CloudErrorKind::AlreadyExists),
+            ("InvalidGroup.NotFound", 400, CloudErrorKind::NotFound),
+            ("NoSuchEntity", 404, CloudErrorKind::NotFound),
+            ("InvalidGroup.InUse", 400, CloudErrorKind::InUse),
+            ("VcpuLimitExceeded", 400, CloudErrorKind::QuotaReached),
+            ("InternalError", 500, CloudErrorKind::Unavailable),
+            ("InvalidParameterValue", 400, CloudErrorKind::Invalid),
+        ] {
+            assert_eq!(kind_of(code, status), kind, "{code}");
+        }
+    }
+}

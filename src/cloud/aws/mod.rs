@@ -1,0 +1,154 @@
+//! The real AWS, read only: one observation of a cluster's world in a fixed number of calls.
+//!
+//! No SDK type leaves this room. The files go by AWS service, since permissions, paging and habits
+//! go by service: each reads what belongs to the cluster and puts it into kprod's words. What an
+//! unchanged plan of a cluster costs, whatever its number of machines:
+//!
+//! | calls | what for |
+//! |---|---|
+//! | STS GetCallerIdentity | whose credentials these are |
+//! | DescribeAutoScalingGroups, one a hundred groups of the account | groups, pins, machines |
+//! | DescribeLaunchTemplates | templates and the versions last made from the spec |
+//! | DescribeSecurityGroups | groups and rules; a rule's description names its owner |
+//! | DescribeSubnets, DescribeVolumes, DescribeNetworkInterfaces | one each |
+//! | ListHostedZones, one a hundred zones | both zones; the caller reference names the owner |
+//! | ListResourceRecordSets, one a zone | the cluster's names, which Route53 keeps together |
+//! | DescribeLoadBalancers, DescribeTargetGroups, DescribeTags | one each |
+//! | DescribeListeners | one a load balancer |
+//! | GetAccountAuthorizationDetails, one a thousand roles | roles with policies and profiles |
+//!
+//! Attributes of load balancers and target groups, lifecycle hooks, and a zone's tags and VPC cost
+//! a call each. They are read under `Query::deep` only; see `Observed::unread`.
+
+mod balancers;
+mod dns;
+mod ec2;
+mod error;
+mod groups;
+mod iam;
+mod observe;
+mod tags;
+mod templates;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::{Builder, Connector, tls};
+
+use super::{
+    Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
+    StoreError, VersionFacts,
+};
+
+/// How long one attempt at a call may take. The longest answer, all roles of a large account, takes
+/// seconds; a connection that died silently must not hold a plan for minutes.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One account and region of the real AWS, as the credentials of the SDK's default chain see it.
+#[derive(Debug)]
+pub struct AwsCloud {
+    region: String,
+    endpoint: Option<String>,
+    sts: aws_sdk_sts::Client,
+    ec2: aws_sdk_ec2::Client,
+    autoscaling: aws_sdk_autoscaling::Client,
+    elb: aws_sdk_elasticloadbalancingv2::Client,
+    iam: aws_sdk_iam::Client,
+    route53: aws_sdk_route53::Client,
+}
+
+impl AwsCloud {
+    /// A client for a region. Credentials come from the SDK's default chain (environment, profile,
+    /// SSO, web identity, credential process, container and instance roles) when the first call is
+    /// made; `AWS_PROFILE`, `AWS_ENDPOINT_URL` and the rest of its environment work as everywhere.
+    pub async fn connect(region: &str, profile: Option<&str>) -> Self {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .http_client(http_client())
+            .timeout_config(
+                TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build(),
+            );
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile);
+        }
+        let config = loader.load().await;
+        Self {
+            region: region.to_owned(),
+            endpoint: config.endpoint_url().map(str::to_owned),
+            sts: aws_sdk_sts::Client::new(&config),
+            ec2: aws_sdk_ec2::Client::new(&config),
+            autoscaling: aws_sdk_autoscaling::Client::new(&config),
+            elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
+            route53: aws_sdk_route53::Client::new(&config),
+        }
+    }
+}
+
+/// HTTPS by rustls and ring: the SDK's own default compiles a C library for minutes. It would also
+/// take the proxy from the environment, so this one does.
+fn http_client() -> aws_sdk_sts::config::SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = Connector::builder();
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector
+            .proxy_config(ProxyConfig::from_env())
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build()
+    })
+}
+
+/// Why nothing is changed and nothing stored.
+const READ_ONLY: &str = "this release reads AWS and does not change it; \
+    use `--cloud sim` to apply to the simulator";
+
+impl Cloud for AwsCloud {
+    fn name(&self) -> &'static str {
+        "aws"
+    }
+
+    async fn observe(&self, query: &Query) -> Result<Observation, CloudError> {
+        observe::observe(self, query).await
+    }
+
+    async fn versions(
+        &self,
+        wanted: &BTreeMap<String, BTreeSet<u64>>,
+    ) -> Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError> {
+        templates::versions(self, wanted).await
+    }
+
+    async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
+        let kind = CloudErrorKind::Unsupported;
+        Err(CloudError::new(kind, call.operation(), "Unsupported", READ_ONLY))
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    async fn get(&self, _key: &str) -> Result<Option<Entry>, StoreError> {
+        Err(StoreError::Failed(READ_ONLY.to_owned()))
+    }
+
+    async fn put(
+        &self,
+        _key: &str,
+        _body: Vec<u8>,
+        _condition: Condition,
+    ) -> Result<String, StoreError> {
+        Err(StoreError::Failed(READ_ONLY.to_owned()))
+    }
+
+    async fn remove(&self, _key: &str, _condition: Condition) -> Result<(), StoreError> {
+        Err(StoreError::Failed(READ_ONLY.to_owned()))
+    }
+}
