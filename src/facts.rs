@@ -30,7 +30,7 @@ pub struct Facts {
 pub struct VpcFact {
     /// Its id, `vpc-…`.
     pub id: String,
-    /// Its CIDRs.
+    /// Its CIDRs; empty when they were not read.
     pub cidrs: Vec<IpNet>,
 }
 

@@ -41,9 +41,15 @@ pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Dns, CloudEr
     }
     // Inside the VPC a private zone hides what a public one says under its name.
     let hidden = |name: &str| private.iter().any(|zone| under(name, &plain(zone.name())));
-    found.extend(public_names.into_iter().filter(|found| !hidden(&found.key.name)));
+    let public_names = public_names.into_iter().filter(|found| concerns(query, found));
+    found.extend(public_names.filter(|found| !hidden(&found.key.name)));
     found.extend(private_names);
     Ok(Dns { public_zone, found })
+}
+
+/// Whether a name in a zone that others use too is worth showing.
+fn concerns(query: &Query, found: &Found) -> bool {
+    found.observed.ownership.is_owned() || query.keys.contains(&found.key)
 }
 
 fn is_private(zone: &HostedZone) -> bool {
@@ -177,7 +183,7 @@ async fn public_names(
     Ok(found)
 }
 
-/// All names of the private zones.
+/// The names of the private zones: all in the cluster's own, since each keeps it from going.
 async fn private_names(
     cloud: &AwsCloud,
     query: &Query,
@@ -186,7 +192,9 @@ async fn private_names(
     let mut found = Vec::new();
     for zone in zones {
         let records = records(cloud, zone_id(zone), &plain(zone.name())).await?;
-        found.extend(names_of(zone_id(zone), &records, &query.cluster));
+        let names = names_of(zone_id(zone), &records, &query.cluster).into_iter();
+        let is_own = owner(zone) == Some(query.cluster.as_str());
+        found.extend(names.filter(|found| is_own || concerns(query, found)));
     }
     Ok(found)
 }
@@ -235,7 +243,9 @@ fn names_of(zone_id: &str, records: &[ResourceRecordSet], cluster: &str) -> Vec<
         owner: String::new(),
     };
     let prefix = DnsName::owner_record("");
-    for set in records {
+    let belongs_to_zone =
+        |set: &&ResourceRecordSet| matches!(set.r#type(), RrType::Ns | RrType::Soa);
+    for set in records.iter().filter(|set| !belongs_to_zone(set)) {
         let (name, converted) = (plain(set.name()), record_set(set));
         if let Some(base) = name.strip_prefix(&prefix).filter(|_| set.r#type() == &RrType::Txt) {
             let entry = names.entry(base.to_owned()).or_insert_with(|| empty(base));
@@ -277,6 +287,8 @@ fn record_set(set: &ResourceRecordSet) -> RecordSet {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use aws_sdk_route53::types::ResourceRecord;
 
     use super::*;

@@ -8,7 +8,7 @@ use super::AwsCloud;
 use super::observe::Found;
 use super::tags::TagSet;
 use crate::cloud::{CloudError, CloudErrorKind, Ownership, Query};
-use crate::facts::SubnetFact;
+use crate::facts::{ImageFact, SubnetFact, VpcFact};
 use crate::resource::{self, Attribute, DIGEST_TAG, Key, Kind, Ref, Resource, Rule};
 
 /// The biggest page of most EC2 lists.
@@ -19,21 +19,28 @@ const FILTER_VALUES: usize = 200;
 
 /// What EC2 knows of a cluster.
 pub(super) struct Network {
+    /// The VPC of the query, if it exists.
+    pub vpc: Option<VpcFact>,
     /// The subnets of the query that exist.
     pub subnets: BTreeMap<String, SubnetFact>,
+    /// The images of the query that exist.
+    pub images: BTreeMap<String, ImageFact>,
     /// Groups, rules, volumes, interfaces.
     pub found: Vec<Found>,
 }
 
 /// Reads all of it at once.
 pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Network, CloudError> {
-    let (subnets, groups, volumes, interfaces) = tokio::try_join!(
+    let (subnets, images, groups, volumes, interfaces) = tokio::try_join!(
         subnets(cloud, query),
+        images(cloud, query),
         security_groups(cloud, query),
         volumes(cloud, query),
         interfaces(cloud, query),
     )?;
-    Ok(Network { subnets, found: groups.into_iter().chain(volumes).chain(interfaces).collect() })
+    let vpc = vpc(cloud, query, &subnets).await?;
+    let found = groups.into_iter().chain(volumes).chain(interfaces).collect();
+    Ok(Network { vpc, subnets, images, found })
 }
 
 fn filter(name: &str, values: impl IntoIterator<Item = impl Into<String>>) -> Filter {
@@ -66,16 +73,60 @@ async fn subnets(
     Ok(facts)
 }
 
+/// The VPC. Where one of its subnets was found it exists, and nothing is built from its ranges, so
+/// that is all there is to know; otherwise it is worth a call.
+async fn vpc(
+    cloud: &AwsCloud,
+    query: &Query,
+    subnets: &BTreeMap<String, SubnetFact>,
+) -> Result<Option<VpcFact>, CloudError> {
+    if subnets.values().any(|subnet| subnet.vpc_id == query.vpc_id) {
+        return Ok(Some(VpcFact { id: query.vpc_id.clone(), cidrs: Vec::new() }));
+    }
+    let call = cloud.ec2.describe_vpcs().filters(filter("vpc-id", [&query.vpc_id])).send().await;
+    let answer = call.map_err(|error| cloud.failed("DescribeVpcs", error))?;
+    Ok(answer.vpcs().first().map(|vpc| VpcFact {
+        id: query.vpc_id.clone(),
+        cidrs: vpc
+            .cidr_block_association_set()
+            .iter()
+            .filter_map(|block| block.cidr_block()?.parse().ok())
+            .collect(),
+    }))
+}
+
+/// Images by a filter, as subnets.
+async fn images(
+    cloud: &AwsCloud,
+    query: &Query,
+) -> Result<BTreeMap<String, ImageFact>, CloudError> {
+    let ids: Vec<&String> = query.image_ids.iter().collect();
+    let mut facts = BTreeMap::new();
+    for ids in ids.chunks(FILTER_VALUES) {
+        let call = cloud.ec2.describe_images().filters(filter("image-id", ids.iter().copied()));
+        let items = call.into_paginator().items().send().try_collect().await;
+        for image in items.map_err(|error| cloud.failed("DescribeImages", error))? {
+            if let (Some(id), Some(device)) = (image.image_id(), image.root_device_name()) {
+                let fact = ImageFact { root_device_name: device.to_owned() };
+                facts.insert(id.to_owned(), fact);
+            }
+        }
+    }
+    Ok(facts)
+}
+
 /// All groups of the VPC: names are unique there, and the answer holds rules and tags.
 async fn security_groups(cloud: &AwsCloud, query: &Query) -> Result<Vec<Found>, CloudError> {
     let call = cloud.ec2.describe_security_groups().filters(filter("vpc-id", [&query.vpc_id]));
     let items = call.max_results(PAGE).into_paginator().items().send().try_collect().await;
     let groups = items.map_err(|error| cloud.failed("DescribeSecurityGroups", error))?;
-    Ok(groups.iter().flat_map(|group| security_group(group, &query.cluster)).collect())
+    Ok(groups.iter().flat_map(|group| security_group(group, query)).collect())
 }
 
-/// A group and, apart from it, its rules.
-fn security_group(group: &SecurityGroup, cluster: &str) -> [Found; 2] {
+/// A group and, apart from it, its rules. A group that the spec names by id is not ours to keep, but
+/// our rules in it are: they go by its id, and exist once there is one of them.
+fn security_group(group: &SecurityGroup, query: &Query) -> Vec<Found> {
+    let cluster = &query.cluster;
     let TagSet { tags, digest, .. } = TagSet::ec2(group.tags());
     let ownership = Ownership::of(&tags, cluster);
     let (name, id) = (group.group_name().unwrap_or_default(), group.group_id());
@@ -85,21 +136,27 @@ fn security_group(group: &SecurityGroup, cluster: &str) -> [Found; 2] {
         rules.into_iter().map(|(rule, _)| rule).collect()
     };
 
-    let wanted_form = Resource::SecurityGroup(resource::SecurityGroup {
+    let by_id = id.filter(|id| query.keys.contains(&Key::new(Kind::SecurityGroupRules, *id)));
+    let owner_of_rules = match by_id {
+        Some(_) if !ours.is_empty() => Ownership::Owned,
+        _ => ownership.clone(),
+    };
+    let is_there = by_id.is_none() || !ours.is_empty();
+    let rules = Resource::SecurityGroupRules(resource::SecurityGroupRules {
+        group_id: Ref::Known(id.unwrap_or_default().to_owned()),
+        rules: set(ours),
+    });
+    let mut rules = Found::new(by_id.unwrap_or(name), rules, owner_of_rules);
+    rules.observed.foreign_rules = set(foreign);
+
+    let itself = Resource::SecurityGroup(resource::SecurityGroup {
         group_name: name.to_owned(),
         description: group.description().unwrap_or_default().to_owned(),
         vpc_id: group.vpc_id().unwrap_or_default().to_owned(),
         tags,
     });
-    // Rules may be ours in a group that is not: one that the spec names by id.
-    let rules_are = if ours.is_empty() { ownership.clone() } else { Ownership::Owned };
-    let rules = Resource::SecurityGroupRules(resource::SecurityGroupRules {
-        group_id: Ref::Known(id.unwrap_or_default().to_owned()),
-        rules: set(ours),
-    });
-    let mut rules = Found::new(name, rules, rules_are);
-    rules.observed.foreign_rules = set(foreign);
-    [Found::new(name, wanted_form, ownership).attribute(Attribute::Id, id).digest(digest), rules]
+    let itself = Found::new(name, itself, ownership).attribute(Attribute::Id, id).digest(digest);
+    std::iter::once(itself).chain(is_there.then_some(rules)).collect()
 }
 
 /// A group's rules, each with whether it is ours. AWS folds rules of equal ports into one
@@ -200,7 +257,8 @@ async fn volumes_by(cloud: &AwsCloud, query: &Query, by: Filter) -> Result<Vec<F
 fn volume(volume: &Volume, cluster: &str) -> Found {
     let TagSet { tags, digest, .. } = TagSet::ec2(volume.tags());
     let ownership = Ownership::of(&tags, cluster);
-    let name = tags.get("Name").cloned().unwrap_or_default();
+    let id = volume.volume_id().unwrap_or_default();
+    let name = tags.get("Name").map_or(id, String::as_str).to_owned();
     let volume_type = volume.volume_type().map_or("", |kind| kind.as_str());
     let takes_iops = matches!(volume_type, "gp3" | "io1" | "io2");
     let resource = Resource::Volume(resource::Volume {
@@ -246,7 +304,8 @@ async fn interfaces_by(
 fn interface(interface: &NetworkInterface, cluster: &str) -> Found {
     let TagSet { tags, digest, .. } = TagSet::ec2(interface.tag_set());
     let ownership = Ownership::of(&tags, cluster);
-    let name = tags.get("Name").cloned().unwrap_or_default();
+    let id = interface.network_interface_id().unwrap_or_default();
+    let name = tags.get("Name").map_or(id, String::as_str).to_owned();
     let groups = interface.groups().iter().filter_map(|group| group.group_id());
     let resource = Resource::NetworkInterface(resource::NetworkInterface {
         subnet_id: interface.subnet_id().unwrap_or_default().to_owned(),
@@ -262,6 +321,8 @@ fn interface(interface: &NetworkInterface, cluster: &str) -> Found {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use aws_sdk_ec2::types::{IpRange, UserIdGroupPair};
 
     use super::*;
@@ -278,9 +339,22 @@ mod tests {
         let group = SecurityGroup::builder().group_name("g").group_id("sg-1");
         let group = group.ip_permissions(tcp).ip_permissions_egress(all).build();
 
-        let [found, rules] = security_group(&group, "c");
-        assert!(!found.observed.ownership.is_owned());
-        assert!(rules.observed.ownership.is_owned(), "one of the rules is ours");
+        let mut query = Query {
+            cluster: "c".to_owned(),
+            region: String::new(),
+            vpc_id: String::new(),
+            subnet_ids: BTreeSet::new(),
+            image_ids: BTreeSet::new(),
+            public_zone: None,
+            keys: BTreeSet::new(),
+            deep: false,
+        };
+        let found = security_group(&group, &query);
+        assert!(found.iter().all(|found| !found.observed.ownership.is_owned()), "it has no tag");
+        query.keys.insert(Key::new(Kind::SecurityGroupRules, "sg-1"));
+        let [_, rules] = security_group(&group, &query).try_into().ok().unwrap();
+        assert_eq!(rules.key.name, "sg-1");
+        assert!(rules.observed.ownership.is_owned(), "named by id, one of its rules is ours");
         let Resource::SecurityGroupRules(ours) = &rules.observed.resource else { panic!() };
         assert_eq!(ours.rules.len(), 1);
         let rule = ours.rules.first().unwrap();

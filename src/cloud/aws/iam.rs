@@ -14,15 +14,25 @@ use crate::resource::{self, Attribute, Kind, Resource};
 /// The biggest page.
 const PAGE: i32 = 1000;
 
+/// What IAM knows of a cluster, and of the account.
+pub(super) struct Identity {
+    /// The account, from the ARN of any role: they are all the caller's own.
+    pub account: Option<String>,
+    /// Roles and profiles.
+    pub found: Vec<Found>,
+}
+
 /// Reads all roles of the account with their policies and profiles in one call a thousand; asked
 /// for one by one, each role would cost four.
-pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Vec<Found>, CloudError> {
+pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Identity, CloudError> {
     let call = cloud.iam.get_account_authorization_details().filter(EntityType::Role);
     let pages = call.max_items(PAGE).into_paginator().send().try_collect().await;
     let pages = pages.map_err(|error| cloud.failed("GetAccountAuthorizationDetails", error))?;
 
     let mut found = Vec::new();
+    let mut account = None;
     for role in pages.iter().flat_map(|page| page.role_detail_list()) {
+        account = account.or_else(|| role.arn().and_then(account_of));
         let item = convert_role(role, &query.cluster);
         for profile in role.instance_profile_list() {
             found.push(convert_profile(profile, Some(&item.observed.ownership), query));
@@ -30,7 +40,12 @@ pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Vec<Found>, 
         found.push(item);
     }
     found.extend(empty_profiles(cloud, query, &found).await?);
-    Ok(found)
+    Ok(Identity { account, found })
+}
+
+/// The account in `arn:partition:iam::account:role/…`.
+fn account_of(arn: &str) -> Option<String> {
+    arn.split(':').nth(4).filter(|account| !account.is_empty()).map(str::to_owned)
 }
 
 /// Wanted profiles that no role leads to: a run that stopped between making a profile and filling

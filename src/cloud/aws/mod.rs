@@ -6,16 +6,16 @@
 //!
 //! | calls | what for |
 //! |---|---|
-//! | STS GetCallerIdentity | whose credentials these are |
+//! | GetAccountAuthorizationDetails, one a thousand roles | the account, roles, policies, profiles |
 //! | DescribeAutoScalingGroups, one a hundred groups of the account | groups, pins, machines |
 //! | DescribeLaunchTemplates | templates and the versions last made from the spec |
 //! | DescribeSecurityGroups | groups and rules; a rule's description names its owner |
-//! | DescribeSubnets, DescribeVolumes, DescribeNetworkInterfaces | one each |
+//! | DescribeSubnets, DescribeImages | the facts a spec is checked against |
+//! | DescribeVolumes, DescribeNetworkInterfaces | what outlives etcd's machines |
 //! | ListHostedZones, one a hundred zones | both zones; the caller reference names the owner |
 //! | ListResourceRecordSets, one a zone | the cluster's names, which Route53 keeps together |
-//! | DescribeLoadBalancers, DescribeTargetGroups, DescribeTags | one each |
-//! | DescribeListeners | one a load balancer |
-//! | GetAccountAuthorizationDetails, one a thousand roles | roles with policies and profiles |
+//! | DescribeLoadBalancers, DescribeTargetGroups, DescribeTags | the API's load balancers |
+//! | DescribeListeners, one a load balancer | their ports |
 //!
 //! Attributes of load balancers and target groups, lifecycle hooks, and a zone's tags and VPC cost
 //! a call each. They are read under `Query::deep` only; see `Observed::unread`.

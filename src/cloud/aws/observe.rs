@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AwsCloud, balancers, dns, ec2, groups, iam, templates};
 use crate::cloud::{CloudError, Foreignness, Observation, Observed, Ownership, Query};
-use crate::facts::{Facts, VpcFact};
-use crate::resource::{Attribute, Key, Resource};
+use crate::facts::Facts;
+use crate::resource::{Attribute, Key, Kind, Resource};
 
 /// One resource that was found, before it is known whether it concerns the cluster.
 pub(super) struct Found {
@@ -52,29 +52,30 @@ impl Found {
     }
 }
 
-/// Reads the cluster's world. The services are asked at the same time; where several fail, the one
-/// that says most comes first: who the credentials are.
+/// Reads the cluster's world, all services at the same time. Where several fail, the first in this
+/// order speaks for all.
 pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observation, CloudError> {
     let taken_at = jiff::Timestamp::now().to_string();
-    let (account, network, groups, templates, balancers, dns, iam) = tokio::join!(
-        account(cloud),
+    let (iam, network, groups, templates, balancers, dns) = tokio::join!(
+        iam::read(cloud, query),
         ec2::read(cloud, query),
         groups::read(cloud, query),
         templates::read(cloud, query),
         balancers::read(cloud, query),
         dns::read(cloud, query),
-        iam::read(cloud, query),
     );
-    let (account, network, dns) = (account?, network?, dns?);
-    let found = [groups?, templates?, balancers?, iam?, network.found, dns.found];
+    let (iam, network) = (iam?, network?);
+    let (groups, templates, balancers, dns) = (groups?, templates?, balancers?, dns?);
+    let found = [iam.found, network.found, groups, templates, balancers, dns.found];
+    let account = match iam.account {
+        Some(account) => account,
+        None => account(cloud).await?,
+    };
 
     let mut resources = BTreeMap::new();
     for found in found.into_iter().flatten() {
         keep(&mut resources, query, found);
     }
-    // A VPC's own ranges would be one call more, and nothing is built from them.
-    let vpc = network.subnets.values().find(|subnet| subnet.vpc_id == query.vpc_id);
-    let vpc = vpc.map(|subnet| VpcFact { id: subnet.vpc_id.clone(), cidrs: Vec::new() });
     Ok(Observation {
         format_version: Observation::FORMAT_VERSION,
         cloud: "aws".to_owned(),
@@ -83,15 +84,16 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
         facts: Facts {
             account,
             region: cloud.region.clone(),
-            vpc,
+            vpc: network.vpc,
             subnets: network.subnets,
             public_zone: dns.public_zone,
+            images: network.images,
         },
         resources,
     })
 }
 
-/// The account of the credentials.
+/// The account of the credentials, asked for where no role of it told: only a new account has none.
 async fn account(cloud: &AwsCloud) -> Result<String, CloudError> {
     let answer = cloud.sts.get_caller_identity().send().await;
     let identity = answer.map_err(|error| cloud.failed("GetCallerIdentity", error))?;
@@ -99,24 +101,25 @@ async fn account(cloud: &AwsCloud) -> Result<String, CloudError> {
 }
 
 /// Keeps what is ours, what kops made for a cluster of this name, and what has a wanted name.
-/// Names that AWS does not keep unique (volumes, interfaces, zones) can come twice: ours wins, then
-/// the one that came first. What has no name cannot be told apart from its like.
+/// Names that AWS does not keep unique (volumes, interfaces, zones) can come twice: one of ours takes
+/// the name, any other shows under the name and its id.
 fn keep(resources: &mut BTreeMap<Key, Observed>, query: &Query, found: Found) {
-    if found.key.name.is_empty() {
-        return;
-    }
-    let wanted = query.keys.contains(&found.key);
-    let concerns = match &found.observed.ownership {
+    let Found { mut key, mut observed } = found;
+    let concerns = match &observed.ownership {
         Ownership::Owned | Ownership::Foreign(Foreignness::Kops) => true,
-        Ownership::Foreign(Foreignness::OtherCluster(_) | Foreignness::Untagged) => wanted,
+        Ownership::Foreign(Foreignness::OtherCluster(_) | Foreignness::Untagged) => {
+            query.keys.contains(&key) || observed.resource.kind() == Kind::DnsName
+        }
     };
     if !concerns {
         return;
     }
-    match resources.get(&found.key) {
-        Some(known) if known.ownership.is_owned() || !found.observed.ownership.is_owned() => {}
-        _ => {
-            resources.insert(found.key, found.observed);
+    if let Some(first) = resources.get_mut(&key) {
+        if observed.ownership.is_owned() && !first.ownership.is_owned() {
+            std::mem::swap(first, &mut observed);
         }
+        let id = observed.attributes.get(&Attribute::Id).map(String::as_str);
+        key.name = format!("{}/{}", key.name, id.unwrap_or("another"));
     }
+    resources.insert(key, observed);
 }

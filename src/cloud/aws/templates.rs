@@ -188,6 +188,8 @@ fn market_options(data: &ResponseLaunchTemplateData) -> Option<InstanceMarketOpt
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::*;
 
     #[test]

@@ -45,8 +45,12 @@ fn vpc<'f>(spec: &Spec, facts: &'f Facts, report: &mut Report) -> Option<&'f Vpc
     found
 }
 
-/// The VPC's CIDRs are those the spec names.
+/// The VPC's CIDRs are those the spec names. Where they were not read, its subnets' own stand for
+/// them.
 fn networks(spec: &Spec, vpc: &VpcFact, report: &mut Report) {
+    if vpc.cidrs.is_empty() {
+        return;
+    }
     let cluster = &spec.cluster.spec;
     let first = cluster.network_cidr.map(|net| (net, spec.cluster_field("spec.networkCIDR")));
     let list = spec.cluster_field("spec.additionalNetworkCIDRs");
