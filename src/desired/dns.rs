@@ -12,7 +12,7 @@ use crate::resource::{
 };
 use crate::spec::{EtcdClusterSpec, Field, Kind as Document, Spec};
 
-/// Seconds that resolvers may keep etcd's records: short, since a restored cluster has new addresses.
+/// Seconds that resolvers may keep etcd's records: few, since a restored cluster has new addresses.
 const ETCD_TTL_SECS: i64 = 60;
 
 /// Builds the private zone and all names.

@@ -5,8 +5,9 @@ use crate::finding::Finding;
 use crate::resource::{Key, Kind, Resource, ResourceSet, Tags};
 use crate::spec::{Field, Spec};
 
-/// The most tags of a resource, less those that an apply adds (digest, version or target, and what a
-/// rollback leaves). Source: EC2 user guide, "Tag your Amazon EC2 resources", 50 for each resource.
+/// The most tags of a resource, less those that an apply adds (digest, version or target, and what
+/// a rollback leaves). Source: EC2 user guide, "Tag your Amazon EC2 resources", 50 for each
+/// resource.
 const TAGS_MAX: usize = 50 - 4;
 /// The most characters of a tag's key, the least of all services (EC2: 127, others: 128).
 const TAG_KEY_MAX: usize = 127;
@@ -25,8 +26,8 @@ impl<'a> Draft<'a> {
         Self { spec, resources: ResourceSet::new(), findings: Vec::new() }
     }
 
-    /// Adds a resource that `field` asks for. Two of one key are an error: the second would silently
-    /// replace the first.
+    /// Adds a resource that `field` asks for. Two of one key are an error: the second would
+    /// silently replace the first.
     pub(super) fn add(&mut self, field: &Field, name: &str, resource: Resource) {
         let key = Key::new(resource.kind(), name);
         self.check_name(field, &key);

@@ -1,14 +1,19 @@
-//! IAM: a role and an instance profile for each role of machines, unless its groups bring their own.
+//! IAM: a role and an instance profile for each role of machines, unless its groups bring their
+//! own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::draft::Draft;
 use super::name::Names;
-use super::tag;
+use super::{policy, tag};
 use crate::resource::{InstanceProfile, Resource, Role as IamRole};
 use crate::spec::{Field, InstanceGroup, Kind, PolicyRole, Role, Spec};
+
+/// The most characters of a role's inline policies together, without white space.
+/// Source: IAM user guide, "IAM and AWS STS quotas".
+const POLICIES_MAX: usize = 10_240;
 
 /// The instance profile of a group's machines: ours by name, or the user's by ARN.
 pub(super) struct Profile {
@@ -42,11 +47,13 @@ fn add(spec: &Spec, role: Role, draft: &mut Draft<'_>) {
     let field = Field::new(Kind::Cluster, spec.name(), "spec.iam");
     let external = spec.cluster.spec.external_policies.get(&policy_role(role));
     let boundary = spec.cluster.spec.iam.as_ref().and_then(|iam| iam.permissions_boundary.clone());
+    let inline_policies = inline_policies(spec, role, &name);
+    check_size(&inline_policies, &field, &name, draft);
     let iam_role = IamRole {
         role_name: name.clone(),
-        assume_role_policy_document: trust(),
+        assume_role_policy_document: policy::trust(spec),
         permissions_boundary: boundary,
-        inline_policies: BTreeMap::new(),
+        inline_policies,
         attached_policy_arns: external.into_iter().flatten().cloned().collect(),
         tags: tag::base(spec, &name),
     };
@@ -59,6 +66,34 @@ fn add(spec: &Spec, role: Role, draft: &mut Draft<'_>) {
     draft.add(&field, &name, Resource::InstanceProfile(profile));
 }
 
+/// Our own policy, and beside it the statements that the spec adds. What is not a list of
+/// statements is left to the check.
+fn inline_policies(spec: &Spec, role: Role, name: &str) -> BTreeMap<String, Value> {
+    let own = policy::of(spec, role).map(|policy| (name.to_owned(), policy));
+    let added = spec.cluster.spec.additional_policies.get(&policy_role(role));
+    let added = added.and_then(|text| serde_json::from_str::<Vec<Value>>(text).ok());
+    let added = added.filter(|statements| !statements.is_empty());
+    let added = added.map(|list| (format!("additional.{name}"), policy::document(list)));
+    own.into_iter().chain(added).collect()
+}
+
+/// Reports inline policies that are too long together.
+fn check_size(
+    policies: &BTreeMap<String, Value>,
+    field: &Field,
+    name: &str,
+    draft: &mut Draft<'_>,
+) {
+    let characters: usize =
+        policies.values().map(|policy| policy.to_string().chars().count()).sum();
+    if characters > POLICIES_MAX {
+        let message = format!(
+            "role `{name}` has {characters} characters of inline policies; AWS takes {POLICIES_MAX}"
+        );
+        draft.error(field, message, "move `additionalPolicies` to `externalPolicies`");
+    }
+}
+
 /// The word of the spec for whose policies they are.
 fn policy_role(role: Role) -> PolicyRole {
     match role {
@@ -67,16 +102,4 @@ fn policy_role(role: Role) -> PolicyRole {
         Role::Bastion => PolicyRole::Bastion,
         Role::Etcd => PolicyRole::Etcd,
     }
-}
-
-/// EC2 may hand the role to machines.
-fn trust() -> Value {
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": { "Service": "ec2.amazonaws.com" },
-            "Action": "sts:AssumeRole",
-        }],
-    })
 }

@@ -13,6 +13,7 @@ mod group;
 mod iam;
 mod launch_template;
 mod name;
+mod policy;
 mod rules;
 mod security;
 mod storage;

@@ -1,7 +1,7 @@
 //! Security group rules: who may reach whom, as in kops.
 //!
-//! Source: kops `pkg/model/awsmodel/{firewall,external_access,api_loadbalancer}.go`. Where a role has
-//! several security groups, each rule stands for every pair of them. Apart from kops:
+//! Source: kops `pkg/model/awsmodel/{firewall,external_access,api_loadbalancer}.go`. Where a role
+//! has several security groups, each rule stands for every pair of them. Apart from kops:
 //! - machines reach the API through the internal load balancer, so its group lets them in;
 //! - etcd on machines of its own is in a group of its own, which lets in its peers, and the control
 //!   plane as a client, and nobody else;
@@ -247,8 +247,8 @@ impl Rules {
         }
     }
 
-    /// Lets "packet too big" in: by ICMP from IPv4, by ICMPv6 from IPv6, by both from a prefix list,
-    /// which may hold either.
+    /// Lets "packet too big" in: by ICMP from IPv4, by ICMPv6 from IPv6, by both from a prefix
+    /// list, which may hold either.
     fn allow_too_big(&mut self, from: &[AccessSource], to: &BTreeSet<Side>) {
         for source in from {
             let source = std::slice::from_ref(source);

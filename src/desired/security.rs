@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::draft::Draft;
 use super::name::Names;
 use super::tag;
-use crate::resource::{Attribute, Key, Kind, Ref, Resource, SecurityGroup};
-use crate::spec::{ApiBalancerSpec, Field, InstanceGroup, Role, Spec};
+use crate::resource::{Attribute, Key, Kind as ResourceKind, Ref, Resource, SecurityGroup};
+use crate::spec::{ApiBalancerSpec, Field, InstanceGroup, Kind, Role, Spec};
 
 /// A security group that machines or load balancers are in: ours, or one that the spec names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,7 @@ pub(super) struct Side {
 
 impl Side {
     fn built(name: String) -> Self {
-        let id = Ref::Of(Key::new(Kind::SecurityGroup, name.clone()), Attribute::Id);
+        let id = Ref::Of(Key::new(ResourceKind::SecurityGroup, name.clone()), Attribute::Id);
         Self { name, id }
     }
 
@@ -67,6 +67,7 @@ pub(super) fn balancer(spec: &Spec) -> Option<&ApiBalancerSpec> {
 
 /// Builds the groups that are ours.
 pub(super) fn build(spec: &Spec, draft: &mut Draft<'_>) {
+    check_shared(spec, draft);
     for (role, description) in ROLES {
         for side in of_role(spec, role) {
             add(spec, draft, &side, description);
@@ -83,6 +84,24 @@ const ROLES: [(Role, &str); 4] = [
     (Role::Bastion, "Security group for bastion"),
 ];
 
+/// Machines in one group reach each other, so a group that etcd's hosts share with workers or
+/// bastions opens etcd to them.
+fn check_shared(spec: &Spec, draft: &mut Draft<'_>) {
+    let vital = spec.groups.values().filter(|group| group.is_vital());
+    let vital: BTreeSet<Side> = vital.map(|group| side(spec, group)).collect();
+    for group in spec.groups.values().filter(|group| !group.is_vital()) {
+        let side = side(spec, group);
+        if vital.contains(&side) {
+            let field = Field::new(Kind::InstanceGroup, group.name(), "spec.securityGroupOverride");
+            let message = format!(
+                "`{}` is also the security group of the control plane or etcd, which this opens",
+                side.name
+            );
+            draft.error(&field, message, "give the group a security group of its own");
+        }
+    }
+}
+
 fn add(spec: &Spec, draft: &mut Draft<'_>, side: &Side, description: &str) {
     if !side.is_built() {
         return;
@@ -93,6 +112,6 @@ fn add(spec: &Spec, draft: &mut Draft<'_>, side: &Side, description: &str) {
         vpc_id: super::vpc_id(spec),
         tags: tag::base(spec, &side.name),
     };
-    let field = Field::new(crate::spec::Kind::Cluster, spec.name(), "metadata.name");
+    let field = Field::new(Kind::Cluster, spec.name(), "metadata.name");
     draft.add(&field, &side.name, Resource::SecurityGroup(group));
 }

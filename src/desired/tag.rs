@@ -60,8 +60,8 @@ pub(super) fn machines(spec: &Spec, group: &InstanceGroup, name: &str) -> Tags {
     tags
 }
 
-/// The tags of disks that come and go with a machine. They do not carry the owner's tag: what does is
-/// a resource of the plan, and these belong to their machine.
+/// The tags of disks that come and go with a machine. They do not carry the owner's tag: what does
+/// is a resource of the plan, and these belong to their machine.
 pub(super) fn disks(spec: &Spec, group: &InstanceGroup, name: &str) -> Tags {
     let mut tags = self::group(spec, group, name);
     tags.remove(OWNER_TAG);

@@ -43,8 +43,8 @@ pub(super) fn check(group: &InstanceGroup, user_data: &str, draft: &mut Draft<'_
     draft.error(&field, message, "build it into the image, or fetch it at boot");
 }
 
-/// A MIME document of several parts, in their order. The boundary is a digest of the parts, so equal
-/// parts give equal bytes and no part holds it.
+/// A MIME document of several parts, in their order. The boundary is a digest of the parts, so
+/// equal parts give equal bytes and no part holds it.
 fn multipart(parts: &[UserDataPart]) -> String {
     let content: Vec<&str> = parts.iter().map(|part| part.content.as_str()).collect();
     let boundary = format!("kprod-{}", crate::resource::digest(&serde_json::json!(content)));

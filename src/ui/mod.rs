@@ -1,8 +1,6 @@
 //! The only room that prints. stdout is data, stderr is talk; quiet and colour are decided once.
 
 pub mod finding;
-pub mod human;
-pub mod json;
 mod style;
 
 use std::io::{IsTerminal, Write};

@@ -8,12 +8,12 @@ pub struct Style {
 
 impl Style {
     /// With ANSI colours.
-    pub const fn colored() -> Self {
+    pub fn colored() -> Self {
         Self { colored: true }
     }
 
     /// Text only.
-    pub const fn plain() -> Self {
+    pub fn plain() -> Self {
         Self { colored: false }
     }
 

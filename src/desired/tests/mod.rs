@@ -1,5 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
+mod laws;
+mod machines;
+mod rules;
+mod shape;
+
 use super::*;
 use crate::document::{Document, LineMap};
 use crate::finding::has_errors;

@@ -1,0 +1,124 @@
+//! Rights of machines that host etcd members.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{READ_PARAMETERS, Scope, allow, bucket_and_prefix, parameters};
+use crate::spec::{EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Spec};
+
+/// The tag that is set on an etcd volume before it is formatted, so that it never is again.
+const FORMATTED_TAG: &str = "kprod.dev/formatted";
+
+/// Hosting etcd: the member's volume, the launch hook, the cluster's epoch and the snapshots. There
+/// is no right to detach a volume: a machine gives up its member by ending.
+pub(super) fn etcd_host(scope: &Scope<'_>, role: Role) -> Vec<Value> {
+    let hosted = hosted(scope.spec, role);
+    if hosted.is_empty() {
+        return Vec::new();
+    }
+    let volume = scope.arn("ec2", "volume/*");
+    let ours = scope.made_by_kprod();
+    let mut mark = ours.clone();
+    mark["ForAllValues:StringEquals"] = json!({ "aws:TagKeys": [FORMATTED_TAG] });
+    // A machine's own disks do not carry kprod's tag, so that only members' volumes are meant.
+    let attach = json!([volume, scope.arn("ec2", "instance/*")]);
+    let mut statements = vec![
+        allow("FindVolumes", &["ec2:DescribeInstances", "ec2:DescribeVolumes"], "*", Value::Null),
+        allow("AttachVolumes", &["ec2:AttachVolume"], attach, ours),
+        allow("MarkVolumes", &["ec2:CreateTags"], volume, mark),
+        allow(
+            "LaunchHook",
+            &["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"],
+            hook_groups(scope, &hosted),
+            Value::Null,
+        ),
+        allow("EtcdSecrets", &READ_PARAMETERS, parameters(scope, "etcd"), Value::Null),
+    ];
+    statements.extend(volume_keys(scope, &hosted));
+    statements.extend(etcd_objects(scope, &hosted));
+    statements
+}
+
+/// One etcd member on a group of the role.
+struct Hosted<'a> {
+    group: &'a InstanceGroup,
+    etcd: &'a EtcdClusterSpec,
+    member: &'a EtcdMemberSpec,
+}
+
+fn hosted(spec: &Spec, role: Role) -> Vec<Hosted<'_>> {
+    let members = |group| {
+        let members = spec.members_on(InstanceGroup::name(group)).into_iter();
+        members.map(move |(etcd, member)| Hosted { group, etcd, member })
+    };
+    spec.groups_of(role).flat_map(members).collect()
+}
+
+fn hook_groups(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Value {
+    let names: BTreeSet<String> =
+        hosted.iter().map(|hosted| scope.spec.machine_name(hosted.group)).collect();
+    let arn = |name: String| {
+        scope.arn("autoscaling", &format!("autoScalingGroup:*:autoScalingGroupName/{name}"))
+    };
+    names.into_iter().map(arn).collect()
+}
+
+/// Attaching a volume under a key of the user's own makes a grant for EC2.
+/// Source: EBS user guide, "Requirements for Amazon EBS encryption".
+fn volume_keys(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
+    let keys: BTreeSet<&str> =
+        hosted.iter().filter_map(|hosted| hosted.member.kms_key_id.as_deref()).collect();
+    let (aliases, ids): (Vec<&str>, Vec<&str>) =
+        keys.into_iter().partition(|key| key.starts_with("alias/"));
+    let arn = |id: &str| match id.strip_prefix("arn:") {
+        Some(_) => id.to_owned(),
+        None => scope.arn("kms", &format!("key/{id}")),
+    };
+    let keys: Vec<String> = ids.into_iter().map(arn).collect();
+    let for_ec2 = json!({ "Bool": { "kms:GrantIsForAWSResource": "true" } });
+    let mut by_alias = for_ec2.clone();
+    // An alias names no resource; it is a condition on any key.
+    by_alias["ForAnyValue:StringEquals"] = json!({ "kms:ResourceAliases": aliases });
+    let any = scope.arn("kms", "key/*");
+    let of_keys = allow("VolumeKeys", &["kms:CreateGrant"], keys.clone(), for_ec2);
+    let of_aliases = allow("VolumeKeysByAlias", &["kms:CreateGrant"], any, by_alias);
+    let of_keys = (!keys.is_empty()).then_some(of_keys);
+    let of_aliases = (!aliases.is_empty()).then_some(of_aliases);
+    of_keys.into_iter().chain(of_aliases).collect()
+}
+
+/// The epoch and reports of members below the cluster's state; snapshots where the spec says.
+/// Nothing is ever deleted by a machine: retention is the bucket's.
+fn etcd_objects(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
+    let base = scope.spec.cluster.spec.config_base.as_deref();
+    let state = base.and_then(|base| scope.objects(base, "etcd/*"));
+    let stores: BTreeSet<&str> = hosted
+        .iter()
+        .filter_map(|hosted| hosted.etcd.backups.as_ref()?.backup_store.as_deref())
+        .collect();
+    let snapshots = stores.iter().filter_map(|store| scope.objects(store, "*"));
+    let objects: BTreeSet<String> = state.into_iter().chain(snapshots).collect();
+    let mut buckets: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for store in stores {
+        if let Some((bucket, prefix)) = bucket_and_prefix(store) {
+            buckets.entry(bucket).or_default().insert(format!("{prefix}*"));
+        }
+    }
+    let mut statements = Vec::new();
+    if !objects.is_empty() {
+        let objects: Value = objects.into_iter().collect();
+        let actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"];
+        statements.push(allow("EtcdState", &actions, objects, Value::Null));
+    }
+    for (index, (bucket, prefixes)) in buckets.into_iter().enumerate() {
+        let prefixes = prefixes.into_iter().collect::<Vec<_>>();
+        statements.push(allow(
+            &format!("ListSnapshots{index}"),
+            &["s3:ListBucket"],
+            format!("arn:{}:s3:::{bucket}", scope.partition),
+            json!({ "StringLike": { "s3:prefix": prefixes } }),
+        ));
+    }
+    statements
+}
