@@ -10,6 +10,7 @@ pub mod facts;
 pub mod finding;
 pub mod plan;
 pub mod resource;
+pub mod sim;
 pub mod source;
 pub mod spec;
 pub mod ui;

@@ -9,6 +9,7 @@ pub mod aws;
 pub mod call;
 pub mod error;
 pub mod observation;
+pub mod sim;
 pub mod store;
 
 pub use call::{Call, Reply};

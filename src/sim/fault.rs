@@ -1,0 +1,198 @@
+//! Faults on request, and the log of calls that tests count.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Time;
+use super::{Refused, World};
+use crate::cloud::CloudErrorKind;
+
+/// What goes wrong, and when. Nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Faults {
+    /// Mutating calls by their number, counted from 1 over the world's life: what befalls them.
+    pub on_mutation: BTreeMap<u64, CallFault>,
+    /// Reads by their number, counted from 1: throttled or unavailable.
+    pub on_read: BTreeMap<u64, CallFault>,
+    /// How often, in thousandths, a call meets each fault by chance.
+    pub rates: FaultRates,
+    /// Operations that the credentials may not call.
+    pub denied_operations: BTreeSet<String>,
+    /// Where machines cannot be had.
+    pub shortages: BTreeSet<Shortage>,
+    /// Images that do not exist; well-formed ids exist otherwise.
+    pub missing_images: BTreeSet<String>,
+    /// Images whose machines end shortly after they start.
+    pub unbootable_images: BTreeSet<String>,
+    /// Groups whose machines never complete their launch hook.
+    pub silent_hooks: BTreeSet<String>,
+    /// Where the process is killed.
+    pub crash: Option<CrashPlan>,
+}
+
+/// Chances of a fault in thousandths of all calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FaultRates {
+    /// [`CallFault::Throttled`].
+    pub throttled_permille: u64,
+    /// [`CallFault::Unavailable`].
+    pub unavailable_permille: u64,
+    /// [`CallFault::AnswerLost`]; mutating calls only.
+    pub answer_lost_permille: u64,
+}
+
+/// What befalls one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallFault {
+    /// Refused before anything happened: too many calls.
+    Throttled,
+    /// Refused before anything happened: the service is down.
+    Unavailable,
+    /// It took effect, and the answer never came.
+    AnswerLost,
+}
+
+/// Machines that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Shortage {
+    /// The zone.
+    pub availability_zone: String,
+    /// The type; every type if none.
+    pub instance_type: Option<String>,
+}
+
+/// Where the process is killed: around the k-th mutating call from the moment the plan is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashPlan {
+    /// Which call, counted from 1.
+    pub mutation: u64,
+    /// Whether the call took effect.
+    pub side: CrashSide,
+}
+
+/// Before or after the call takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CrashSide {
+    /// The call did nothing.
+    Before,
+    /// The call took effect.
+    After,
+}
+
+/// One call as the account's trail would show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedCall {
+    /// The operation.
+    pub operation: String,
+    /// Whether it could have changed anything.
+    pub is_mutation: bool,
+    /// When.
+    pub at: Time,
+    /// `ok`, or the error code; `AnswerLost` when it took effect and nobody was told.
+    pub outcome: String,
+}
+
+/// What the fault plan says about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Pass,
+    Fault(CallFault),
+    Crash(CrashSide),
+}
+
+impl World {
+    /// Most calls that the log keeps; the oldest go first.
+    const LOG_MAX: usize = 20_000;
+    /// So many chance faults may follow each other, so that retries always get through.
+    const CHANCE_FAULTS_MAX: u64 = 2;
+
+    pub(super) fn mutation_verdict(&mut self) -> Verdict {
+        self.mutation_count += 1;
+        if let Some(plan) = &mut self.faults.crash {
+            plan.mutation = plan.mutation.saturating_sub(1);
+            if plan.mutation == 0 {
+                let side = plan.side;
+                self.faults.crash = None;
+                return Verdict::Crash(side);
+            }
+        }
+        match self.faults.on_mutation.get(&self.mutation_count) {
+            Some(fault) => Verdict::Fault(*fault),
+            None => self.chance(true),
+        }
+    }
+
+    pub(super) fn read_verdict(&mut self) -> Verdict {
+        self.read_count += 1;
+        match self.faults.on_read.get(&self.read_count) {
+            Some(fault) => Verdict::Fault(*fault),
+            None => self.chance(false),
+        }
+    }
+
+    fn chance(&mut self, is_mutation: bool) -> Verdict {
+        let rates = self.faults.rates.clone();
+        if rates == FaultRates::default() {
+            return Verdict::Pass;
+        }
+        let drawn = self.draw(1000);
+        let throttled = rates.throttled_permille;
+        let unavailable = throttled.saturating_add(rates.unavailable_permille);
+        let lost = unavailable.saturating_add(rates.answer_lost_permille);
+        let fault = match drawn {
+            n if n < throttled => CallFault::Throttled,
+            n if n < unavailable => CallFault::Unavailable,
+            n if n < lost && is_mutation => CallFault::AnswerLost,
+            _ => {
+                self.chance_faults = 0;
+                return Verdict::Pass;
+            }
+        };
+        self.chance_faults += 1;
+        if self.chance_faults > Self::CHANCE_FAULTS_MAX {
+            self.chance_faults = 0;
+            return Verdict::Pass;
+        }
+        Verdict::Fault(fault)
+    }
+
+    pub(super) fn record(&mut self, operation: &str, is_mutation: bool, outcome: &str) {
+        if self.log.len() >= Self::LOG_MAX {
+            self.log.pop_front();
+        }
+        self.log.push_back(LoggedCall {
+            operation: operation.to_owned(),
+            is_mutation,
+            at: self.now,
+            outcome: outcome.to_owned(),
+        });
+    }
+}
+
+impl CallFault {
+    /// The error that the caller gets.
+    pub(super) fn refused(self) -> Refused {
+        match self {
+            CallFault::Throttled => Refused::new(
+                CloudErrorKind::Throttled,
+                "RequestLimitExceeded",
+                "request limit exceeded",
+            ),
+            CallFault::Unavailable => Refused::new(
+                CloudErrorKind::Unavailable,
+                "ServiceUnavailable",
+                "the service is unavailable, nothing was done",
+            ),
+            CallFault::AnswerLost => Refused::new(
+                CloudErrorKind::AnswerLost,
+                "AnswerLost",
+                "the connection broke before the answer came",
+            ),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Instances: how they boot, serve and end.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Time;
+use super::group::Activity;
+use super::{StoredGroup, World};
+use crate::resource::{LifecycleHook, Tags};
+
+/// An instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Its id.
+    pub instance_id: String,
+    /// Its group; none once detached.
+    pub group: Option<String>,
+    /// Its zone.
+    pub availability_zone: String,
+    /// Its subnet.
+    pub subnet_id: String,
+    /// Its address.
+    pub private_ip_address: String,
+    /// Its type.
+    pub instance_type: String,
+    /// Whether it is a spot instance.
+    pub is_spot: bool,
+    /// Where it is in its life.
+    pub lifecycle: Lifecycle,
+    /// When it was launched.
+    pub launched_at: Time,
+    /// When its life goes on; none while it serves.
+    pub due: Option<Time>,
+    /// The launch template it came from.
+    pub launch_template_name: String,
+    /// The version it came from.
+    pub version: u64,
+    /// Its image.
+    pub image_id: String,
+    /// Security groups of the interface made for it; an existing interface has its own.
+    pub security_groups: BTreeSet<String>,
+    /// The existing interface that is its main one.
+    pub network_interface_id: Option<String>,
+    /// Whether scale-in leaves it alone.
+    pub is_protected: bool,
+    /// Whether it was launched to balance zones, on top of the desired capacity.
+    pub balances: bool,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// Where an instance is in its life; one that ended is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Lifecycle {
+    /// It boots.
+    Pending,
+    /// It booted, and a launch hook has not been completed.
+    PendingWait,
+    /// It serves.
+    InService,
+    /// It is to end, and a termination hook has not been completed.
+    TerminatingWait,
+    /// It ends.
+    Terminating,
+}
+
+impl Lifecycle {
+    /// As AWS writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Lifecycle::Pending => "Pending",
+            Lifecycle::PendingWait => "Pending:Wait",
+            Lifecycle::InService => "InService",
+            Lifecycle::TerminatingWait => "Terminating:Wait",
+            Lifecycle::Terminating => "Terminating",
+        }
+    }
+
+    /// Whether the group counts it as capacity.
+    pub fn counts(self) -> bool {
+        matches!(self, Lifecycle::Pending | Lifecycle::PendingWait | Lifecycle::InService)
+    }
+}
+
+const LAUNCHING: &str = "autoscaling:EC2_INSTANCE_LAUNCHING";
+const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
+
+impl World {
+    /// Seconds from launch to the end of boot: the least, and what chance adds.
+    pub(super) const BOOT_SECS: (u64, u64) = (35, 30);
+    /// Seconds that a machine's own software takes to complete a hook.
+    const HOOK_SECS: (u64, u64) = (15, 20);
+    /// Seconds that an instance takes to end.
+    const END_SECS: (u64, u64) = (20, 20);
+
+    /// A group's machines, ending ones among them, by id.
+    pub fn members<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Machine> {
+        self.machines.values().filter(move |machine| machine.group.as_deref() == Some(group))
+    }
+
+    /// Instances that a target group sends traffic to: those in service of the groups attached.
+    pub fn targets(&self, target_group_arn: &str) -> BTreeSet<String> {
+        let is_attached = |stored: &&StoredGroup| {
+            stored.runs("AddToLoadBalancer")
+                && stored
+                    .group
+                    .target_group_arns
+                    .iter()
+                    .any(|a| a.known() == Some(target_group_arn))
+        };
+        self.groups
+            .values()
+            .filter(is_attached)
+            .flat_map(|stored| self.members(&stored.group.auto_scaling_group_name))
+            .filter(|machine| machine.lifecycle == Lifecycle::InService)
+            .map(|machine| machine.instance_id.clone())
+            .collect()
+    }
+
+    /// Ends an instance, as EC2 does when anybody asks; its group replaces it.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn terminate_instance(&mut self, instance_id: &str) -> Result<(), String> {
+        if !self.machines.contains_key(instance_id) {
+            return Err(format!("the instance ID '{instance_id}' does not exist"));
+        }
+        self.end_machine(instance_id);
+        Ok(())
+    }
+
+    /// Takes an instance out of its group; it goes on running. The group replaces it unless its
+    /// desired capacity is lowered with it.
+    ///
+    /// # Errors
+    /// When the instance is in no group, or the desired capacity is at its minimum already.
+    pub fn detach(&mut self, instance_id: &str, decrement: bool) -> Result<(), String> {
+        let name = self
+            .machines
+            .get(instance_id)
+            .and_then(|machine| machine.group.clone())
+            .ok_or_else(|| format!("instance {instance_id} is in no group"))?;
+        if decrement {
+            let desired = self.groups.get(&name).map_or(0, |stored| stored.desired_capacity);
+            self.set_desired_capacity(&name, desired.saturating_sub(1))?;
+        }
+        if let Some(machine) = self.machines.get_mut(instance_id) {
+            machine.group = None;
+            machine.due = None;
+        }
+        self.wake(&name);
+        Ok(())
+    }
+
+    /// Protects an instance from scale-in, or lifts the protection.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    pub fn set_protection(&mut self, instance_id: &str, is_protected: bool) -> Result<(), String> {
+        let machine = self
+            .machines
+            .get_mut(instance_id)
+            .ok_or_else(|| format!("the instance ID '{instance_id}' does not exist"))?;
+        machine.is_protected = is_protected;
+        Ok(())
+    }
+
+    /// Starts the end of a machine: its termination hook first, if its group has one.
+    pub(super) fn end_machine(&mut self, instance_id: &str) {
+        let Some(machine) = self.machines.get(instance_id) else { return };
+        if !machine.lifecycle.counts() {
+            return;
+        }
+        let hook = self.hook_of(instance_id, TERMINATING);
+        let was_in_service = machine.lifecycle == Lifecycle::InService;
+        match hook {
+            Some(hook) if was_in_service => {
+                let due = self.hook_due(instance_id, &hook);
+                self.set_lifecycle(instance_id, Lifecycle::TerminatingWait, Some(due));
+            }
+            _ => self.start_terminating(instance_id),
+        }
+    }
+
+    fn start_terminating(&mut self, instance_id: &str) {
+        let due = self.now.plus_secs(Self::END_SECS.0 + self.draw(Self::END_SECS.1));
+        self.set_lifecycle(instance_id, Lifecycle::Terminating, Some(due));
+    }
+
+    /// What comes next in a machine's life.
+    pub(super) fn machine_falls_due(&mut self, instance_id: &str) {
+        let Some(machine) = self.machines.get(instance_id) else { return };
+        match machine.lifecycle {
+            Lifecycle::Pending if self.faults.unbootable_images.contains(&machine.image_id) => {
+                self.note_end(
+                    instance_id,
+                    "instance failed to start: Client.InstanceInitiatedShutdown",
+                );
+                self.start_terminating(instance_id);
+            }
+            Lifecycle::Pending => match self.hook_of(instance_id, LAUNCHING) {
+                Some(hook) => {
+                    let due = self.hook_due(instance_id, &hook);
+                    self.set_lifecycle(instance_id, Lifecycle::PendingWait, Some(due));
+                }
+                None => self.set_lifecycle(instance_id, Lifecycle::InService, None),
+            },
+            Lifecycle::PendingWait => self.launch_hook_ends(instance_id),
+            Lifecycle::InService => self.set_lifecycle(instance_id, Lifecycle::InService, None),
+            Lifecycle::TerminatingWait => self.start_terminating(instance_id),
+            Lifecycle::Terminating => self.machine_is_gone(instance_id),
+        }
+    }
+
+    /// The machine's own software completed the hook, unless it was silent until the timeout.
+    fn launch_hook_ends(&mut self, instance_id: &str) {
+        let hook = self.hook_of(instance_id, LAUNCHING);
+        let abandons = hook.is_some_and(|hook| hook.default_result == "ABANDON");
+        if self.is_silent(instance_id) && abandons {
+            self.note_end(instance_id, "lifecycle hook timed out: ABANDON");
+            self.start_terminating(instance_id);
+        } else {
+            self.set_lifecycle(instance_id, Lifecycle::InService, None);
+        }
+    }
+
+    fn machine_is_gone(&mut self, instance_id: &str) {
+        let Some(machine) = self.machines.remove(instance_id) else { return };
+        if let Some(id) = &machine.network_interface_id {
+            self.interfaces.edit(id, |known| known.attached_to = None);
+        }
+        let volumes: Vec<String> = self
+            .volumes
+            .values()
+            .filter(|known| known.attached_to.as_deref() == Some(instance_id))
+            .map(|known| known.volume_id.clone())
+            .collect();
+        for id in volumes {
+            self.volumes.edit(&id, |known| known.attached_to = None);
+        }
+        let Some(name) = machine.group else { return };
+        let is_pending_delete = self.groups.get(&name).is_some_and(|g| g.is_pending_delete);
+        if is_pending_delete && self.members(&name).next().is_none() {
+            let visibility = self.visibility();
+            self.groups.remove(&name, visibility);
+            self.works.remove(&name);
+        }
+        self.wake(&name);
+    }
+
+    fn hook_of(&self, instance_id: &str, transition: &str) -> Option<LifecycleHook> {
+        let name = self.machines.get(instance_id)?.group.as_ref()?;
+        let hooks = &self.groups.get(name)?.group.lifecycle_hooks;
+        hooks.values().find(|hook| hook.lifecycle_transition == transition).cloned()
+    }
+
+    fn is_silent(&self, instance_id: &str) -> bool {
+        let group = self.machines.get(instance_id).and_then(|machine| machine.group.as_ref());
+        group.is_some_and(|name| self.faults.silent_hooks.contains(name))
+    }
+
+    /// When a hook ends: by the machine's own software, or by its timeout.
+    fn hook_due(&mut self, instance_id: &str, hook: &LifecycleHook) -> Time {
+        let timeout = u64::try_from(hook.heartbeat_timeout).unwrap_or(0);
+        let own = Self::HOOK_SECS.0 + self.draw(Self::HOOK_SECS.1);
+        let secs = if self.is_silent(instance_id) { timeout } else { own.min(timeout) };
+        self.now.plus_secs(secs)
+    }
+
+    fn set_lifecycle(&mut self, instance_id: &str, lifecycle: Lifecycle, due: Option<Time>) {
+        let Some(machine) = self.machines.get_mut(instance_id) else { return };
+        machine.lifecycle = lifecycle;
+        machine.due = due;
+        if let Some(name) = machine.group.clone() {
+            if lifecycle == Lifecycle::InService
+                && let Some(work) = self.works.get_mut(&name)
+            {
+                work.failures = 0;
+            }
+            self.wake(&name);
+        }
+    }
+
+    fn note_end(&mut self, instance_id: &str, message: &str) {
+        let Some(name) = self.machines.get(instance_id).and_then(|m| m.group.clone()) else {
+            return;
+        };
+        let at = self.now;
+        if let Some(work) = self.works.get_mut(&name) {
+            work.failures = work.failures.saturating_add(1);
+            work.note(Activity {
+                at,
+                description: format!("Launching a new EC2 instance: {instance_id}"),
+                status: "Failed".to_owned(),
+                message: message.to_owned(),
+            });
+        }
+    }
+}

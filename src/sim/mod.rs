@@ -1,0 +1,358 @@
+//! The simulated world: one AWS account and region as a value.
+//!
+//! A [`World`] is plain data with a virtual clock and a seed. [`World::answer`] makes one call with
+//! AWS' own checks and error codes; [`World::observe`] reads; [`World::advance`] lets time pass, in
+//! which machines boot and groups reconcile. Everything follows from state and seed: no file, no
+//! real clock, no randomness from outside. `cloud::sim` puts the port and the file over it.
+//!
+//! Reads may lag behind writes ([`Lag`]) and calls may fail ([`Faults`]), both on request. What the
+//! world is strict about is what AWS is strict about; where AWS checks nothing (the content of a
+//! launch template), it checks nothing either.
+
+mod balancer;
+mod clock;
+mod compute;
+mod dispatch;
+mod dns;
+mod fault;
+mod group;
+mod iam;
+mod lag;
+mod launch;
+mod machine;
+mod network;
+mod observe;
+mod security;
+mod seed;
+mod storage;
+mod store;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+pub use balancer::{StoredBalancer, StoredListener, StoredTargetGroup};
+pub use clock::Time;
+pub use compute::{StoredTemplate, StoredVersion};
+pub use dns::StoredZone;
+pub use fault::{CallFault, CrashPlan, CrashSide, FaultRates, Faults, LoggedCall, Shortage};
+pub use group::{Activity, StoredGroup, Work};
+pub use lag::{Lag, Shelf};
+pub use machine::{Lifecycle, Machine};
+pub use network::{AdoptedNetwork, Lingering, Subnet, Vpc};
+pub use security::StoredSecurityGroup;
+pub use storage::{StoredInterface, StoredVolume};
+pub use store::StoredObject;
+
+use crate::cloud::{Call, CloudError, CloudErrorKind, Reply};
+use crate::resource::{InstanceProfile, Role, Tags};
+
+/// One simulated AWS account and region.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct World {
+    /// Version of this form; a file of another one is refused.
+    pub format_version: u32,
+    /// The account: 12 digits.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// What every drawn number follows from, together with how many were drawn.
+    pub seed: u64,
+    drawn: u64,
+    /// The world's clock.
+    pub now: Time,
+    /// How reads lag.
+    pub lag: Lag,
+    /// What goes wrong.
+    pub faults: Faults,
+    chance_faults: u64,
+    mutation_count: u64,
+    read_count: u64,
+    /// Calls, oldest first.
+    pub log: VecDeque<LoggedCall>,
+
+    /// VPCs by id.
+    pub vpcs: BTreeMap<String, Vpc>,
+    /// Subnets by id.
+    pub subnets: BTreeMap<String, Subnet>,
+    /// Interfaces that AWS keeps for a while after what they belonged to is gone.
+    pub lingering: Vec<Lingering>,
+    /// Security groups by id.
+    pub security_groups: Shelf<StoredSecurityGroup>,
+    /// Launch templates by name.
+    pub templates: Shelf<StoredTemplate>,
+    /// Volumes by id.
+    pub volumes: Shelf<StoredVolume>,
+    /// Network interfaces by id.
+    pub interfaces: Shelf<StoredInterface>,
+    /// Roles by name.
+    pub roles: Shelf<Role>,
+    /// Instance profiles by name.
+    pub profiles: Shelf<InstanceProfile>,
+    /// Load balancers by ARN.
+    pub balancers: Shelf<StoredBalancer>,
+    /// Target groups by ARN.
+    pub target_groups: Shelf<StoredTargetGroup>,
+    /// Listeners by ARN.
+    pub listeners: Shelf<StoredListener>,
+    /// Hosted zones by id.
+    pub zones: Shelf<StoredZone>,
+    /// Auto scaling groups by name.
+    pub groups: Shelf<StoredGroup>,
+    /// What each group is busy with, by name.
+    pub works: BTreeMap<String, Work>,
+    /// Instances by id; ended ones are gone.
+    pub machines: BTreeMap<String, Machine>,
+    /// Objects of the state bucket by key.
+    pub objects: BTreeMap<String, StoredObject>,
+    /// Client tokens by operation and token: digest of the parameters, and the reply they got.
+    tokens: BTreeMap<String, (String, Reply)>,
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// AWS answered, or did not in time.
+    Answered(Result<Reply, CloudError>),
+    /// The process was killed around this call.
+    Crashed,
+}
+
+/// A refusal before the operation's name is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    kind: CloudErrorKind,
+    code: String,
+    message: String,
+}
+
+impl Refused {
+    fn new(kind: CloudErrorKind, code: &str, message: impl Into<String>) -> Self {
+        Self { kind, code: code.to_owned(), message: message.into() }
+    }
+
+    fn not_found(code: &str, message: impl Into<String>) -> Self {
+        Self::new(CloudErrorKind::NotFound, code, message)
+    }
+
+    fn invalid(code: &str, message: impl Into<String>) -> Self {
+        Self::new(CloudErrorKind::Invalid, code, message)
+    }
+
+    fn exists(code: &str, message: impl Into<String>) -> Self {
+        Self::new(CloudErrorKind::AlreadyExists, code, message)
+    }
+
+    fn in_use(code: &str, message: impl Into<String>) -> Self {
+        Self::new(CloudErrorKind::InUse, code, message)
+    }
+
+    fn quota(code: &str, message: impl Into<String>) -> Self {
+        Self::new(CloudErrorKind::QuotaReached, code, message)
+    }
+
+    fn into_error(self, operation: &str) -> CloudError {
+        CloudError::new(self.kind, operation, self.code, self.message)
+    }
+}
+
+/// What an operation gives inside the world.
+type Answer = Result<Reply, Refused>;
+
+impl World {
+    /// Raised when an older world file can no longer be read.
+    pub const FORMAT_VERSION: u32 = 1;
+    /// Virtual time that a call takes, in milliseconds: its least, and what chance adds.
+    const CALL_MS: (u64, u64) = (40, 80);
+
+    /// An empty account.
+    pub fn new(account: &str, region: &str, seed: u64) -> Self {
+        Self {
+            format_version: Self::FORMAT_VERSION,
+            account: account.to_owned(),
+            region: region.to_owned(),
+            seed,
+            drawn: 0,
+            now: Time::START,
+            lag: Lag::none(),
+            faults: Faults::default(),
+            chance_faults: 0,
+            mutation_count: 0,
+            read_count: 0,
+            log: VecDeque::new(),
+            vpcs: BTreeMap::new(),
+            subnets: BTreeMap::new(),
+            lingering: Vec::new(),
+            security_groups: Shelf::default(),
+            templates: Shelf::default(),
+            volumes: Shelf::default(),
+            interfaces: Shelf::default(),
+            roles: Shelf::default(),
+            profiles: Shelf::default(),
+            balancers: Shelf::default(),
+            target_groups: Shelf::default(),
+            listeners: Shelf::default(),
+            zones: Shelf::default(),
+            groups: Shelf::default(),
+            works: BTreeMap::new(),
+            machines: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+        }
+    }
+
+    /// Makes one call: time passes, the fault plan has its say, AWS' checks theirs.
+    pub fn answer(&mut self, call: &Call) -> Outcome {
+        let operation = call.operation();
+        self.pass_call_time();
+        let verdict = self.mutation_verdict();
+        let result = match verdict {
+            fault::Verdict::Crash(CrashSide::Before) => return self.crash(&operation),
+            fault::Verdict::Fault(fault @ (CallFault::Throttled | CallFault::Unavailable)) => {
+                Err(fault.refused())
+            }
+            _ if self.faults.denied_operations.contains(&operation) => Err(Refused::new(
+                CloudErrorKind::Denied,
+                "UnauthorizedOperation",
+                "you are not authorized to perform this operation",
+            )),
+            _ => self.execute(call),
+        };
+        let result = match (verdict, result) {
+            (fault::Verdict::Crash(_), _) => return self.crash(&operation),
+            (fault::Verdict::Fault(fault @ CallFault::AnswerLost), Ok(_)) => Err(fault.refused()),
+            (_, result) => result,
+        };
+        let outcome = result.as_ref().map_or_else(|refused| refused.code.clone(), |_| "ok".into());
+        self.record(&operation, true, &outcome);
+        self.settle();
+        Outcome::Answered(result.map_err(|refused| refused.into_error(&operation)))
+    }
+
+    fn crash(&mut self, operation: &str) -> Outcome {
+        self.record(operation, true, "Crashed");
+        Outcome::Crashed
+    }
+
+    /// Lets the time of one call pass.
+    fn pass_call_time(&mut self) {
+        let (least, spread) = Self::CALL_MS;
+        let ms = least + self.draw(spread);
+        self.advance(self.now.plus_ms(ms));
+    }
+
+    /// Drops what no read can see any more.
+    fn settle(&mut self) {
+        let now = self.now;
+        self.security_groups.settle(now);
+        self.templates.settle(now);
+        self.volumes.settle(now);
+        self.interfaces.settle(now);
+        self.roles.settle(now);
+        self.profiles.settle(now);
+        self.balancers.settle(now);
+        self.target_groups.settle(now);
+        self.listeners.settle(now);
+        self.zones.settle(now);
+        self.groups.settle(now);
+        self.lingering.retain(|interface| interface.until > now);
+    }
+
+    /// A number below `bound`, from the seed and how many were drawn before; 0 for an empty range.
+    fn draw(&mut self, bound: u64) -> u64 {
+        self.drawn = self.drawn.wrapping_add(1);
+        if bound == 0 {
+            return 0;
+        }
+        let seed = self.seed ^ self.drawn.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        fastrand::Rng::with_seed(seed).u64(0..bound)
+    }
+
+    /// A new EC2 id: the prefix and 17 hex digits.
+    fn new_id(&mut self, prefix: &str) -> String {
+        let (high, low) = (self.draw(u64::MAX), self.draw(16));
+        format!("{prefix}-{high:016x}{low:x}")
+    }
+
+    /// A new Route53 id: `Z` and 20 characters.
+    fn new_zone_id(&mut self) -> String {
+        const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+        let letters: String = (0..20)
+            .filter_map(|_| {
+                let position = usize::try_from(self.draw(LETTERS.len() as u64)).ok()?;
+                LETTERS.get(position).map(|letter| char::from(*letter))
+            })
+            .collect();
+        format!("Z{letters}")
+    }
+
+    /// Runs an operation under its client token: the same token and parameters get the first reply
+    /// again, other parameters are refused, as EC2 does.
+    fn with_token(
+        &mut self,
+        operation: &str,
+        token: &str,
+        parameters: &serde_json::Value,
+        run: impl FnOnce(&mut Self) -> Answer,
+    ) -> Answer {
+        let key = format!("{operation}/{token}");
+        let digest = crate::resource::digest(parameters);
+        match self.tokens.get(&key) {
+            Some((known, reply)) if *known == digest => return Ok(reply.clone()),
+            Some(_) => {
+                return Err(Refused::invalid(
+                    "IdempotentParameterMismatch",
+                    "the client token was used before with other parameters",
+                ));
+            }
+            None => {}
+        }
+        let reply = run(self)?;
+        self.tokens.insert(key, (digest, reply.clone()));
+        Ok(reply)
+    }
+}
+
+/// Checks tags as AWS does: at most 50, no reserved prefix, key and value within their lengths.
+fn check_tags<'a>(
+    tags: impl ExactSizeIterator<Item = (&'a String, &'a String)>,
+) -> Result<(), Refused> {
+    const TAGS_MAX: usize = 50;
+    if tags.len() > TAGS_MAX {
+        return Err(Refused::quota("TagLimitExceeded", "a resource takes at most 50 tags"));
+    }
+    for (key, value) in tags {
+        if key.to_ascii_lowercase().starts_with("aws:") {
+            return Err(Refused::invalid(
+                "InvalidParameterValue",
+                format!("tag keys that start with aws: are reserved: {key}"),
+            ));
+        }
+        if key.is_empty() || key.chars().count() > 128 || value.chars().count() > 256 {
+            return Err(Refused::invalid(
+                "InvalidParameterValue",
+                format!("a tag key takes 1 to 128 characters, a value up to 256: {key}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Adds tags to those that are there, checked together.
+fn merge_tags(into: &mut Tags, tags: &Tags) -> Result<(), Refused> {
+    let mut merged = into.clone();
+    merged.extend(tags.iter().map(|(key, value)| (key.clone(), value.clone())));
+    check_tags(merged.iter())?;
+    *into = merged;
+    Ok(())
+}
+
+/// Whether every character of a name is a letter, a digit or one of `others`.
+fn is_made_of(name: &str, others: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+}
+
+/// A reply with these attributes.
+fn reply<const N: usize>(attributes: [(crate::resource::Attribute, String); N]) -> Reply {
+    Reply { attributes: BTreeMap::from(attributes), version: None }
+}

@@ -1,0 +1,90 @@
+//! The state bucket's objects. S3 is strongly consistent, so these never lag.
+
+use serde::{Deserialize, Serialize};
+
+use super::World;
+use crate::cloud::{Condition, Entry, StoreError};
+
+/// An object of the state bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredObject {
+    /// Its content; text stays readable in the world's file.
+    pub body: Body,
+    /// Its entity tag.
+    pub etag: String,
+}
+
+/// Content, as text where it is text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// UTF-8.
+    Text(String),
+    /// Anything else.
+    Bytes(Vec<u8>),
+}
+
+impl Body {
+    fn new(bytes: Vec<u8>) -> Self {
+        String::from_utf8(bytes).map_or_else(|e| Body::Bytes(e.into_bytes()), Body::Text)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Body::Text(text) => text.clone().into_bytes(),
+            Body::Bytes(bytes) => bytes.clone(),
+        }
+    }
+}
+
+impl World {
+    /// Reads an object.
+    pub fn get_object(&mut self, key: &str) -> Option<Entry> {
+        self.record("GetObject", false, "ok");
+        let object = self.objects.get(key)?;
+        Some(Entry { body: object.body.to_bytes(), etag: object.etag.clone() })
+    }
+
+    /// Writes an object under a condition and gives its entity tag.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the condition does not hold.
+    pub fn put_object(
+        &mut self,
+        key: &str,
+        body: Vec<u8>,
+        condition: &Condition,
+    ) -> Result<String, StoreError> {
+        self.check_condition("PutObject", key, condition)?;
+        let etag = format!("{:016x}", self.draw(u64::MAX));
+        let object = StoredObject { body: Body::new(body), etag: etag.clone() };
+        self.objects.insert(key.to_owned(), object);
+        Ok(etag)
+    }
+
+    /// Removes an object under a condition; removing what is not there succeeds without one.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the condition does not hold.
+    pub fn remove_object(&mut self, key: &str, condition: &Condition) -> Result<(), StoreError> {
+        self.check_condition("DeleteObject", key, condition)?;
+        self.objects.remove(key);
+        Ok(())
+    }
+
+    fn check_condition(
+        &mut self,
+        operation: &str,
+        key: &str,
+        condition: &Condition,
+    ) -> Result<(), StoreError> {
+        let etag = self.objects.get(key).map(|object| &object.etag);
+        let holds = match condition {
+            Condition::Any => true,
+            Condition::Absent => etag.is_none(),
+            Condition::Match(wanted) => etag == Some(wanted),
+        };
+        self.record(operation, true, if holds { "ok" } else { "PreconditionFailed" });
+        if holds { Ok(()) } else { Err(StoreError::Conflict(key.to_owned())) }
+    }
+}
