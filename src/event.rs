@@ -1,16 +1,15 @@
 //! Everything the engines may announce. `ui` is the only one that prints it.
 
-use serde::Serialize;
-
 use crate::plan::Action;
 use crate::resource::Key;
 
-/// One announcement. The JSONL form (`--events jsonl`) is `ui::json`'s; its first record is a version.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+/// One announcement. Its JSON form (`--events jsonl`) is `ui::progress`'s.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The lease is ours until its end.
     LeaseTaken { holder: String, expires_at: String },
+    /// The run before this one was killed; what it began is looked at again.
+    PreviousRunUnfinished { run: String, holder: String, started_at: String, unfinished: Vec<Key> },
     /// The run starts on a plan.
     ApplyStarted { cluster: String, changes: usize, waves: usize },
     /// A wave of changes that do not depend on each other starts.
@@ -21,7 +20,7 @@ pub enum Event {
     CallMade { address: Key, operation: String },
     /// A call failed and is tried again.
     Retrying { address: Key, operation: String, attempt: u32, wait_ms: u64, why: String },
-    /// A change is done and seen.
+    /// A change is done: AWS answered. The run ends only when it is seen, too.
     ChangeDone { address: Key, action: Action, elapsed_ms: u64 },
     /// A change found the world as wanted already.
     ChangeAlreadyDone { address: Key },

@@ -161,6 +161,15 @@ fn action_for(fields: &[FieldChange]) -> Action {
 /// The observed resource as it is compared, and for a template the version that holds the wanted
 /// content. Versions never change, so a template whose tag names the wanted content has it.
 fn before_of(resolved: &Resource, found: &Observed) -> (Resource, Option<u64>) {
+    if let (Resource::SecurityGroupRules(wanted), Resource::SecurityGroupRules(there)) =
+        (resolved, &found.resource)
+    {
+        // AWS holds each rule once, whoever put it: one of others that is wanted too is there. So
+        // the egress rule that AWS puts into each new group is no difference.
+        let mut before = there.clone();
+        before.rules.extend(found.foreign_rules.intersection(&wanted.rules).cloned());
+        return (Resource::SecurityGroupRules(before), None);
+    }
     let (Resource::LaunchTemplate(wanted), Resource::LaunchTemplate(there), Some(facts)) =
         (resolved, &found.resource, &found.template)
     else {

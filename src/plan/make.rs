@@ -8,7 +8,7 @@ use super::{Action, Change, ForeignResource, ForeignRules, Plan, Reason, Rollout
 use super::{guard, order, path, rollout};
 use crate::cloud::{Foreignness, Observation, Observed, Ownership};
 use crate::finding::{Finding, Severity};
-use crate::resource::{Key, Kind, Ref, Resource, ResourceSet};
+use crate::resource::{Key, Kind, Ref, Resource, ResourceSet, Rule};
 
 /// What the user allows and asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub fn make(desired: &ResourceSet, observation: &Observation, options: &PlanOpti
         unchanged_count: comparisons.values().filter(|c| c.action == Action::NoOp).count(),
         changes,
         foreign,
-        foreign_rules: foreign_rules(observation),
+        foreign_rules: foreign_rules(observation, &comparisons),
         rollout,
         refusals,
         findings: foreign_tags(&comparisons),
@@ -186,15 +186,22 @@ fn id_of(observed: &Observed) -> Option<String> {
     attribute(Attribute::Id).or_else(|| attribute(Attribute::Arn))
 }
 
-fn foreign_rules(observation: &Observation) -> Vec<ForeignRules> {
-    observation
-        .resources
-        .iter()
-        .filter(|(_, observed)| observed.ownership.is_owned() && !observed.foreign_rules.is_empty())
-        .map(|(key, observed)| ForeignRules {
-            address: key.clone(),
-            rules: observed.foreign_rules.clone(),
+/// Others' rules in our groups, those left out that the spec wants as well.
+fn foreign_rules(
+    observation: &Observation,
+    comparisons: &BTreeMap<Key, Comparison<'_>>,
+) -> Vec<ForeignRules> {
+    let is_wanted = |key: &Key, rule: &Rule| match comparisons.get(key).map(|c| &c.resolved) {
+        Some(Resource::SecurityGroupRules(wanted)) => wanted.rules.contains(rule),
+        _ => false,
+    };
+    let owned = observation.resources.iter().filter(|(_, found)| found.ownership.is_owned());
+    owned
+        .map(|(key, found)| {
+            let rules = found.foreign_rules.iter().filter(|rule| !is_wanted(key, rule));
+            ForeignRules { address: key.clone(), rules: rules.cloned().collect() }
         })
+        .filter(|foreign| !foreign.rules.is_empty())
         .collect()
 }
 

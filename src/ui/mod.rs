@@ -1,6 +1,7 @@
 //! The only room that prints. stdout is data, stderr is talk; quiet and colour are decided once.
 
 pub mod finding;
+pub mod progress;
 mod style;
 
 use std::io::{IsTerminal, Write};

@@ -22,7 +22,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("plan", &["resource", "cloud", "finding", "facts"]),
     ("sim", &["resource", "cloud", "facts"]),
     ("apply", &["plan", "cloud", "event", "resource", "error", "finding"]),
-    ("ui", &["error", "event", "finding", "plan", "resource", "cloud", "source"]),
+    ("ui", &["error", "event", "finding", "plan", "resource", "cloud", "source", "apply"]),
 ];
 
 /// Rooms that may import everything.

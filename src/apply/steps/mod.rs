@@ -100,6 +100,8 @@ pub struct StepContext<'a> {
     pub destroys: bool,
     /// A subnet to prove a launch template in.
     pub proof_subnet: Option<String>,
+    /// How often the resource was removed before: what is made again gets a token of its own.
+    pub incarnation: u64,
     /// This run made the security group whose rules these are, and AWS put its default rule there.
     pub parent_is_new: bool,
 }
@@ -113,6 +115,7 @@ impl<'a> StepContext<'a> {
             digest: change.digest.clone().unwrap_or_default(),
             destroys: change.reason == Reason::Destroy,
             proof_subnet: None,
+            incarnation: 0,
             parent_is_new: false,
         }
     }
@@ -120,7 +123,8 @@ impl<'a> StepContext<'a> {
     /// The client token of what is made for this resource with this content: a repeated call, in
     /// this run or the next, makes it once.
     fn token(&self, content: &str) -> String {
-        let hash = digest(&json!([self.cluster, self.address.to_string(), content]));
+        let address = self.address.to_string();
+        let hash = digest(&json!([self.cluster, address, self.incarnation, content]));
         format!("kprod-{hash}")
     }
 
@@ -196,7 +200,8 @@ fn update(
     after: &Resource,
     context: &StepContext<'_>,
 ) -> Result<Vec<Step>, StepError> {
-    match (&observed.resource, after) {
+    let now = with_unread(observed, after, context);
+    match (&now, after) {
         (Resource::SecurityGroup(now), Resource::SecurityGroup(r)) => {
             security::update_group(now, r, observed, context)
         }
@@ -252,6 +257,22 @@ fn delete(observed: &Observed, context: &StepContext<'_>) -> Result<Vec<Step>, S
         Resource::LaunchTemplate(r) => Ok(template::delete(r)),
         Resource::AutoScalingGroup(r) => Ok(group::delete(r, context)),
     }
+}
+
+/// The resource as observed. Fields that were not read count as wanted when the digest says that the
+/// last apply wrote them so, and as different otherwise.
+fn with_unread(observed: &Observed, after: &Resource, context: &StepContext<'_>) -> Resource {
+    let is_written = observed.digest.as_deref() == Some(context.digest.as_str());
+    if observed.unread.is_empty() || !is_written {
+        return observed.resource.clone();
+    }
+    let (mut now, wanted) = (observed.resource.to_value(), after.to_value());
+    for field in &observed.unread {
+        if let (Some(now), Some(value)) = (now.as_object_mut(), wanted.get(field)) {
+            now.insert(field.clone(), value.clone());
+        }
+    }
+    Resource::from_value(after.kind(), now).unwrap_or_else(|_| observed.resource.clone())
 }
 
 /// An attribute of a resource that is there.

@@ -1,0 +1,637 @@
+//! The run: lease, waves, waits, report. And what every change needs: looking, calling, announcing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::incarnation::Incarnations;
+use super::journal::{self, Journal, JournalStep};
+use super::lease::{self, LONGEST_CALL, Lease, LeaseError, LeaseRequest, later, sleep_or_stop};
+use super::pool::{self, Task};
+use super::world::World;
+use super::{ApplyReport, ApplyRequest, StopSignal, gate, retry, wave};
+use crate::cloud::{
+    Call, Cloud, CloudError, CloudErrorKind, Observation, Query, Reply, VersionFacts,
+};
+use crate::error::{ExitCode, Failure};
+use crate::event::Event;
+use crate::plan::{Action, Change, Plan};
+use crate::resource::{Key, digest};
+
+/// So many changes at once: enough to hide latency, and EC2's buckets of mutating calls refill at
+/// five a second.
+const CONCURRENCY: usize = 8;
+
+/// An observation may be so old when a change begins.
+const OBSERVATION_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// The hint of everything that a re-run finishes.
+pub(super) const RERUN: &str = "run the same command again: it goes on from here";
+
+/// How one change ended.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// AWS answered every call.
+    Done,
+    /// There was nothing to do.
+    AlreadyDone,
+    /// It did not come about.
+    Failed(Failure),
+    /// It was not begun.
+    Skipped(String),
+}
+
+/// Why a call gave no reply.
+#[derive(Clone, Debug)]
+pub(super) enum CallEnd {
+    /// AWS said no, or nothing, as often as it makes sense to ask.
+    Refused(CloudError),
+    /// The run has to stop.
+    Halted(Failure),
+}
+
+/// One run.
+pub(super) struct Engine<'a, C: Cloud> {
+    pub(super) cloud: &'a C,
+    pub(super) plan: &'a Plan,
+    pub(super) wait_timeout: Duration,
+    query: Query,
+    pub(super) stop: &'a StopSignal,
+    announce: &'a (dyn Fn(Event) + Sync),
+    lease: AsyncMutex<Lease>,
+    journal: AsyncMutex<Journal>,
+    incarnations: AsyncMutex<Incarnations>,
+    looking: AsyncMutex<()>,
+    world: Mutex<World>,
+    rng: Mutex<fastrand::Rng>,
+    halted: Mutex<Option<Failure>>,
+}
+
+/// Applies a plan. Everything that happens is announced; the report says how it ended.
+///
+/// # Errors
+/// When nothing was begun: the plan is refused (exit 5), another run holds the lease (exit 4), the
+/// state bucket fails.
+pub async fn run<C: Cloud>(
+    cloud: &C,
+    request: &ApplyRequest<'_>,
+    stop: &StopSignal,
+    announce: &(dyn Fn(Event) + Sync),
+) -> Result<ApplyReport, Failure> {
+    let started = cloud.now();
+    // Unique to holder and moment; so no randomness is needed from outside.
+    let seed = digest(&json!([request.holder, started.as_nanosecond().to_string()]));
+    let rng = fastrand::Rng::with_seed(u64::from_str_radix(&seed, 16).unwrap_or_default());
+    let run = format!("{}-{}", started.strftime("%Y%m%dT%H%M%SZ"), seed);
+    let engine = begin(cloud, request, stop, announce, &run, rng).await?;
+    let outcomes = engine.work().await;
+    let halted = engine.end(&outcomes).await;
+    let mut report = ApplyReport {
+        cluster: request.plan.cluster.clone(),
+        run,
+        is_simulated: cloud.name() == "sim",
+        change_count: request.plan.changes.len(),
+        done: Vec::new(),
+        already_done: Vec::new(),
+        failed: Vec::new(),
+        skipped: Vec::new(),
+        rollout_machine_count: request.plan.rollout.machine_count(),
+        elapsed: since(cloud.now(), started),
+        failure: None,
+    };
+    fill(&mut report, outcomes, halted);
+    announce(Event::ApplyFinished {
+        done: report.done.len() + report.already_done.len(),
+        failed: report.failed.len(),
+        skipped: report.skipped.len(),
+        elapsed_ms: millis(report.elapsed),
+    });
+    Ok(report)
+}
+
+/// Guards, lease, journal: everything before the first look.
+async fn begin<'a, C: Cloud>(
+    cloud: &'a C,
+    request: &'a ApplyRequest<'a>,
+    stop: &'a StopSignal,
+    announce: &'a (dyn Fn(Event) + Sync),
+    run: &str,
+    rng: fastrand::Rng,
+) -> Result<Engine<'a, C>, Failure> {
+    let plan = request.plan;
+    check_plan(plan, cloud.name())?;
+    let wanted = LeaseRequest {
+        cluster: plan.cluster.clone(),
+        holder: request.holder.clone(),
+        token: run.to_owned(),
+        wait_max: request.lock_timeout,
+    };
+    let lease = lease::take(cloud, &wanted, stop, &|record, deadline| {
+        announce(Event::Waiting {
+            address: None,
+            what: format!("the lease that {} holds", record.holder),
+            deadline: deadline.to_string(),
+        });
+    })
+    .await
+    .map_err(|error| lease_failure(&error, &plan.cluster))?;
+    announce(Event::LeaseTaken {
+        holder: request.holder.clone(),
+        expires_at: lease.record().expires_at.to_string(),
+    });
+    if let Some(last) = journal::read_last(cloud, &plan.cluster).await
+        && last.finished_at.is_none()
+    {
+        announce(Event::PreviousRunUnfinished {
+            run: last.run.clone(),
+            holder: last.holder.clone(),
+            started_at: last.started_at.to_string(),
+            unfinished: last.unfinished(),
+        });
+    }
+    let journal = Journal::open(cloud, &plan.cluster, run, &request.holder).await;
+    let incarnations = match Incarnations::load(cloud, &plan.cluster).await {
+        Ok(incarnations) => incarnations,
+        Err(error) => {
+            lease.release(cloud).await;
+            return Err(Failure::error(error.to_string()));
+        }
+    };
+    let mut query = request.query.clone();
+    query.keys.extend(plan.changes.iter().map(|change| change.address.clone()));
+    Ok(Engine {
+        cloud,
+        plan,
+        wait_timeout: request.wait_timeout,
+        query,
+        stop,
+        announce,
+        lease: AsyncMutex::new(lease),
+        journal: AsyncMutex::new(journal),
+        incarnations: AsyncMutex::new(incarnations),
+        looking: AsyncMutex::new(()),
+        world: Mutex::new(World::default()),
+        rng: Mutex::new(rng),
+        halted: Mutex::new(None),
+    })
+}
+
+/// What is wrong with a plan whatever the world looks like.
+fn check_plan(plan: &Plan, cloud: &str) -> Result<(), Failure> {
+    if let Some(refusal) = plan.refusals.first() {
+        let details = plan.refusals.iter().map(|refusal| refusal.message.clone()).collect();
+        return Err(Failure::refused("the plan may not be applied")
+            .details(details)
+            .hint(refusal.hint.clone()));
+    }
+    if plan.cloud != cloud {
+        return Err(Failure::error(format!(
+            "the plan was made for the cloud `{}`, this is `{cloud}`",
+            plan.cloud
+        )));
+    }
+    Ok(())
+}
+
+impl<'a, C: Cloud> Engine<'a, C> {
+    /// Makes the changes wave by wave, then waits until they are seen.
+    async fn work(&self) -> BTreeMap<Key, Outcome> {
+        let mut outcomes = BTreeMap::new();
+        if self.plan.changes.is_empty() {
+            return outcomes;
+        }
+        let waves = wave::waves(&self.plan.changes);
+        self.announce(Event::ApplyStarted {
+            cluster: self.plan.cluster.clone(),
+            changes: self.plan.changes.len(),
+            waves: waves.len(),
+        });
+        if let Err(failure) = self.check_all().await {
+            self.halt(failure);
+        }
+        for (number, changes) in waves.iter().enumerate() {
+            if let Err(failure) = self.count_removals(changes).await {
+                self.halt(failure);
+            }
+            if self.halted().is_none() {
+                self.announce(Event::WaveStarted {
+                    wave: number + 1,
+                    waves: waves.len(),
+                    changes: changes.len(),
+                });
+            }
+            let made = self.make_wave(changes, &outcomes).await;
+            outcomes.extend(made);
+            self.journal.lock().await.flush(self.cloud).await;
+        }
+        for change in &self.plan.changes {
+            outcomes.entry(change.address.clone()).or_insert_with(|| {
+                Outcome::Failed(Failure::error("the plan's dependencies go round in a circle"))
+            });
+        }
+        if self.halted().is_none()
+            && let Err(failure) = self.settle(&outcomes).await
+        {
+            self.halt(failure);
+        }
+        outcomes
+    }
+
+    /// Looks at everything before anything is made: a plan that does not fit does no half of itself.
+    async fn check_all(&self) -> Result<(), Failure> {
+        let mut wait = Duration::from_secs(2);
+        // A read that lags behind the plan's own is no reason to give up; three looks tell.
+        for look in 1..=3 {
+            let observation = self.look(self.cloud.now()).await?;
+            self.check_account(&observation)?;
+            let problems: Vec<Failure> = self
+                .plan
+                .changes
+                .iter()
+                .filter_map(|change| self.check_one(change, &observation))
+                .collect();
+            let is_foreign = problems.iter().any(|failure| failure.code == ExitCode::Refused);
+            if problems.is_empty() {
+                return Ok(());
+            }
+            if look == 3 || is_foreign {
+                return Err(joined(problems));
+            }
+            self.pause(wait).await?;
+            wait *= 2;
+        }
+        Ok(())
+    }
+
+    fn check_account(&self, observation: &Observation) -> Result<(), Failure> {
+        let facts = &observation.facts;
+        if (&facts.account, &facts.region) == (&self.plan.account, &self.plan.region) {
+            return Ok(());
+        }
+        Err(Failure::refused(format!(
+            "the plan is for account {} in {}, the credentials are for {} in {}",
+            self.plan.account, self.plan.region, facts.account, facts.region
+        )))
+    }
+
+    fn check_one(&self, change: &Change, observation: &Observation) -> Option<Failure> {
+        let observed = observation.resources.get(&change.address);
+        let (after, is_expected) = {
+            let world = self.world();
+            let after = world.resolve(change, observation).ok().flatten();
+            (after, world.parent_is_new(change))
+        };
+        match gate::ask(change, observed, after.as_ref(), is_expected) {
+            gate::Gate::Open => None,
+            gate::Gate::Moved(moves) => Some(stale(change, moves)),
+            gate::Gate::Foreign(_) => Some(foreign(&change.address)),
+        }
+    }
+
+    /// Tokens of what is removed now must not be used again.
+    async fn count_removals(&self, changes: &[&Change]) -> Result<(), Failure> {
+        if self.halted().is_some() {
+            return Ok(());
+        }
+        let removed: Vec<&Key> = changes
+            .iter()
+            .filter(|change| matches!(change.action, Action::Delete | Action::Replace))
+            .map(|change| &change.address)
+            .collect();
+        let mut incarnations = self.incarnations.lock().await;
+        incarnations
+            .count(self.cloud, &self.plan.cluster, &removed)
+            .await
+            .map_err(|error| Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN))
+    }
+
+    async fn make_wave(
+        &self,
+        changes: &[&Change],
+        earlier: &BTreeMap<Key, Outcome>,
+    ) -> Vec<(Key, Outcome)> {
+        let tasks: Vec<Task<'_, (Key, Outcome)>> = changes
+            .iter()
+            .map(|change| {
+                let blocker = blocker(change, earlier);
+                Box::pin(async move {
+                    let outcome = match blocker {
+                        Some(why) => self.skip(change, why),
+                        None => self.make_unless_halted(change).await,
+                    };
+                    (change.address.clone(), outcome)
+                }) as Task<'_, (Key, Outcome)>
+            })
+            .collect();
+        pool::bounded(CONCURRENCY, tasks).await
+    }
+
+    async fn make_unless_halted(&self, change: &Change) -> Outcome {
+        self.check_stop();
+        match self.halted() {
+            Some(failure) => self.skip(change, failure.message),
+            None => self.make(change).await,
+        }
+    }
+
+    fn skip(&self, change: &Change, why: String) -> Outcome {
+        self.announce(Event::ChangeSkipped { address: change.address.clone(), why: why.clone() });
+        Outcome::Skipped(why)
+    }
+
+    /// Closes the journal, gives the lease back, and says why the run stopped early, if it did.
+    async fn end(self, outcomes: &BTreeMap<Key, Outcome>) -> Option<Failure> {
+        let halted = self.halted();
+        let is_failed = outcomes.values().any(|outcome| matches!(outcome, Outcome::Failed(_)));
+        let ending = match &halted {
+            Some(failure) => failure.message.clone(),
+            None if is_failed => "some changes failed".to_owned(),
+            None => "done".to_owned(),
+        };
+        self.journal.into_inner().close(self.cloud, &ending).await;
+        self.lease.into_inner().release(self.cloud).await;
+        halted
+    }
+
+    pub(super) fn announce(&self, event: Event) {
+        (self.announce)(event);
+    }
+
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number drawn evenly from 0 to 1.
+    pub(super) fn draw(&self) -> f64 {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64()
+    }
+
+    pub(super) async fn incarnation_of(&self, address: &Key) -> u64 {
+        self.incarnations.lock().await.of(address)
+    }
+
+    /// Why nothing new may begin, if so.
+    pub(super) fn halted(&self) -> Option<Failure> {
+        self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on nothing new begins. The first reason counts.
+    pub(super) fn halt(&self, failure: Failure) {
+        let mut halted = self.halted.lock().unwrap_or_else(PoisonError::into_inner);
+        halted.get_or_insert(failure);
+    }
+
+    /// Halts when the user asked to stop, and says so once.
+    pub(super) fn check_stop(&self) {
+        if self.stop.is_requested() && self.halted().is_none() {
+            self.announce(Event::Stopping);
+            self.halt(Failure::new(ExitCode::Halted, "stopped on request").hint(RERUN));
+        }
+    }
+
+    /// Waits. Ends early, with the reason, when the run has to stop.
+    pub(super) async fn pause(&self, duration: Duration) -> Result<(), Failure> {
+        sleep_or_stop(self.cloud, duration, self.stop).await;
+        self.check_stop();
+        self.halted().map_or(Ok(()), Err)
+    }
+
+    /// Keeps the lease, whatever goes on for long without a call.
+    pub(super) async fn keep_lease(&self) -> Result<(), Failure> {
+        let kept = self.lease.lock().await.ensure(self.cloud).await;
+        kept.map_err(|error| {
+            let failure = lease_failure(&error, &self.plan.cluster);
+            self.halt(failure.clone());
+            failure
+        })
+    }
+
+    pub(super) async fn note(&self, address: &Key, what: JournalStep) {
+        let mut journal = self.journal.lock().await;
+        let now = self.cloud.now();
+        journal.add(now, address, what);
+        if journal.is_due(now) {
+            journal.flush(self.cloud).await;
+        }
+    }
+
+    /// An observation not much older than now.
+    pub(super) async fn recent(&self) -> Result<Arc<Observation>, Failure> {
+        self.look(earlier(self.cloud.now(), OBSERVATION_AGE_MAX)).await
+    }
+
+    /// An observation taken at `oldest` or later. Whoever asks at the same time shares it.
+    pub(super) async fn look(&self, oldest: Timestamp) -> Result<Arc<Observation>, Failure> {
+        let _one_at_a_time = self.looking.lock().await;
+        if let Some(observation) = self.world().seen_since(oldest) {
+            return Ok(observation);
+        }
+        let at = self.cloud.now();
+        let observation = Arc::new(self.read(|| self.cloud.observe(&self.query)).await?);
+        self.world().see(at, observation.clone());
+        Ok(observation)
+    }
+
+    /// Versions of one launch template: those asked for and the newest.
+    pub(super) async fn versions(
+        &self,
+        template: &str,
+        wanted: BTreeSet<u64>,
+    ) -> Result<BTreeMap<u64, VersionFacts>, Failure> {
+        let wanted = BTreeMap::from([(template.to_owned(), wanted)]);
+        let mut versions = self.read(|| self.cloud.versions(&wanted)).await?;
+        Ok(versions.remove(template).unwrap_or_default())
+    }
+
+    async fn read<T, F>(&self, read: impl Fn() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
+        let started = self.cloud.now();
+        let mut attempts = 1;
+        loop {
+            let error = match read().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            // A read whose answer was lost is read again: nothing hangs on it.
+            let kind = match error.kind {
+                CloudErrorKind::AnswerLost => CloudErrorKind::Unavailable,
+                kind => kind,
+            };
+            let elapsed = since(self.cloud.now(), started);
+            let wait = retry::limits(kind).and_then(|l| l.wait(attempts, elapsed, self.draw()));
+            let Some(wait) = wait else { return Err(cloud_failure(&error)) };
+            self.pause(wait).await?;
+            attempts += 1;
+        }
+    }
+
+    /// Makes one call of a change: lease first, retries within their limits.
+    pub(super) async fn call(&self, address: &Key, call: &Call) -> Result<Reply, CallEnd> {
+        let operation = call.operation();
+        let started = self.cloud.now();
+        let mut attempts = 1;
+        loop {
+            self.check_stop();
+            if let Some(failure) = self.halted() {
+                return Err(CallEnd::Halted(failure));
+            }
+            self.keep_lease().await.map_err(CallEnd::Halted)?;
+            let error = match self.call_once(call, &operation).await {
+                Ok(reply) => {
+                    let operation = operation.clone();
+                    self.note(address, JournalStep::Call { operation: operation.clone() }).await;
+                    self.announce(Event::CallMade { address: address.clone(), operation });
+                    return Ok(reply);
+                }
+                Err(error) => error,
+            };
+            if error.kind == CloudErrorKind::NotFound && is_removal(&operation) {
+                return Ok(Reply::default());
+            }
+            let elapsed = since(self.cloud.now(), started);
+            let limits = retry::limits(error.kind);
+            let wait = limits.and_then(|limits| limits.wait(attempts, elapsed, self.draw()));
+            let Some(wait) = wait else { return Err(CallEnd::Refused(error)) };
+            self.announce(Event::Retrying {
+                address: address.clone(),
+                operation: operation.clone(),
+                attempt: attempts,
+                wait_ms: millis(wait),
+                why: error.to_string(),
+            });
+            self.pause(wait).await.map_err(CallEnd::Halted)?;
+            attempts += 1;
+        }
+    }
+
+    /// The lease's law rests on this limit.
+    async fn call_once(&self, call: &Call, operation: &str) -> Result<Reply, CloudError> {
+        match tokio::time::timeout(LONGEST_CALL, self.cloud.call(call)).await {
+            Ok(result) => result,
+            Err(_) => Err(CloudError::new(
+                CloudErrorKind::AnswerLost,
+                operation,
+                "RequestTimeout",
+                format!("no answer within {} s", LONGEST_CALL.as_secs()),
+            )),
+        }
+    }
+}
+
+/// Whether not finding its object means that a call's work is done already.
+fn is_removal(operation: &str) -> bool {
+    ["Delete", "Revoke", "Detach", "Remove", "Untag"].iter().any(|p| operation.starts_with(p))
+}
+
+/// A change that must not begin because of one it depends on.
+fn blocker(change: &Change, outcomes: &BTreeMap<Key, Outcome>) -> Option<String> {
+    change.depends_on.iter().find_map(|key| match outcomes.get(key)? {
+        Outcome::Done | Outcome::AlreadyDone => None,
+        Outcome::Failed(_) => Some(format!("{key} failed")),
+        Outcome::Skipped(_) => Some(format!("{key} was skipped")),
+    })
+}
+
+/// The world moved: what the plan saw, and what is there.
+pub(super) fn stale(change: &Change, moves: Vec<String>) -> Failure {
+    let details = moves.into_iter().map(|line| format!("{}: {line}", change.address)).collect();
+    Failure::new(ExitCode::Stale, format!("{} has changed since the plan was made", change.address))
+        .details(details)
+        .hint("plan again and look at the difference")
+}
+
+/// Somebody else's resource stands where ours should.
+pub(super) fn foreign(address: &Key) -> Failure {
+    Failure::refused(format!("{address} is there and is not ours"))
+        .hint("remove it, or give the cluster's resource another name")
+}
+
+/// Several failures of one kind as one.
+fn joined(problems: Vec<Failure>) -> Failure {
+    let count = problems.len();
+    let mut problems = problems.into_iter();
+    let Some(mut first) = problems.next() else { return Failure::error("nothing failed") };
+    if count > 1 {
+        first.message = match first.code {
+            ExitCode::Stale => format!("{count} resources have changed since the plan was made"),
+            _ => format!("{}, and {} more", first.message, count - 1),
+        };
+    }
+    first.details.extend(problems.flat_map(|failure| failure.details));
+    first
+}
+
+fn lease_failure(error: &LeaseError, cluster: &str) -> Failure {
+    match error {
+        LeaseError::Locked { record, .. } => Failure::new(ExitCode::Locked, error.to_string())
+            .hint(format!(
+                "wait for it with --lock-timeout; if that run is dead, its lease is taken over \
+                 after {}, or at once after `kprod unlock {cluster}`",
+                record.free_at()
+            )),
+        LeaseError::Lost { .. } | LeaseError::Stopped(_) => {
+            Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN)
+        }
+        LeaseError::Store { .. } => Failure::error(error.to_string())
+            .hint(format!("if the lease is damaged, remove it with `kprod unlock {cluster}`")),
+    }
+}
+
+/// A failed call as a failure: what a re-run may mend is told from what it cannot.
+pub(super) fn cloud_failure(error: &CloudError) -> Failure {
+    if error.kind.is_retriable() {
+        return Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN);
+    }
+    let failure = Failure::error(error.to_string());
+    match error.kind {
+        CloudErrorKind::Denied => failure.hint(format!("allow the action {}", error.operation)),
+        CloudErrorKind::QuotaReached => failure.hint("raise the quota, then run again"),
+        _ => failure,
+    }
+}
+
+/// Sorts outcomes into the report and finds the gravest failure.
+fn fill(report: &mut ApplyReport, outcomes: BTreeMap<Key, Outcome>, halted: Option<Failure>) {
+    let mut failures: Vec<Failure> = halted.into_iter().collect();
+    for (key, outcome) in outcomes {
+        match outcome {
+            Outcome::Done => report.done.push(key),
+            Outcome::AlreadyDone => report.already_done.push(key),
+            Outcome::Skipped(why) => report.skipped.push((key, why)),
+            Outcome::Failed(failure) => {
+                report.failed.push((key, failure.message.clone()));
+                failures.push(failure);
+            }
+        }
+    }
+    let order = [ExitCode::Refused, ExitCode::Stale, ExitCode::Error];
+    let rank = |failure: &Failure| order.iter().position(|code| *code == failure.code);
+    failures.sort_by_key(|failure| rank(failure).unwrap_or(order.len()));
+    report.failure = failures.into_iter().next();
+}
+
+/// The time between two moments; zero if they are the other way round.
+pub(super) fn since(now: Timestamp, started: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(started)).unwrap_or_default()
+}
+
+fn earlier(at: Timestamp, by: Duration) -> Timestamp {
+    let by = jiff::SignedDuration::try_from(by).unwrap_or_default();
+    at.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// When a wait that begins now ends.
+pub(super) fn deadline(now: Timestamp, wait: Duration) -> Timestamp {
+    later(now, wait)
+}

@@ -1,0 +1,137 @@
+//! The gate in front of each change: does the world still look as the plan assumed?
+//!
+//! Three answers besides "yes": it is as wanted already (success), it moved only towards the plan
+//! (an earlier run was killed half-way: go on), or it moved elsewhere (stale: stop, and say what).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::cloud::{Foreignness, Observed, Ownership};
+use crate::plan::{Action, Change, precondition_holds};
+use crate::resource::Resource;
+
+/// What the gate says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Gate {
+    /// Make the change.
+    Open,
+    /// The world is not what the plan saw.
+    Moved(Vec<String>),
+    /// Somebody else's resource stands there.
+    Foreign(Foreignness),
+}
+
+/// Asks the gate. `after` is what is wanted, references resolved as far as known; `is_expected` says
+/// that this run made the parent, so that the resource's being there is no surprise.
+pub(super) fn ask(
+    change: &Change,
+    observed: Option<&Observed>,
+    after: Option<&Resource>,
+    is_expected: bool,
+) -> Gate {
+    if let Some(Observed { ownership: Ownership::Foreign(why), .. }) = observed {
+        return Gate::Foreign(why.clone());
+    }
+    if precondition_holds(change, observed) || is_expected {
+        return Gate::Open;
+    }
+    match (&change.before, observed) {
+        // Ours, and the plan did not see it yet: an earlier run made it, and reads lag. It is
+        // adopted, and brought to what is wanted.
+        (None, Some(_)) | (None, None) => Gate::Open,
+        (Some(_), None) => match change.action {
+            Action::Delete | Action::Replace => Gate::Open,
+            Action::Create | Action::Update | Action::NoOp => {
+                Gate::Moved(vec!["it was there, and is gone".to_owned()])
+            }
+        },
+        (Some(before), Some(now)) => {
+            let moves = strange_moves(before, now, after);
+            if moves.is_empty() { Gate::Open } else { Gate::Moved(moves) }
+        }
+    }
+}
+
+/// Fields that are neither as the plan saw them nor as it wants them.
+fn strange_moves(
+    before_resource: &Resource,
+    now: &Observed,
+    after: Option<&Resource>,
+) -> Vec<String> {
+    let before = fields(before_resource, now);
+    let after = after.map(|after| fields(after, now)).unwrap_or_default();
+    let now = fields(&with_shared_rules(before_resource, now), now);
+    let paths = before.keys().chain(now.keys());
+    let mut moves: Vec<String> = paths
+        .filter(|path| {
+            let (was, is) = (before.get(*path), now.get(*path));
+            is != was && is != after.get(*path)
+        })
+        .map(|path| {
+            let (was, is) = (before.get(path), now.get(path));
+            format!("{path}: {} when planned, {} now", text(was), text(is))
+        })
+        .collect();
+    moves.sort();
+    moves.dedup();
+    moves
+}
+
+/// What is there, with the rules of others that the plan counted as there.
+fn with_shared_rules(before: &Resource, now: &Observed) -> Resource {
+    match (before, &now.resource) {
+        (Resource::SecurityGroupRules(before), Resource::SecurityGroupRules(rules)) => {
+            let mut rules = rules.clone();
+            rules.rules.extend(now.foreign_rules.intersection(&before.rules).cloned());
+            Resource::SecurityGroupRules(rules)
+        }
+        _ => now.resource.clone(),
+    }
+}
+
+fn text(value: Option<&Value>) -> String {
+    value.map_or_else(|| "absent".to_owned(), Value::to_string)
+}
+
+/// A resource's leaves by path. Items of a list of scalars or objects are leaves by their own text:
+/// kprod's lists are mostly sets, and a set that is half-way between two states has items of both.
+fn fields(resource: &Resource, observed: &Observed) -> BTreeMap<String, Value> {
+    let mut value = resource.to_value();
+    if let Some(object) = value.as_object_mut() {
+        for field in &observed.unread {
+            object.remove(field);
+        }
+        if observed.template.is_some() {
+            // Versions are immutable; which one counts is told by the tag, see `precondition`.
+            object.remove("launch_template_data");
+        }
+    }
+    let mut leaves = BTreeMap::new();
+    flatten("", &value, &mut leaves);
+    leaves.retain(|path, _| !path.starts_with("tags[\"kprod.dev/"));
+    leaves
+}
+
+fn flatten(path: &str, value: &Value, leaves: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(map) => {
+            for (key, item) in map {
+                let below = match path {
+                    "" => key.clone(),
+                    "tags" => format!("{path}[\"{key}\"]"),
+                    _ => format!("{path}.{key}"),
+                };
+                flatten(&below, item, leaves);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                leaves.insert(format!("{path}[{item}]"), Value::Bool(true));
+            }
+        }
+        scalar => {
+            leaves.insert(path.to_owned(), scalar.clone());
+        }
+    }
+}

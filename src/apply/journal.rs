@@ -1,0 +1,184 @@
+//! The journal: what a run meant to do and what came of it, for people and for resume hints.
+//!
+//! Never truth: the next run looks at the cloud. So it may lag behind (it is written at wave borders
+//! and every few seconds, not with each call), and when it cannot be written the run goes on.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::lease::later;
+use crate::cloud::{Cloud, Condition};
+use crate::plan::Action;
+use crate::resource::Key;
+
+/// Oldest entries go first; a run that makes more calls is counted, not listed.
+const ENTRIES_MAX: usize = 2_000;
+/// Least time between two writes inside a wave.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// One run as the state bucket keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalRecord {
+    /// Version of this form.
+    pub format_version: u32,
+    /// The cluster.
+    pub cluster: String,
+    /// The run's id.
+    pub run: String,
+    /// Who ran it.
+    pub holder: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; none for one that runs or was killed.
+    pub finished_at: Option<Timestamp>,
+    /// How it ended, in words.
+    pub outcome: Option<String>,
+    /// Entries that no longer fit.
+    pub dropped_count: usize,
+    /// What happened, oldest first.
+    pub entries: Vec<JournalEntry>,
+}
+
+/// One line of a journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Which resource.
+    pub address: Key,
+    /// What.
+    #[serde(flatten)]
+    pub what: JournalStep,
+}
+
+/// What a line says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum JournalStep {
+    /// A change is about to begin.
+    Intent {
+        /// What the plan says.
+        action: Action,
+    },
+    /// A call took effect.
+    Call {
+        /// The operation.
+        operation: String,
+    },
+    /// The change is done.
+    Done,
+    /// The change failed.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
+
+impl JournalRecord {
+    /// Resources whose change began and did not end.
+    pub fn unfinished(&self) -> Vec<Key> {
+        let mut open = std::collections::BTreeSet::new();
+        for entry in &self.entries {
+            match &entry.what {
+                JournalStep::Intent { .. } => {
+                    open.insert(entry.address.clone());
+                }
+                JournalStep::Call { .. } => {}
+                JournalStep::Done | JournalStep::Failed { .. } => {
+                    open.remove(&entry.address);
+                }
+            }
+        }
+        open.into_iter().collect()
+    }
+}
+
+/// The journal of a run that goes on.
+#[derive(Debug)]
+pub struct Journal {
+    record: JournalRecord,
+    flushed_at: Timestamp,
+    is_dirty: bool,
+    etag: Option<String>,
+}
+
+fn key(cluster: &str, run: &str) -> String {
+    format!("journal/{cluster}/{run}")
+}
+
+/// Names the newest run, so that one read finds it.
+fn pointer_key(cluster: &str) -> String {
+    format!("journal/{cluster}/last")
+}
+
+/// Reads the newest run's journal; `None` when there is none or it cannot be read.
+pub async fn read_last<C: Cloud>(cloud: &C, cluster: &str) -> Option<JournalRecord> {
+    let pointer = cloud.get(&pointer_key(cluster)).await.ok()??;
+    let run = String::from_utf8(pointer.body).ok()?;
+    let entry = cloud.get(&key(cluster, &run)).await.ok()??;
+    serde_json::from_slice(&entry.body).ok()
+}
+
+impl Journal {
+    /// Opens the journal of a run.
+    pub async fn open<C: Cloud>(cloud: &C, cluster: &str, run: &str, holder: &str) -> Self {
+        let record = JournalRecord {
+            format_version: 1,
+            cluster: cluster.to_owned(),
+            run: run.to_owned(),
+            holder: holder.to_owned(),
+            started_at: cloud.now(),
+            finished_at: None,
+            outcome: None,
+            dropped_count: 0,
+            entries: Vec::new(),
+        };
+        let mut journal = Self { record, flushed_at: cloud.now(), is_dirty: true, etag: None };
+        journal.flush(cloud).await;
+        let _ = cloud.put(&pointer_key(cluster), run.as_bytes().to_vec(), Condition::Any).await;
+        journal
+    }
+
+    /// Adds a line; it is written with the next flush.
+    pub fn add(&mut self, at: Timestamp, address: &Key, what: JournalStep) {
+        if self.record.entries.len() >= ENTRIES_MAX {
+            self.record.entries.remove(0);
+            self.record.dropped_count += 1;
+        }
+        self.record.entries.push(JournalEntry { at, address: address.clone(), what });
+        self.is_dirty = true;
+    }
+
+    /// Whether enough time has passed for another write.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.is_dirty && later(self.flushed_at, FLUSH_INTERVAL) <= now
+    }
+
+    /// Writes what is not written yet.
+    pub async fn flush<C: Cloud>(&mut self, cloud: &C) {
+        if !self.is_dirty {
+            return;
+        }
+        let Ok(body) = serde_json::to_vec_pretty(&self.record) else { return };
+        let condition = self.etag.clone().map_or(Condition::Any, Condition::Match);
+        self.flushed_at = cloud.now();
+        // Lost lines cost a hint, never a resource; a write that failed is made up by the next.
+        match cloud.put(&key(&self.record.cluster, &self.record.run), body, condition).await {
+            Ok(etag) => {
+                self.etag = Some(etag);
+                self.is_dirty = false;
+            }
+            Err(_) => self.etag = None,
+        }
+    }
+
+    /// Closes the journal.
+    pub async fn close<C: Cloud>(mut self, cloud: &C, outcome: &str) {
+        self.record.finished_at = Some(cloud.now());
+        self.record.outcome = Some(outcome.to_owned());
+        self.is_dirty = true;
+        self.flush(cloud).await;
+    }
+}

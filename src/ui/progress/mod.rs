@@ -1,0 +1,132 @@
+//! Progress of a run: a live view on a terminal, plain lines elsewhere, JSON lines on request.
+//!
+//! Talk goes to stderr; `--events jsonl` is data and goes to stdout.
+
+mod line;
+mod live;
+mod summary;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+pub use summary::{nothing_to_do, summary};
+pub use wire::{EVENTS_FORMAT_VERSION, record};
+
+use super::Ui;
+use crate::event::Event;
+use crate::plan::Plan;
+use crate::resource::Key;
+use live::Live;
+
+/// Where a run's events go. Made by [`sink`].
+pub struct Sink<'a> {
+    ui: &'a Ui,
+    writes_events: bool,
+    is_simulated: bool,
+    state: Mutex<State>,
+}
+
+/// What the lines are made of.
+#[derive(Default)]
+struct State {
+    live: Option<Live>,
+    /// Changes that are being made, with their newest call.
+    active: BTreeMap<Key, String>,
+    finished_count: usize,
+    change_count: usize,
+}
+
+/// A sink for the events of a run of `plan`. With `writes_events`, each event is also written to
+/// stdout as one JSON line, after a first line with the version of that form.
+pub fn sink<'a>(ui: &'a Ui, writes_events: bool, plan: &Plan) -> Sink<'a> {
+    let change_count = plan.changes.len();
+    let live = ui.live.then(|| Live::new(change_count));
+    let state = State { live, change_count, ..State::default() };
+    let is_simulated = plan.cloud == "sim";
+    let sink = Sink { ui, writes_events, is_simulated, state: Mutex::new(state) };
+    sink.write_json(&wire::version(&plan.cluster, is_simulated));
+    sink
+}
+
+impl Sink<'_> {
+    /// Shows an event.
+    pub fn announce(&self, event: &Event) {
+        self.write_json(&record(event));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.follow(event);
+        let line = line::of(event, self.ui.err, self.is_simulated);
+        match (&state.live, line) {
+            (Some(live), line) => {
+                live.show(line.as_deref(), &state.standing(), state.finished_count);
+            }
+            (None, Some(line)) => self.ui.status(&line),
+            (None, None) => {}
+        }
+    }
+
+    /// Ends the live view; what was said stays.
+    pub fn finish(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(live) = state.live.take() {
+            live.clear();
+        }
+    }
+
+    fn write_json(&self, record: &serde_json::Value) {
+        if self.writes_events {
+            // Progress is worth less than the run: a full disk does not stop it.
+            let _ = self.ui.data(&format!("{record}\n"));
+        }
+    }
+}
+
+impl State {
+    fn follow(&mut self, event: &Event) {
+        match event {
+            Event::ChangeStarted { address, .. } => {
+                self.active.insert(address.clone(), String::new());
+            }
+            Event::CallMade { address, operation } | Event::Retrying { address, operation, .. } => {
+                self.active.insert(address.clone(), operation.clone());
+            }
+            Event::ChangeDone { address, .. }
+            | Event::ChangeAlreadyDone { address }
+            | Event::ChangeFailed { address, .. }
+            | Event::ChangeSkipped { address, .. } => {
+                self.active.remove(address);
+                self.finished_count = (self.finished_count + 1).min(self.change_count);
+            }
+            Event::Waiting { address, what, .. } => {
+                self.active.clear();
+                if let Some(address) = address {
+                    self.active.insert(address.clone(), what.clone());
+                }
+            }
+            Event::LeaseTaken { .. }
+            | Event::PreviousRunUnfinished { .. }
+            | Event::ApplyStarted { .. }
+            | Event::WaveStarted { .. }
+            | Event::Stopping
+            | Event::ApplyFinished { .. } => {}
+        }
+    }
+
+    /// What stands beside the bar: the changes that are being made.
+    fn standing(&self) -> String {
+        const SHOWN_MAX: usize = 2;
+        let mut text: Vec<String> = self
+            .active
+            .iter()
+            .take(SHOWN_MAX)
+            .map(|(address, what)| match what.as_str() {
+                "" => address.to_string(),
+                what => format!("{address} {what}"),
+            })
+            .collect();
+        if self.active.len() > SHOWN_MAX {
+            text.push(format!("{} more", self.active.len() - SHOWN_MAX));
+        }
+        text.join(", ")
+    }
+}

@@ -1,0 +1,92 @@
+//! The last words of a run: what was done, what was not and why, and what comes next.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::apply::ApplyReport;
+use crate::plan::Plan;
+use crate::ui::finding::plural;
+
+/// Changes that are listed one by one.
+const LISTED_MAX: usize = 20;
+
+/// The summary of a run, several lines.
+pub fn summary(report: &ApplyReport, plan: &Plan) -> String {
+    let mut text = String::new();
+    if report.is_simulated {
+        text.push_str("SIMULATED ");
+    }
+    let done = report.done.len() + report.already_done.len();
+    let verb = if report.failure.is_none() { "applied" } else { "not all of" };
+    let _ = write!(text, "{verb} {}: {}", report.cluster, plural(done, "change"));
+    let _ = write!(text, " of {} done", report.change_count);
+    let counts = [
+        (report.already_done.len(), "as wanted already"),
+        (report.failed.len(), "failed"),
+        (report.skipped.len(), "not begun"),
+    ];
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        let _ = write!(text, ", {count} {what}");
+    }
+    let _ = writeln!(text, ", {}", duration(report.elapsed));
+    list(&mut text, "failed", &report.failed);
+    list(&mut text, "not begun", &report.skipped);
+    if let Some(failure) = &report.failure {
+        let _ = writeln!(text, "\nerror: {}", failure.message);
+        for detail in failure.details.iter().take(LISTED_MAX) {
+            let _ = writeln!(text, "  {detail}");
+        }
+        if let Some(hint) = &failure.hint {
+            let _ = writeln!(text, "hint: {hint}");
+        }
+    }
+    text.push_str(&pending(plan));
+    text
+}
+
+/// What is said of a plan without changes.
+pub fn nothing_to_do(plan: &Plan) -> String {
+    let simulated = if plan.cloud == "sim" { "SIMULATED " } else { "" };
+    let resources = plural(plan.unchanged_count, "resource");
+    let mut text = format!("{simulated}{}: nothing to do, {resources} as wanted\n", plan.cluster);
+    text.push_str(&pending(plan));
+    text
+}
+
+/// What is left for a rolling update.
+fn pending(plan: &Plan) -> String {
+    let machines = plan.rollout.machine_count();
+    if machines == 0 {
+        return String::new();
+    }
+    let groups: Vec<&str> =
+        plan.rollout.groups.iter().map(|group| group.address.name.as_str()).collect();
+    format!(
+        "rollout pending: {} in {}; they stay as they are until they are replaced\n",
+        plural(machines, "machine"),
+        groups.join(", ")
+    )
+}
+
+fn list(text: &mut String, what: &str, changes: &[(crate::resource::Key, String)]) {
+    for (address, why) in changes.iter().take(LISTED_MAX) {
+        // The reason often begins with the address; once is enough.
+        let own = format!("{address}: ");
+        let why = why.strip_prefix(own.as_str()).unwrap_or(why);
+        let _ = writeln!(text, "  {what}  {address}: {why}");
+    }
+    if changes.len() > LISTED_MAX {
+        let _ = writeln!(text, "  {what}  and {} more", changes.len() - LISTED_MAX);
+    }
+}
+
+/// `850ms`, `12s`, `3m12s`, `1h05m`.
+pub(super) fn duration(elapsed: Duration) -> String {
+    let secs = elapsed.as_secs();
+    match secs {
+        0 => format!("{}ms", elapsed.as_millis()),
+        1..=59 => format!("{secs}s"),
+        60..=3599 => format!("{}m{:02}s", secs / 60, secs % 60),
+        _ => format!("{}h{:02}m", secs / 3600, secs % 3600 / 60),
+    }
+}
