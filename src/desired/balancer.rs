@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
-use super::name::{API_PORT, Names};
+use super::name::{API_PORT, Names, PAST_CERTIFICATE_PORT};
 use super::{security, tag};
 use crate::resource::{
     Attribute, HealthCheck, Key, Kind, Listener, LoadBalancer, Ref, Resource, SubnetMapping,
     TargetGroup,
 };
-use crate::spec::{Field, Kind as Document, Spec, SubnetSpec, SubnetType};
+use crate::spec::{ApiSubnetSpec, Field, Kind as Document, Spec, SubnetSpec, SubnetType};
 
 /// One load balancer with its listeners.
 struct Balancer {
@@ -20,7 +20,7 @@ struct Balancer {
     /// The tag `Name`.
     title: String,
     scheme: &'static str,
-    subnets: Vec<String>,
+    subnets: BTreeSet<SubnetMapping>,
     routes: Vec<Route>,
 }
 
@@ -28,6 +28,21 @@ struct Balancer {
 struct Route {
     port: u16,
     target_group: String,
+    /// The certificate and the policy of TLS that ends here; none where TLS goes through.
+    tls: Option<Tls>,
+}
+
+/// TLS that ends at the load balancer, which speaks TLS of its own to the targets.
+struct Tls {
+    certificate: String,
+    policy: Option<String>,
+}
+
+impl Route {
+    /// What listener and target group speak.
+    fn protocol(&self) -> String {
+        if self.tls.is_some() { "TLS" } else { "TCP" }.to_owned()
+    }
 }
 
 /// Builds load balancers, target groups and listeners.
@@ -74,7 +89,7 @@ fn balancers(spec: &Spec) -> Vec<Balancer> {
         title: names.internal_api(),
         scheme: "internal",
         subnets: subnets(spec, !spec.public_api(), &[SubnetType::Private, SubnetType::Public]),
-        routes: vec![Route { port: API_PORT, target_group: names.balancer("tcp-internal") }],
+        routes: vec![through(API_PORT, names.balancer("tcp-internal"))],
     }];
     if spec.public_api() {
         balancers.push(Balancer {
@@ -82,20 +97,48 @@ fn balancers(spec: &Spec) -> Vec<Balancer> {
             title: format!("api.{}", spec.name()),
             scheme: "internet-facing",
             subnets: subnets(spec, true, &[SubnetType::Utility, SubnetType::Public]),
-            routes: vec![Route { port: API_PORT, target_group: names.balancer("tcp") }],
+            routes: public_routes(spec),
         });
     }
     balancers
 }
 
+/// A route that TLS goes through untouched.
+fn through(port: u16, target_group: String) -> Route {
+    Route { port, target_group, tls: None }
+}
+
+/// The routes of the public load balancer, as kops has them: with a certificate TLS ends there, and a
+/// second port leads past it, for clients that have certificates of their own.
+fn public_routes(spec: &Spec) -> Vec<Route> {
+    let names = Names::of(spec.name());
+    let said = security::balancer(spec);
+    let certificate = said.and_then(|balancer| balancer.ssl_certificate.clone());
+    let Some(certificate) = certificate else {
+        return vec![through(API_PORT, names.balancer("tcp"))];
+    };
+    let policy = said.and_then(|balancer| balancer.ssl_policy.clone());
+    let tls = Some(Tls { certificate, policy });
+    vec![
+        Route { port: API_PORT, target_group: names.balancer("tls"), tls },
+        through(PAST_CERTIFICATE_PORT, names.balancer("tcp")),
+    ]
+}
+
 /// The subnets that the spec names for the API, if they are meant for this load balancer; otherwise
 /// all of the first type that the cluster has, one a zone, as AWS wants it.
-fn subnets(spec: &Spec, by_name: bool, types: &[SubnetType]) -> Vec<String> {
+fn subnets(spec: &Spec, by_name: bool, types: &[SubnetType]) -> BTreeSet<SubnetMapping> {
     let named = security::balancer(spec).filter(|_| by_name).map(|balancer| &balancer.subnets);
-    let named: Vec<&SubnetSpec> =
-        named.into_iter().flatten().filter_map(|subnet| spec.subnet(&subnet.name)).collect();
+    let mapping = |named: &ApiSubnetSpec| {
+        Some(SubnetMapping {
+            subnet_id: spec.subnet(&named.name)?.id.clone()?,
+            private_ipv4_address: named.private_ipv4_address.map(|address| address.to_string()),
+            allocation_id: named.allocation_id.clone(),
+        })
+    };
+    let named: BTreeSet<_> = named.into_iter().flatten().filter_map(mapping).collect();
     if !named.is_empty() {
-        return super::subnet_ids(named);
+        return named;
     }
     let all = &spec.cluster.spec.subnets;
     let of_type = |subnet_type: &SubnetType| -> Vec<&SubnetSpec> {
@@ -106,7 +149,13 @@ fn subnets(spec: &Spec, by_name: bool, types: &[SubnetType]) -> Vec<String> {
     for subnet in chosen.unwrap_or_default() {
         by_zone.entry(&subnet.zone).or_insert(subnet);
     }
-    super::subnet_ids(by_zone.into_values())
+    let ids = super::subnet_ids(by_zone.into_values()).into_iter();
+    ids.map(|subnet_id| SubnetMapping {
+        subnet_id,
+        private_ipv4_address: None,
+        allocation_id: None,
+    })
+    .collect()
 }
 
 fn target_group(name: &str) -> Ref {
@@ -117,16 +166,11 @@ fn add_balancer(spec: &Spec, field: &Field, balancer: &Balancer, draft: &mut Dra
     let said = security::balancer(spec);
     let further = said.map(|balancer| balancer.additional_security_groups.clone());
     let further = further.unwrap_or_default().into_iter().map(Ref::Known);
-    let mapping = |subnet: &String| SubnetMapping {
-        subnet_id: subnet.clone(),
-        private_ipv4_address: None,
-        allocation_id: None,
-    };
     let resource = LoadBalancer {
         name: balancer.name.clone(),
         scheme: balancer.scheme.to_owned(),
         ip_address_type: "ipv4".to_owned(),
-        subnet_mappings: balancer.subnets.iter().map(mapping).collect(),
+        subnet_mappings: balancer.subnets.clone(),
         security_groups: further.chain([security::of_api(spec).id]).collect(),
         cross_zone_enabled: said.and_then(|said| said.cross_zone_load_balancing).unwrap_or(false),
         deletion_protection_enabled: false,
@@ -138,7 +182,7 @@ fn add_balancer(spec: &Spec, field: &Field, balancer: &Balancer, draft: &mut Dra
 fn add_target_group(spec: &Spec, field: &Field, route: &Route, title: &str, draft: &mut Draft<'_>) {
     let group = TargetGroup {
         name: route.target_group.clone(),
-        protocol: "TCP".to_owned(),
+        protocol: route.protocol(),
         port: API_PORT.into(),
         vpc_id: super::vpc_id(spec),
         // kops' figures: an API server is out after 20 seconds.
@@ -164,9 +208,9 @@ fn add_listener(field: &Field, balancer: &str, route: &Route, draft: &mut Draft<
     let listener = Listener {
         load_balancer_arn: Ref::Of(Key::new(Kind::LoadBalancer, balancer), Attribute::Arn),
         port: route.port.into(),
-        protocol: "TCP".to_owned(),
-        certificate_arn: None,
-        ssl_policy: None,
+        protocol: route.protocol(),
+        certificate_arn: route.tls.as_ref().map(|tls| tls.certificate.clone()),
+        ssl_policy: route.tls.as_ref().and_then(|tls| tls.policy.clone()),
         target_group_arn: target_group(&route.target_group),
     };
     let name = Listener::name_of(balancer, route.port.into());

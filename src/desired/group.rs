@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::draft::Draft;
 use super::{balancer, number, tag, user_data};
 use crate::resource::{
-    Attribute, AutoScalingGroup, GroupTag, Key, Kind, LifecycleHook, MixedInstancesPolicy, Ref,
-    Resource,
+    Attribute, AutoScalingGroup, GroupTag, InstanceRequirements, Key, Kind, LifecycleHook,
+    MixedInstancesPolicy, Ref, RequirementRange, Resource,
 };
 use crate::spec::{
-    Field, InstanceGroup, InstanceGroupSpec, Kind as Document, MixedInstancesPolicySpec,
-    OnDemandStrategy, Role, Spec, SpotStrategy,
+    Field, InstanceGroup, InstanceGroupSpec, InstanceRequirementsSpec, Kind as Document, Memory,
+    MixedInstancesPolicySpec, OnDemandStrategy, Role, Spec, SpotStrategy,
 };
 
 /// Group metrics that AWS collects each minute, free of charge; kops' choice.
@@ -99,13 +99,31 @@ fn mix(machine: &InstanceGroupSpec, mix: &MixedInstancesPolicySpec) -> MixedInst
     let spot = mix.spot_allocation_strategy.unwrap_or(SpotStrategy::LowestPrice);
     MixedInstancesPolicy {
         overrides: mix.instances.clone(),
-        instance_requirements: None,
+        instance_requirements: mix.instance_requirements.as_ref().map(requirements),
         on_demand_allocation_strategy: on_demand.name().to_owned(),
         on_demand_base_capacity: number(mix.on_demand_base),
         on_demand_percentage_above_base_capacity: number(mix.on_demand_above_base.or(Some(100))),
         spot_allocation_strategy: spot.name().to_owned(),
         spot_instance_pools: mix.spot_instance_pools.map(|pools| number(Some(pools))),
         spot_max_price: machine.max_price.clone(),
+    }
+}
+
+/// What machine types must have. AWS wants a least of both, and takes whole MiB: rounded inwards, so
+/// that no type is let in that the spec leaves out.
+fn requirements(wanted: &InstanceRequirementsSpec) -> InstanceRequirements {
+    let cpu = wanted.cpu.clone().unwrap_or_default();
+    let memory = wanted.memory.clone().unwrap_or_default();
+    InstanceRequirements {
+        vcpu_count: RequirementRange {
+            min: cpu.min.map_or(0, |count| count.0.into()),
+            max: cpu.max.map(|count| count.0.into()),
+        },
+        memory_mib: RequirementRange {
+            min: number(memory.min.map(Memory::mib_up)),
+            max: memory.max.map(|memory| number(Some(memory.mib_down()))),
+        },
+        excluded_instance_types: wanted.excluded_instance_types.iter().cloned().collect(),
     }
 }
 

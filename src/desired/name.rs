@@ -12,6 +12,8 @@ pub(super) const BALANCER_NAME_MAX: usize = 32;
 
 /// Port that API servers and their load balancers listen on.
 pub(super) const API_PORT: u16 = 443;
+/// Port of the public load balancer that leads past its certificate, if it has one.
+pub(super) const PAST_CERTIFICATE_PORT: u16 = 8443;
 
 /// Names of one cluster's resources. Each holds the cluster's name, so that clusters stay apart.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
 use super::etcd;
-use super::name::API_PORT;
+use super::name::{API_PORT, PAST_CERTIFICATE_PORT};
 use super::security::{self, Side};
 use crate::resource::{Resource, Rule, SecurityGroupRules};
 use crate::spec::{AccessSource, Field, Kind, PortRange, Role, Spec};
@@ -146,6 +146,11 @@ fn api(spec: &Spec, sides: &Sides, rules: &mut Rules) {
     let Sides { masters, nodes, api, .. } = sides;
     let access = &spec.cluster.spec.kubernetes_api_access;
     rules.allow_sources(access, api, tcp(API_PORT, API_PORT));
+    if security::balancer(spec).is_some_and(|balancer| balancer.ssl_certificate.is_some()) {
+        let past = tcp(PAST_CERTIFICATE_PORT, PAST_CERTIFICATE_PORT);
+        rules.allow_sources(access, api, past);
+        rules.allow(api, masters, past);
+    }
     rules.allow_too_big(access, api);
     for machines in [masters, nodes] {
         rules.allow(machines, api, tcp(API_PORT, API_PORT));

@@ -1,6 +1,7 @@
 //! The cluster's own fields.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -144,9 +145,14 @@ pub struct ApiBalancerSpec {
     pub additional_security_groups: Vec<String>,
     /// Whether each zone's address serves targets of all zones.
     pub cross_zone_load_balancing: Option<bool>,
-    /// The subnets of the public load balancer; the cluster's utility or public subnets when
-    /// absent.
+    /// The subnets of the load balancer of this `type`; when absent the cluster's utility or public
+    /// subnets for a public one, its private ones for an internal one.
     pub subnets: Vec<ApiSubnetSpec>,
+    /// ARN of the certificate (ACM or IAM) that users of the public load balancer see on port 443;
+    /// port 8443 then leads past it, for clients that have certificates of their own.
+    pub ssl_certificate: Option<String>,
+    /// TLS policy of port 443, `ELBSecurityPolicy-…`; needs `sslCertificate`.
+    pub ssl_policy: Option<String>,
 }
 
 /// Kinds of load balancers.
@@ -171,6 +177,12 @@ pub enum BalancerType {
 pub struct ApiSubnetSpec {
     /// Name of one of the cluster's subnets.
     pub name: String,
+    /// A fixed address of the subnet, for an internal load balancer.
+    #[serde(default, rename = "privateIPv4Address")]
+    pub private_ipv4_address: Option<Ipv4Addr>,
+    /// Id of an elastic IP that exists (`eipalloc-…`), for a public load balancer.
+    #[serde(default)]
+    pub allocation_id: Option<String>,
 }
 
 /// What concerns every IAM role of the cluster.

@@ -22,6 +22,10 @@ pub(super) const GP3_THROUGHPUT_MIN: u32 = 125;
 /// The least operations per second AWS takes for io1 and io2.
 pub(super) const IO_IOPS_MIN: u32 = 100;
 
+/// What AWS's console chooses: TLS 1.2 and 1.3. Its API, when nothing is said, still takes TLS 1.0.
+/// Source: Elastic Load Balancing user guide, "Security policies for your Network Load Balancer".
+const TLS_POLICY: &str = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06";
+
 /// Fills every default. Idempotent.
 pub fn fill(spec: &mut Spec) {
     let name = spec.cluster.metadata.name.clone();
@@ -100,6 +104,9 @@ fn fill_balancer(balancer: &mut ApiBalancerSpec) {
     balancer.class.get_or_insert(BalancerClass::Network);
     balancer.balancer_type.get_or_insert(BalancerType::Internal);
     balancer.cross_zone_load_balancing.get_or_insert(false);
+    if balancer.ssl_certificate.is_some() {
+        balancer.ssl_policy.get_or_insert_with(|| TLS_POLICY.to_owned());
+    }
 }
 
 fn fill_etcd(etcd: &mut EtcdClusterSpec, config_base: Option<&str>) {
@@ -214,7 +221,11 @@ fn fill_volume(volume: &mut VolumeSpec) {
 /// AWS's own defaults, written out so that a plan compares like with like.
 /// Source: EC2 Auto Scaling API reference, InstancesDistribution.
 fn fill_mix(mix: &mut MixedInstancesPolicySpec) {
-    mix.on_demand_allocation_strategy.get_or_insert(OnDemandStrategy::Prioritized);
+    let on_demand = match mix.instance_requirements {
+        Some(_) => OnDemandStrategy::LowestPrice,
+        None => OnDemandStrategy::Prioritized,
+    };
+    mix.on_demand_allocation_strategy.get_or_insert(on_demand);
     mix.on_demand_base.get_or_insert(0);
     mix.on_demand_above_base.get_or_insert(100);
     let strategy = *mix.spot_allocation_strategy.get_or_insert(SpotStrategy::LowestPrice);

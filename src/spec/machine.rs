@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::quantity::{CpuCount, Memory};
+
 /// Types of EBS volumes.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -165,6 +167,8 @@ impl InterruptionBehavior {
 pub struct MixedInstancesPolicySpec {
     /// Machine types, the preferred ones first; they should have the same CPU and memory.
     pub instances: Vec<String>,
+    /// What machine types must have, in place of a list of them.
+    pub instance_requirements: Option<InstanceRequirementsSpec>,
     /// How on-demand types are chosen.
     pub on_demand_allocation_strategy: Option<OnDemandStrategy>,
     /// Machines that are always on demand.
@@ -177,6 +181,38 @@ pub struct MixedInstancesPolicySpec {
     /// Spot pools to spread over, with `lowest-price` only.
     #[schemars(range(min = 1, max = 20))]
     pub spot_instance_pools: Option<u32>,
+}
+
+/// What machine types must have: AWS takes all that fit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct InstanceRequirementsSpec {
+    /// Virtual CPUs.
+    pub cpu: Option<CpuRangeSpec>,
+    /// Memory.
+    pub memory: Option<MemoryRangeSpec>,
+    /// Machine types that are left out; `*` stands for any characters, as in `c5*` or `m5a.*`.
+    pub excluded_instance_types: Vec<String>,
+}
+
+/// A range of virtual CPUs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct CpuRangeSpec {
+    /// The fewest; 0 when absent.
+    pub min: Option<CpuCount>,
+    /// The most; any number when absent.
+    pub max: Option<CpuCount>,
+}
+
+/// A range of memory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct MemoryRangeSpec {
+    /// The least, such as `8Gi`; 0 when absent.
+    pub min: Option<Memory>,
+    /// The most, such as `32Gi`; any amount when absent.
+    pub max: Option<Memory>,
 }
 
 /// How on-demand types are chosen.

@@ -14,6 +14,7 @@ mod kubelet;
 mod machine;
 mod network;
 mod parse;
+mod quantity;
 mod query;
 mod rollout;
 mod schema;
@@ -37,13 +38,15 @@ pub use fill::fill;
 pub use instance_group::{GroupIamSpec, GroupManager, InstanceGroupSpec, Role, TargetGroupSpec};
 pub use kubelet::KubeletSpec;
 pub use machine::{
-    CpuCredits, HttpTokens, InstanceMetadataSpec, InterruptionBehavior, MixedInstancesPolicySpec,
-    OnDemandStrategy, SpotStrategy, Tenancy, VolumeSpec, VolumeType,
+    CpuCredits, CpuRangeSpec, HttpTokens, InstanceMetadataSpec, InstanceRequirementsSpec,
+    InterruptionBehavior, MemoryRangeSpec, MixedInstancesPolicySpec, OnDemandStrategy,
+    SpotStrategy, Tenancy, VolumeSpec, VolumeType,
 };
 pub use network::{
     DnsType, NetworkingSpec, NoOptions, SubnetSpec, SubnetType, TopologyDnsSpec, TopologySpec,
 };
 pub use parse::{Parsed, Strictness, check_documents, parse, read};
+pub use quantity::{CpuCount, Memory};
 pub use rollout::{IntOrPercent, RollingUpdateSpec};
 pub use schema::schema;
 pub use text::{AccessSource, PortRange, Span, Taint, TaintEffect};

@@ -88,6 +88,7 @@ impl JsonSchema for IntOrPercent {
             "description": "A whole number, or a percentage such as `25%`.",
             "type": ["integer", "string"],
             "minimum": 0,
+            "maximum": u32::MAX,
             "format": "int-or-percent",
         })
     }

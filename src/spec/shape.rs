@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use super::field::Field;
 use super::honour;
 use super::parse::Strictness;
-use super::text::check_format;
+use super::text::{check_format, expected_of};
 use crate::document::Document;
 use crate::finding::{Finding, Severity, did_you_mean};
 use crate::yaml::{Node, Step, Value};
@@ -28,7 +28,7 @@ pub(super) enum Shape {
     /// A text, perhaps of a format.
     Text { format: Option<String> },
     /// A whole number or a text of a format.
-    IntOrText { format: String },
+    IntOrText { min: i64, max: i64, format: String },
     /// One of some words.
     Choice(Vec<String>),
     /// A list.
@@ -63,6 +63,8 @@ impl Shape {
         match types.first().copied() {
             Some("boolean") => Shape::Bool,
             Some("integer") if types.contains(&"string") => Shape::IntOrText {
+                min: schema["minimum"].as_i64().unwrap_or(i64::MIN),
+                max: schema["maximum"].as_i64().unwrap_or(i64::MAX),
                 format: schema["format"].as_str().unwrap_or_default().to_owned(),
             },
             Some("integer") => Shape::Int {
@@ -102,7 +104,7 @@ impl Shape {
             Shape::Bool => "`true` or `false`".to_owned(),
             Shape::Int { .. } => "a whole number".to_owned(),
             Shape::Text { .. } => "text".to_owned(),
-            Shape::IntOrText { .. } => "a whole number or a percentage".to_owned(),
+            Shape::IntOrText { format, .. } => expected_of(format).to_owned(),
             Shape::Choice(words) => match words.as_slice() {
                 [word] => format!("`{word}`"),
                 words => format!("one of {}", quoted(words)),
@@ -168,11 +170,14 @@ impl<'a> Reader<'a> {
             (Shape::Any, _) => Some(node.to_json()),
             (Shape::Bool, Value::Bool(value)) => Some(Json::from(*value)),
             (Shape::Int { min, max }, Value::Int(value)) => self.int(*value, *min, *max, line),
-            (Shape::IntOrText { .. }, Value::Int(value)) => {
-                self.int(*value, 0, i64::from(u32::MAX), line)
+            (Shape::IntOrText { min, max, format }, Value::Int(value)) => {
+                self.int(*value, *min, *max, line)?;
+                self.text(format, &value.to_string(), line)
             }
             (Shape::Text { format: Some(format) }, Value::String(text))
-            | (Shape::IntOrText { format }, Value::String(text)) => self.text(format, text, line),
+            | (Shape::IntOrText { format, .. }, Value::String(text)) => {
+                self.text(format, text, line)
+            }
             (Shape::Text { format: None }, Value::String(text)) => Some(Json::from(text.as_str())),
             (Shape::Choice(words), Value::String(text)) => self.choice(words, text, line),
             (Shape::List(item), Value::Sequence(items)) => Some(self.list(items, item)),

@@ -12,22 +12,40 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::quantity::{CPUS, CpuCount, MEMORY, Memory};
 use super::rollout::IntOrPercent;
 
 /// Checks a text against a `format` of the schema; the error says what is wrong.
 pub(super) fn check_format(format: &str, text: &str) -> Result<(), String> {
     match format {
         CIDR => parse_cidr(text).map(drop),
+        IPV4 => match text.parse::<std::net::Ipv4Addr>() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(format!("`{text}` is not an IPv4 address")),
+        },
         ACCESS => text.parse::<AccessSource>().map(drop),
         SPAN => text.parse::<Span>().map(drop),
         PORTS => text.parse::<PortRange>().map(drop),
         TAINT => text.parse::<Taint>().map(drop),
         INT_OR_PERCENT => text.parse::<IntOrPercent>().map(drop),
+        CPUS => text.parse::<CpuCount>().map(drop),
+        MEMORY => text.parse::<Memory>().map(drop),
         _ => Ok(()),
     }
 }
 
+/// What a format asks for where a whole number is taken too, as messages say it.
+pub(super) fn expected_of(format: &str) -> &'static str {
+    match format {
+        CPUS => "a whole number",
+        MEMORY => "an amount of memory such as `8Gi`",
+        _ => "a whole number or a percentage",
+    }
+}
+
 const CIDR: &str = "cidr";
+/// The format that schemars gives an [`std::net::Ipv4Addr`].
+const IPV4: &str = "ipv4";
 const ACCESS: &str = "cidr-or-prefix-list";
 const SPAN: &str = "duration";
 const PORTS: &str = "port-range";

@@ -1,21 +1,11 @@
-//! How the API server is reached: its name and its load balancers.
-
-use std::collections::BTreeMap;
+//! The API server's name.
 
 use super::super::text::is_dns_subdomain;
-use super::super::{ApiBalancerSpec, DnsType, Spec, SubnetType};
-use super::{Report, id, ids, unique};
-
-pub(super) fn check(spec: &Spec, report: &mut Report) {
-    dns(spec, report);
-    let api = spec.cluster.spec.api.as_ref();
-    if let Some(balancer) = api.and_then(|api| api.load_balancer.as_ref()) {
-        load_balancer(spec, balancer, report);
-    }
-}
+use super::super::{DnsType, Spec};
+use super::Report;
 
 /// The public name must be one that the zone can hold.
-fn dns(spec: &Spec, report: &mut Report) {
+pub(super) fn check(spec: &Spec, report: &mut Report) {
     let cluster = &spec.cluster.spec;
     let field = spec.cluster_field("spec.masterPublicName");
     let name = cluster.master_public_name.as_deref().unwrap_or_default();
@@ -63,48 +53,4 @@ pub(super) fn is_below(name: &str, zone: &str) -> bool {
 pub(super) fn is_zone_id(text: &str) -> bool {
     let id = text.strip_prefix('Z').unwrap_or_default();
     id.len() >= 8 && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-}
-
-fn load_balancer(spec: &Spec, balancer: &ApiBalancerSpec, report: &mut Report) {
-    let base = spec.cluster_field("spec.api.loadBalancer");
-    let replaced = balancer.security_group_override.as_ref();
-    id(report, &base.clone().key("securityGroupOverride"), "sg-", replaced);
-    let groups = &balancer.additional_security_groups;
-    ids(report, &base.clone().key("additionalSecurityGroups"), "sg-", groups);
-
-    let list = base.clone().key("subnets");
-    let names = || balancer.subnets.iter().map(|subnet| subnet.name.as_str());
-    unique(report, &list, names());
-    if !balancer.subnets.is_empty() && !spec.public_api() {
-        report.error(&list, "these are the public load balancer's, and `type` is not `Public`");
-        return;
-    }
-    let mut zones = BTreeMap::new();
-    for (index, name) in names().enumerate() {
-        let field = list.clone().index(index).key("name");
-        let Some(subnet) = spec.subnet(name) else {
-            let known = spec.cluster.spec.subnets.iter().map(|subnet| subnet.name.as_str());
-            report.unknown(&field, format!("the cluster has no subnet `{name}`"), name, known);
-            continue;
-        };
-        if subnet.subnet_type == SubnetType::Private {
-            report.error(&field, format!("subnet `{name}` is private, the load balancer public"));
-        }
-        // A subnet named twice has been spoken of.
-        match zones.insert(subnet.zone.as_str(), name) {
-            Some(other) if other != name => {
-                let message = format!("subnet `{other}` is in the zone {} already", subnet.zone);
-                report.error_hint(&field, message, "a load balancer takes one subnet a zone");
-            }
-            _ => {}
-        }
-    }
-    let open = |kind: SubnetType| kind != SubnetType::Private;
-    if spec.public_api() && !spec.cluster.spec.subnets.iter().any(|subnet| open(subnet.subnet_type))
-    {
-        report.error(
-            &base.key("type"),
-            "a public load balancer needs a subnet of type `Utility` or `Public`",
-        );
-    }
 }

@@ -1,23 +1,16 @@
 //! What a group's machines are: image, type, disks, and how they are bought.
 
-use super::super::field::Field;
-use super::super::{
-    InstanceGroup, MixedInstancesPolicySpec, Spec, SpotStrategy, Tenancy, VolumeType,
-};
+use super::super::{InstanceGroup, Spec, Tenancy, VolumeType};
 use super::volume::{VolumeCheck, VolumeFields, volume};
-use super::{Report, unique};
-
-/// Machine types of one mixed instances policy.
-/// Source: Auto Scaling API reference, LaunchTemplate, Overrides.
-const TYPES_MAX: usize = 40;
+use super::{Report, mix, unique};
 
 pub(super) fn check(_: &Spec, group: &InstanceGroup, report: &mut Report) {
     image(group, report);
     machine_type(group, report);
     disks(group, report);
     spot(group, report);
-    if let Some(mix) = &group.spec.mixed_instances_policy {
-        mixed(group, mix, report);
+    if let Some(policy) = &group.spec.mixed_instances_policy {
+        mix::check(group, policy, report);
     }
 }
 
@@ -35,7 +28,7 @@ fn image(group: &InstanceGroup, report: &mut Report) {
 }
 
 /// Whether a text looks like `m6i.large`.
-fn is_machine_type(text: &str) -> bool {
+pub(super) fn is_machine_type(text: &str) -> bool {
     let word = |part: &str| {
         !part.is_empty()
             && part
@@ -130,36 +123,5 @@ fn spot(group: &InstanceGroup, report: &mut Report) {
             &group.field("spec.instanceInterruptionBehavior"),
             "has no effect: it belongs to `maxPrice` without a `mixedInstancesPolicy`",
         );
-    }
-}
-
-fn mixed(group: &InstanceGroup, mix: &MixedInstancesPolicySpec, report: &mut Report) {
-    let base = group.field("spec.mixedInstancesPolicy");
-    let list = base.clone().key("instances");
-    let count = mix.instances.len();
-    if count == 0 {
-        report.error(&list, "a mixed instances policy needs machine types");
-    } else if count > TYPES_MAX {
-        report.error(&list, format!("{count} machine types; AWS takes {TYPES_MAX}"));
-    }
-    unique(report, &list, mix.instances.iter().map(String::as_str));
-    for (index, kind) in mix.instances.iter().enumerate() {
-        types(kind, &list.clone().index(index), report);
-    }
-    let (_, max) = group.sizes();
-    if let Some(on_demand) = mix.on_demand_base.filter(|on_demand| *on_demand > max) {
-        let message = format!("{on_demand} is more than `maxSize` {max}");
-        report.error(&base.clone().key("onDemandBase"), message);
-    }
-    let lowest_price = mix.spot_allocation_strategy == Some(SpotStrategy::LowestPrice);
-    if mix.spot_instance_pools.is_some() && !lowest_price {
-        let message = "has no effect: it belongs to `spotAllocationStrategy: lowest-price`";
-        report.error(&base.key("spotInstancePools"), message);
-    }
-}
-
-fn types(kind: &str, field: &Field, report: &mut Report) {
-    if !is_machine_type(kind) {
-        report.error(field, format!("`{kind}` is not a machine type such as `m6i.large`"));
     }
 }

@@ -6,11 +6,13 @@
 
 mod addresses;
 mod api;
+mod balancer;
 mod cluster;
 mod etcd;
 mod facts;
 mod group;
 mod machine;
+mod mix;
 mod names;
 mod node;
 mod volume;
@@ -29,6 +31,7 @@ pub fn check(spec: &Spec) -> Vec<Finding> {
     cluster::check(spec, &mut report);
     addresses::check(spec, &mut report);
     api::check(spec, &mut report);
+    balancer::check(spec, &mut report);
     etcd::check(spec, &mut report);
     names::check(spec, &mut report);
     node::check_cluster(spec, &mut report);
@@ -128,18 +131,22 @@ fn id(report: &mut Report, field: &Field, prefix: &str, value: Option<&String>) 
 
 /// An ARN of a service whose resource starts with a word such as `policy/`.
 fn arn(report: &mut Report, field: &Field, service: &str, resource: &str, value: &str) {
+    if !is_arn(service, resource, value) {
+        let like = format!("arn:aws:{service}:…:{resource}…");
+        report.error(field, format!("`{value}` is not an ARN of the form `{like}`"));
+    }
+}
+
+/// Whether a text is an ARN of a service whose resource starts with a word.
+fn is_arn(service: &str, resource: &str, value: &str) -> bool {
     let parts: Vec<&str> = value.splitn(6, ':').collect();
-    let fits = match parts.as_slice() {
+    match parts.as_slice() {
         ["arn", partition, found, _, _, rest] => {
             partition.starts_with("aws")
                 && *found == service
                 && rest.strip_prefix(resource).is_some_and(|name| !name.is_empty())
         }
         _ => false,
-    };
-    if !fits {
-        let like = format!("arn:aws:{service}:…:{resource}…");
-        report.error(field, format!("`{value}` is not an ARN of the form `{like}`"));
     }
 }
 

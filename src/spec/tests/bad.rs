@@ -102,6 +102,28 @@ fn the_cluster() {
         ("dnsZone: example.com", "dnsZone: example.org"),
         ("dnsZone: example.com", "masterPublicName: api.internal.c.example.com"),
         ("      type: Public", "      type: Public\n      subnets: [{name: a}, {name: utility-b}]"),
+        ("      type: Public", "      type: Public\n      sslPolicy: ELBSecurityPolicy-2016-08"),
+        ("      type: Public", "      type: Public\n      sslCertificate: my-certificate"),
+        (
+            "      type: Public",
+            "      type: Internal\n      sslPolicy: strong\n      \
+             sslCertificate: arn:aws:acm:eu-west-3:123456789012:certificate/c",
+        ),
+        (
+            "      type: Public",
+            "      type: Public\n      subnets: [{name: utility-a, allocationId: eip-1, \
+             privateIPv4Address: 10.0.240.3}]",
+        ),
+        (
+            "      type: Public",
+            "      type: Internal\n      subnets: [{name: a, privateIPv4Address: 10.0.16.9, \
+             allocationId: eipalloc-1}, {name: b, privateIPv4Address: 10.0.16.9, \
+             allocationId: eipalloc-1}]",
+        ),
+        (
+            "      type: Public",
+            "      type: Internal\n      subnets: [{name: a, privateIPv4Address: 10.0.0.300}]",
+        ),
         ("type: Utility", "type: Private"),
         ("dnsZone: example.com", "cloudLabels: {Name: x, \"kubernetes.io/cluster/c\": owned}"),
         ("dnsZone: example.com", "additionalPolicies: {node: '[{\"Action\": \"*\"}]'}"),
@@ -131,6 +153,10 @@ fn etcd() {
         (
             "instanceGroup: master-a\n  k",
             "instanceGroup: master-a\n      volumeType: io1\n      volumeIops: 2000\n  k",
+        ),
+        (
+            "instanceGroup: master-a\n  k",
+            "instanceGroup: master-a\n      volumeType: io2\n      volumeIops: 20001\n  k",
         ),
         ("instanceGroup: master-a\n  k", "instanceGroup: master-a\n      volumeIops: 100\n  k"),
         (
@@ -211,6 +237,21 @@ fn machines() {
         ("  taints:\n", "  maxPrice: cheap\n  taints:\n"),
         ("  taints:\n", "  instanceInterruptionBehavior: stop\n  taints:\n"),
         ("instances: [m6i.large, m5.large]", "instances: []"),
+        (
+            "instances: [m6i.large, m5.large]",
+            "instances: [m5.large]\n    onDemandAllocationStrategy: prioritized\n    \
+             instanceRequirements: {cpu: {min: \"8\", max: 4}, memory: {min: 8Gi, max: 8G}, \
+             excludedInstanceTypes: [c5*, C5, c5*]}",
+        ),
+        (
+            "instances: [m6i.large, m5.large]",
+            "instanceRequirements: {cpu: {min: 1500m, max: 0}, memory: {min: 8gb, max: 8192}}",
+        ),
+        (
+            "instances: [m6i.large, m5.large]",
+            "instanceRequirements: {cpu: {min: true, max: 70000}, memory: {min: 1.5}}",
+        ),
+        ("  taints:\n", "  spotDurationInMinutes: 60\n  taints:\n"),
         ("instances: [m6i.large, m5.large]", "instances: [m5.large, m5.large]"),
         ("    onDemandAboveBase: 0", "    onDemandAboveBase: 101"),
         ("    onDemandAboveBase: 0", "    onDemandBase: 11"),

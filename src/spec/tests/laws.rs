@@ -48,16 +48,27 @@ fn rollout() -> impl Strategy<Value = RollingUpdateSpec> {
 
 fn mix() -> impl Strategy<Value = MixedInstancesPolicySpec> {
     let strategy = among(&["lowest-price", "price-capacity-optimized", "diversified"]);
-    (vec(among(&["m5.large", "m6i.large"]), 0..3), of(0u32..9), of(0u32..=100), of(strategy))
-        .prop_map(|(instances, on_demand_base, on_demand_above_base, spot_allocation_strategy)| {
+    let memory = || of(among(&["8Gi", "8G", "1048577"]));
+    let cpu = (of(among(&["2"])), of((0u16..9).prop_map(CpuCount)));
+    let wanted =
+        (of(cpu), of((memory(), memory()))).prop_map(|(cpu, memory)| InstanceRequirementsSpec {
+            cpu: cpu.map(|(min, max)| CpuRangeSpec { min, max }),
+            memory: memory.map(|(min, max)| MemoryRangeSpec { min, max }),
+            excluded_instance_types: vec!["c5*".to_owned()],
+        });
+    let types = (vec(among(&["m5.large", "m6i.large"]), 0..3), of(wanted));
+    (types, of(0u32..9), of(0u32..=100), of(strategy)).prop_map(
+        |(types, on_demand_base, on_demand_above_base, spot_allocation_strategy)| {
             MixedInstancesPolicySpec {
-                instances,
+                instances: types.0,
+                instance_requirements: types.1,
                 on_demand_base,
                 on_demand_above_base,
                 spot_allocation_strategy,
                 ..Default::default()
             }
-        })
+        },
+    )
 }
 
 fn group_spec() -> impl Strategy<Value = InstanceGroupSpec> {
