@@ -142,16 +142,20 @@ pub fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    let length = word.chars().count();
     candidates
         .into_iter()
-        .map(|candidate| {
+        .filter_map(|candidate| {
+            let other = candidate.chars().count();
+            let most = (length.max(other) / 3).max(1);
+            // The distance is at least the difference in length; measuring it takes memory by the
+            // product of both, which a key of a megabyte must not get.
+            if length.abs_diff(other) > most {
+                return None;
+            }
             let distance =
                 strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase());
-            (distance, candidate)
-        })
-        .filter(|(distance, candidate)| {
-            let longer = word.chars().count().max(candidate.chars().count());
-            *distance <= (longer / 3).max(1)
+            (distance <= most).then_some((distance, candidate))
         })
         .min()
         .map(|(_, candidate)| candidate)

@@ -75,7 +75,33 @@ pub(super) fn compare_all<'w>(
         remade = next;
         comparisons = compare_round(desired, observation, &remade);
     }
+    settle_targets(&mut comparisons);
     comparisons
+}
+
+/// A new version's number is not known yet, its revision mostly is: a target that moves to another
+/// number with the same revision rolls nothing.
+fn settle_targets(comparisons: &mut BTreeMap<Key, Comparison<'_>>) {
+    let revisions: BTreeMap<String, String> = comparisons
+        .iter()
+        .filter_map(|(key, comparison)| match &comparison.resolved {
+            Resource::LaunchTemplate(template) => {
+                let content = WantedContent::of(&template.launch_template_data);
+                Some((key.name.clone(), content.revision?))
+            }
+            _ => None,
+        })
+        .collect();
+    for comparison in comparisons.values_mut() {
+        let Resource::AutoScalingGroup(group) = &comparison.resolved else { continue };
+        let Some(wanted) = revisions.get(&group.launch_template_name) else { continue };
+        for field in comparison.fields.iter_mut().filter(|field| field.path == "target") {
+            let before = field.before.as_ref().and_then(Value::as_str).unwrap_or_default();
+            if before.split_once(':').is_some_and(|(_, revision)| revision == wanted) {
+                field.class = FieldClass::InPlace;
+            }
+        }
+    }
 }
 
 fn compare_round<'w>(

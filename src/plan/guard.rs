@@ -40,7 +40,7 @@ pub(super) fn refusals(
         found.extend(forbidden_fields(change));
         found.extend(drained_first(change));
         if !options.destroy {
-            found.extend(deletes(change, observation, options));
+            found.extend(deletes(change, options));
             found.extend(replaced_in_use(change, observation));
         }
     }
@@ -69,7 +69,7 @@ fn in_the_way(foreign: &ForeignResource) -> Option<Refusal> {
     })
 }
 
-fn deletes(change: &Change, observation: &Observation, options: &PlanOptions) -> Vec<Refusal> {
+fn deletes(change: &Change, options: &PlanOptions) -> Vec<Refusal> {
     let mut found = Vec::new();
     let address = &change.address;
     let verb = match change.action {
@@ -93,13 +93,11 @@ fn deletes(change: &Change, observation: &Observation, options: &PlanOptions) ->
             format!("name it when that is what you want: --delete {address}"),
         ));
     }
-    let machines = observation.resources.get(address).and_then(|o| o.group.as_ref());
-    let count = machines.map_or(0, |group| group.instances.len());
-    if count > 0 {
+    if change.machine_count > 0 {
         found.push(refusal(
             "machines",
             address,
-            format!("it has {}; a group is drained before it is deleted", machines_text(count)),
+            format!("it has {}; a group is drained before it is deleted", machines_text(change.machine_count)),
             "drain the nodes and set the group's minimum and desired capacity to 0, then plan again",
         ));
     }

@@ -56,6 +56,7 @@ pub fn make(desired: &ResourceSet, observation: &Observation, options: &PlanOpti
         account: observation.facts.account.clone(),
         region: observation.facts.region.clone(),
         observed_at: observation.taken_at.clone(),
+        only: options.only.clone(),
         unchanged_count: comparisons.values().filter(|c| c.action == Action::NoOp).count(),
         changes,
         foreign,
@@ -115,6 +116,7 @@ fn change(key: &Key, comparison: &Comparison<'_>, changing: &BTreeSet<Key>) -> C
         precondition: precondition(comparison.observed),
         digest: Some(comparison.symbolic.digest()),
         existing_version: comparison.existing_version,
+        machine_count: comparison.observed.map_or(0, machine_count),
     }
 }
 
@@ -137,8 +139,13 @@ fn deletes(desired: &ResourceSet, observation: &Observation, destroy: bool) -> V
             precondition: precondition(Some(observed)),
             digest: None,
             existing_version: None,
+            machine_count: machine_count(observed),
         })
         .collect()
+}
+
+fn machine_count(observed: &Observed) -> usize {
+    observed.group.as_ref().map_or(0, |group| group.instances.len())
 }
 
 /// A group without rules of ours has nothing to delete.

@@ -7,6 +7,7 @@
 
 mod classify;
 mod compare;
+pub mod file;
 mod guard;
 mod make;
 mod order;
@@ -139,6 +140,9 @@ pub struct Change {
     /// to be made (an earlier run was killed after making it, or the spec went back).
     #[serde(default)]
     pub existing_version: Option<u64>,
+    /// For a group: the machines it has now.
+    #[serde(default)]
+    pub machine_count: usize,
 }
 
 /// A resource with the wanted or the cluster's name that is not ours.
@@ -228,6 +232,9 @@ pub struct Plan {
     pub region: String,
     /// When the world was observed, RFC 3339.
     pub observed_at: String,
+    /// The addresses that the plan was limited to; empty for a plan of everything.
+    #[serde(default)]
+    pub only: BTreeSet<Key>,
     /// Changes in an order that respects every dependency; no no-ops.
     pub changes: Vec<Change>,
     /// Resources that are as wanted.
@@ -249,6 +256,16 @@ impl Plan {
     /// Whether an apply would do anything, or a rolling update is due.
     pub fn has_changes(&self) -> bool {
         !self.changes.is_empty() || self.rollout.machine_count() > 0
+    }
+
+    /// How many changes have this action.
+    pub fn count(&self, action: Action) -> usize {
+        self.changes.iter().filter(|change| change.action == action).count()
+    }
+
+    /// Whether `apply` would carry it out: there is something to do and no guard says no.
+    pub fn is_applyable(&self) -> bool {
+        !self.changes.is_empty() && self.refusals.is_empty()
     }
 }
 

@@ -451,3 +451,16 @@ pub(crate) fn make_foreign(world: &mut Observation, key: &Key) {
     observed.ownership = Ownership::Foreign(Foreignness::Kops);
     observed.digest = None;
 }
+
+/// A set with one resource's fields changed.
+pub(crate) fn edit(
+    desired: &ResourceSet,
+    key: &Key,
+    change: impl FnOnce(&mut serde_json::Value),
+) -> ResourceSet {
+    let mut desired = desired.clone();
+    let mut value = desired[key].to_value();
+    change(&mut value);
+    desired.insert(key.clone(), Resource::from_value(key.kind, value).unwrap());
+    desired
+}

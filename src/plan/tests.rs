@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sample::{applied, empty_world, full_cluster};
+use super::sample::{applied, edit, empty_world, full_cluster};
 use super::*;
 use crate::cloud::Observation;
 use crate::resource::ResourceSet;
@@ -48,18 +48,6 @@ fn assert_respects_edges(plan: &Plan) {
         assert!(change.depends_on.is_subset(&done), "{} is too early", change.address);
         done.insert(change.address.clone());
     }
-}
-
-fn edit(
-    desired: &ResourceSet,
-    key: &Key,
-    change: impl FnOnce(&mut serde_json::Value),
-) -> ResourceSet {
-    let mut desired = desired.clone();
-    let mut value = desired[key].to_value();
-    change(&mut value);
-    desired.insert(key.clone(), Resource::from_value(key.kind, value).unwrap());
-    desired
 }
 
 #[test]

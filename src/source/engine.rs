@@ -235,6 +235,7 @@ fn print(out: &mut minijinja::Output<'_>, value: &Value) -> Result<(), Error> {
     }
     match value.kind() {
         ValueKind::None => Ok(out.write_str("null")?),
+        ValueKind::Bool => Ok(out.write_str(if value.is_true() { "true" } else { "false" })?),
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
             Ok(write!(out, "{}", functions::to_json(value, 0)?)?)
         }
@@ -260,13 +261,18 @@ fn add_snippet(
 ) {
     let recorder = recorder.clone();
     let snippets = sources.snippets.clone();
-    let broken = sources.broken.clone();
-    env.add_function("snippet", move |state: &State, name: String, params: Kwargs| {
-        let path = snippet_path(&name);
-        if !snippets.contains(&path) {
-            return refuse(&recorder, no_snippet(&name, &snippets), Some(&name));
+    env.add_function("snippet", move |state: &State, name: &Value, params: Kwargs| {
+        if let Some(hole) = functions::hole(&recorder, &[name]) {
+            return Ok(hole);
         }
-        if broken.contains(&path) || state.env().get_template(&path).is_err() {
+        let Some(name) = name.as_str() else {
+            return Err(Error::new(ErrorKind::InvalidOperation, "snippet wants a file name"));
+        };
+        let path = snippet_path(name);
+        if !snippets.contains(&path) {
+            return refuse(&recorder, no_snippet(name, &snippets), Some(name));
+        }
+        if misses_broken(&recorder, &path) {
             return Ok(Value::from_object(Fragment(String::new())));
         }
         let mut values = BTreeMap::new();
@@ -275,6 +281,14 @@ fn add_snippet(
         }
         call_snippet(state, &path, values, &recorder, &limits)
     });
+}
+
+/// Whether a file cannot run; what is rendered without it is not whole.
+fn misses_broken(recorder: &Recorder, path: &str) -> bool {
+    let mut record = recorder.lock();
+    let is_broken = record.broken.contains(path);
+    record.has_missed_broken |= is_broken;
+    is_broken
 }
 
 fn no_snippet(name: &str, snippets: &BTreeSet<String>) -> String {
@@ -327,8 +341,7 @@ fn call_snippet(
     record.fuel_used = record.fuel_used.saturating_add(outcome?);
     record.restore_stack(stack);
     let text = out.text();
-    let text = text.strip_suffix('\n').map(str::to_owned).unwrap_or(text);
-    Ok(Value::from_object(Fragment(text)))
+    Ok(Value::from_object(Fragment(mark::without_last_newline(&text).to_owned())))
 }
 
 /// A parameter that hides a vars key is legal and most often a slip.
@@ -356,10 +369,9 @@ fn add_include(
 ) {
     let recorder = recorder.clone();
     let snippets = sources.snippets.clone();
-    let broken = sources.broken.clone();
     env.set_path_join_callback(move |name, _| {
         let path = snippet_path(name);
-        if broken.contains(&path) {
+        if misses_broken(&recorder, &path) {
             return NOTHING.into();
         }
         if kind == Kind::Collecting && !snippets.contains(&path) {

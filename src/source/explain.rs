@@ -81,7 +81,7 @@ fn explain_var(run: &ClusterRun, path: &str) -> Result<Explanation, Finding> {
         }
     }
     let mut lines = Vec::new();
-    for template in run.templates.values() {
+    for (_, template) in &run.templates {
         for (spot, reads) in template.reads.iter().enumerate() {
             if reads.iter().any(|read| inside.contains(read)) {
                 let spot = u32::try_from(spot).unwrap_or(u32::MAX);
@@ -135,8 +135,8 @@ fn no_such_var(vars: &Vars, path: &str) -> Finding {
 
 fn explain_field(run: &ClusterRun, name: &str, field: &str) -> Result<Explanation, Finding> {
     let documents = || {
-        let templates = run.templates.values();
-        templates.flat_map(|run| run.documents.iter().map(move |document| (run, document)))
+        let templates = run.templates.iter();
+        templates.flat_map(|(_, run)| run.documents.iter().map(move |document| (run, document)))
     };
     let Some((template, document)) = documents().find(|(_, doc)| document_name(doc) == name) else {
         let names: Vec<String> = documents().map(|(_, doc)| document_name(doc)).collect();

@@ -14,6 +14,7 @@ use minijinja::{Environment, Error, ErrorKind};
 use sha2::{Digest, Sha256};
 
 use super::cidr;
+use super::mark::{without_last_newline, without_marks};
 use super::record::Recorder;
 use super::scope::{Fragment, Hole, is_missing};
 use crate::finding::Finding;
@@ -28,6 +29,7 @@ const JSON_DEPTH_MAX: usize = 100;
 /// Adds everything to an environment.
 pub(super) fn add(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
     add_missing(env, recorder);
+    add_strict(env, recorder);
     add_text(env, recorder);
     add_cidr(env, recorder);
     let shared = recorder.clone();
@@ -57,7 +59,7 @@ fn placeholder(recorder: &Arc<Recorder>) -> Value {
 }
 
 /// A placeholder among the arguments: it is reported, and the function gives another one.
-fn hole(recorder: &Arc<Recorder>, args: &[&Value]) -> Option<Value> {
+pub(super) fn hole(recorder: &Arc<Recorder>, args: &[&Value]) -> Option<Value> {
     let mut found = false;
     for hole in args.iter().filter_map(|arg| arg.downcast_object_ref::<Hole>()) {
         found = true;
@@ -90,6 +92,82 @@ fn add_missing(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
     });
 }
 
+/// Filters and tests of the engine that take a value that is not set for an empty one, strict as the
+/// engine is otherwise.
+const LENIENT_FILTERS: [&str; 6] = ["join", "groupby", "chain", "zip", "escape", "e"];
+const LENIENT_TESTS: [&str; 39] = [
+    "none",
+    "boolean",
+    "odd",
+    "even",
+    "divisibleby",
+    "number",
+    "integer",
+    "int",
+    "float",
+    "string",
+    "sequence",
+    "iterable",
+    "mapping",
+    "startingwith",
+    "endingwith",
+    "lower",
+    "upper",
+    "sameas",
+    "eq",
+    "equalto",
+    "==",
+    "ne",
+    "!=",
+    "lt",
+    "lessthan",
+    "<",
+    "le",
+    "<=",
+    "gt",
+    "greaterthan",
+    ">",
+    "ge",
+    ">=",
+    "in",
+    "true",
+    "false",
+    "safe",
+    "escaped",
+    "filter",
+];
+
+/// Makes the lenient ones refuse what is not set.
+fn add_strict(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
+    let builtin = Arc::new(Environment::new());
+    for name in LENIENT_FILTERS {
+        let (builtin, shared) = (builtin.clone(), recorder.clone());
+        env.add_filter(name, move |value: Value, args: Rest<Value>| {
+            if let Some(hole) = hole(&shared, &[&value]) {
+                return Ok(hole);
+            }
+            if value.is_undefined() {
+                return Err(Error::from(ErrorKind::UndefinedError));
+            }
+            let args: Vec<Value> = std::iter::once(value).chain(args.0).collect();
+            builtin.empty_state().apply_filter(name, &args)
+        });
+    }
+    for name in LENIENT_TESTS {
+        let (builtin, shared) = (builtin.clone(), recorder.clone());
+        env.add_test(name, move |value: Value, args: Rest<Value>| {
+            if hole(&shared, &[&value]).is_some() {
+                return Ok(false);
+            }
+            if value.is_undefined() {
+                return Err(Error::from(ErrorKind::UndefinedError));
+            }
+            let args: Vec<Value> = std::iter::once(value).chain(args.0).collect();
+            builtin.empty_state().perform_test(name, &args)
+        });
+    }
+}
+
 /// What makes text of values.
 fn add_text(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
     let shared = recorder.clone();
@@ -111,21 +189,38 @@ fn add_text(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
         let text = yaml::to_text(&to_json(value, 0)?);
         Ok::<Value, Error>(Value::from(text.trim_end_matches('\n')))
     });
-    env.add_filter("b64encode", |value: String| BASE64_STANDARD.encode(value));
-    let shared = recorder.clone();
-    env.add_filter("b64decode", move |value: String| {
-        let bytes = BASE64_STANDARD.decode(value.trim());
-        match bytes.map(String::from_utf8) {
-            Ok(Ok(text)) => Ok(Value::from(text)),
-            Ok(Err(_)) => refuse(&shared, "b64decode gives no UTF-8 text".to_owned(), Some(&value)),
-            Err(error) => refuse(&shared, format!("not base64: {error}"), Some(&value)),
+    add_text_filter(env, recorder, "b64encode", |_, text| Ok(BASE64_STANDARD.encode(text).into()));
+    add_text_filter(env, recorder, "b64decode", |recorder, text| {
+        match BASE64_STANDARD.decode(text.trim()).map(String::from_utf8) {
+            Ok(Ok(decoded)) => Ok(Value::from(decoded)),
+            Ok(Err(_)) => refuse(recorder, "b64decode gives no UTF-8 text".to_owned(), Some(text)),
+            Err(error) => refuse(recorder, format!("not base64: {error}"), Some(text)),
         }
     });
-    env.add_filter("sha256", |value: String| {
-        let digest = Sha256::digest(value.as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    add_text_filter(env, recorder, "sha256", |_, text| {
+        let digest = Sha256::digest(text.as_bytes());
+        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
     });
     env.add_filter("indent", indent);
+}
+
+/// Adds a filter of text. What is not set has none.
+fn add_text_filter(
+    env: &mut Environment<'static>,
+    recorder: &Arc<Recorder>,
+    name: &'static str,
+    filter: fn(&Arc<Recorder>, &str) -> Result<Value, Error>,
+) {
+    let shared = recorder.clone();
+    env.add_filter(name, move |value: &Value| {
+        if let Some(hole) = hole(&shared, &[value]) {
+            return Ok(hole);
+        }
+        if value.is_undefined() {
+            return Err(Error::from(ErrorKind::UndefinedError));
+        }
+        filter(&shared, &value.to_string())
+    });
 }
 
 /// Indents every line but the first, `width` columns, blank lines only when asked to.
@@ -169,7 +264,7 @@ fn indent(value: &Value, args: Rest<Value>) -> Result<Value, Error> {
 }
 
 fn indent_text(text: &str, width: usize, with_first: bool, with_blank: bool) -> String {
-    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = without_last_newline(text);
     let margin = " ".repeat(width);
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     for (at, line) in text.split('\n').enumerate() {
@@ -177,7 +272,7 @@ fn indent_text(text: &str, width: usize, with_first: bool, with_blank: bool) -> 
             out.push('\n');
         }
         // A line that holds nothing but a mark is blank, too.
-        let is_blank = || super::mark::without_marks(line).trim_end_matches('\r').is_empty();
+        let is_blank = || without_marks(line).trim_end_matches('\r').is_empty();
         if (at > 0 || with_first) && (with_blank || !is_blank()) {
             out.push_str(&margin);
         }

@@ -152,7 +152,13 @@ impl<'s> Marker<'s> {
         let (keyword, body) =
             inside.split_at(inside.find(|c: char| !c.is_alphanumeric()).unwrap_or(inside.len()));
         self.note(sign);
-        self.names(body);
+        // What a tag binds is not what it uses.
+        let value = match keyword {
+            "for" => body.split_once(" in ").map_or(body, |(_, value)| value),
+            "set" => body.split_once('=').map_or("", |(_, value)| value),
+            _ => body,
+        };
+        self.names(value);
         self.binds(keyword, body);
         if body.ends_with("ignore missing")
             && let Some(names) = self.line_names()
@@ -378,4 +384,15 @@ pub(super) fn without_marks(marked: &str) -> String {
         text.push_str(piece.split_once(MARK_CLOSE).map_or(piece, |(_, after)| after));
     }
     text
+}
+
+/// Drops the newline at the end of marked text, and marks after it, which belong to nothing.
+pub(super) fn without_last_newline(marked: &str) -> &str {
+    let mut end = marked;
+    while end.ends_with(MARK_CLOSE)
+        && let Some(open) = end.rfind(MARK_OPEN)
+    {
+        end = end.get(..open).unwrap_or_default();
+    }
+    end.strip_suffix('\n').unwrap_or(marked)
 }

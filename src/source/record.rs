@@ -32,7 +32,7 @@ pub(super) struct LineInfo {
 const FINDINGS_MAX: usize = 200;
 
 /// Source lines that one template may run; far above what fits the output limit.
-const SPOTS_MAX: usize = 2_000_000;
+const SPOTS_MAX: usize = 300_000;
 
 /// Shared by everything that takes part in a rendering.
 #[derive(Debug, Default)]
@@ -51,6 +51,10 @@ pub(super) struct Record {
     pub(super) vars: Arc<Vars>,
     /// Names that the engine itself knows: no values, hence never missing.
     pub(super) globals: Arc<BTreeSet<String>>,
+    /// Files that cannot run, which is reported already.
+    pub(super) broken: Arc<BTreeSet<String>>,
+    /// Whether one of them was wanted.
+    pub(super) has_missed_broken: bool,
     /// Whether problems are gathered instead of ending the rendering.
     pub(super) is_collecting: bool,
     /// Per value of the vars, whether a template read it; kept over all templates.
@@ -95,6 +99,7 @@ impl Record {
         self.holes.clear();
         self.findings.clear();
         self.has_captures = false;
+        self.has_missed_broken = false;
         self.fuel_used = 0;
         self.snippet_depth = 0;
         self.is_over_size = false;
@@ -124,13 +129,13 @@ impl Record {
         self.has_captures |= info.is_some_and(|info| info.captures);
         let name = info.map_or_else(|| Arc::from(""), |info| info.name.clone());
         let uses = info.and_then(|info| line_info(info, line)).map(|line| line.uses.as_slice());
-        let reads = uses
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|name| self.locals.get(name))
-            .flatten()
-            .copied()
-            .collect();
+        let mut reads = Vec::new();
+        for id in uses.unwrap_or_default().iter().filter_map(|name| self.locals.get(name)).flatten()
+        {
+            if !reads.contains(id) {
+                reads.push(*id);
+            }
+        }
         self.spots.push(Spot { file: name, line, parent, values: Vec::new() });
         self.codes.push(code);
         self.reads.push(reads);

@@ -14,7 +14,7 @@ use super::set::Set;
 use super::tree::{ClusterEntry, Tree};
 use super::vars::{self, Vars};
 use crate::document::{Document, LineMap, RenderedLines};
-use crate::finding::{Finding, Place, PlaceRole, Severity};
+use crate::finding::{Finding, Place, PlaceRole, Severity, has_errors};
 use crate::yaml;
 
 /// What rendering may cost.
@@ -129,7 +129,8 @@ pub(super) struct TemplateRun {
 pub(super) struct ClusterRun {
     pub(super) rendered: Rendered,
     pub(super) vars: Arc<Vars>,
-    pub(super) templates: BTreeMap<String, TemplateRun>,
+    /// Each template with its path, in the order of their names.
+    pub(super) templates: Vec<(String, TemplateRun)>,
 }
 
 impl<'t> Engine<'t> {
@@ -146,6 +147,7 @@ impl<'t> Engine<'t> {
         {
             let mut record = recorder.lock();
             record.files = sources.infos.clone();
+            record.broken = Arc::new(sources.broken.clone());
             record.globals = Arc::new(engine::globals(&marked));
         }
         Self {
@@ -169,7 +171,7 @@ impl<'t> Engine<'t> {
         let mut rendered = Rendered { findings: self.findings.clone(), ..Rendered::default() };
         if let Some(finding) = self.tree.unknown_cluster(cluster) {
             rendered.findings.push(finding);
-            return ClusterRun { rendered, vars: Arc::default(), templates: BTreeMap::new() };
+            return ClusterRun { rendered, vars: Arc::default(), templates: Vec::new() };
         }
         let vars = Arc::new(vars::merge(self.tree, cluster, sets, &mut rendered.findings));
         self.start_cluster(&vars);
@@ -182,14 +184,14 @@ impl<'t> Engine<'t> {
                 .hint("templates are files templates/*.yaml.j2");
             rendered.findings.push(finding);
         }
-        let mut templates = BTreeMap::new();
+        let mut templates: Vec<(String, TemplateRun)> = Vec::new();
         for path in paths {
             if !self.sources.broken.contains(path) {
-                templates.insert(path.to_owned(), self.template(path, &root));
+                templates.push((path.to_owned(), self.template(path, &root)));
             }
         }
-        let has_failed = !self.sources.broken.is_empty()
-            || templates.values().any(|run: &TemplateRun| run.has_failed);
+        let has_failed =
+            !self.sources.broken.is_empty() || templates.iter().any(|(_, run)| run.has_failed);
         for (path, run) in &templates {
             collect(&mut rendered, path, run);
         }
@@ -200,6 +202,26 @@ impl<'t> Engine<'t> {
         rendered.channel = root_text(&vars, "channel");
         sort_and_dedup(&mut rendered.findings);
         ClusterRun { rendered, vars, templates }
+    }
+
+    /// The text of a template with its marks taken out, and the text without marks from the start.
+    #[cfg(test)]
+    pub(super) fn both_texts(
+        &self,
+        cluster: &str,
+        path: &str,
+    ) -> (Result<String, String>, Result<String, String>) {
+        let vars = Arc::new(vars::merge(self.tree, cluster, &[], &mut Vec::new()));
+        self.start_cluster(&vars);
+        let root = self.root(cluster, &vars, &mut Vec::new());
+        let (plain, _) =
+            engine::environment(Kind::Plain, &self.sources, &self.recorder, &self.limits);
+        let text = |env: &Environment<'static>| {
+            self.recorder.lock().start_template(false);
+            engine::run(env, path, &root, &self.recorder, &self.limits)
+                .map_err(|error| error.to_string())
+        };
+        (text(&self.marked).map(|text| unmark(&text).text), text(&plain))
     }
 
     fn start_cluster(&self, vars: &Arc<Vars>) {
@@ -245,6 +267,7 @@ impl<'t> Engine<'t> {
         let unmarked = unmark(marked);
         let mut record = self.recorder.lock();
         let has_captures = record.has_captures;
+        let has_missed_broken = record.has_missed_broken;
         let mut findings: Vec<Finding> = std::mem::take(&mut record.findings).into_iter().collect();
         let (mut lines, reads) = record.take_lines(unmarked.lines);
         drop(record);
@@ -260,7 +283,7 @@ impl<'t> Engine<'t> {
         }
         let lines = Arc::new(lines);
         let line_map = LineMap::Rendered(lines.clone());
-        let mut has_failed = findings.iter().any(|f| f.severity == Severity::Error);
+        let mut has_failed = has_missed_broken || has_errors(&findings);
         let documents = match yaml::parse(&text, &self.limits.yaml) {
             Ok(roots) => documents(path, roots, &line_map),
             Err(errors) => {
@@ -301,7 +324,7 @@ impl<'t> Engine<'t> {
             }
         }
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
-        if !record.findings.iter().any(is_error) {
+        if !record.findings.iter().any(is_error) && !record.has_missed_broken {
             let (file, line) = engine::error_place(error, path);
             if record.use_holes(line.map(|line| (file.as_str(), line))) == 0 {
                 let finding = engine::error_finding(error, path, &record, &self.limits);

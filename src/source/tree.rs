@@ -103,7 +103,10 @@ impl Tree {
             return None;
         }
         match root.value {
-            yaml::Value::Mapping(_) => Some(root),
+            yaml::Value::Mapping(_) => {
+                self.findings.extend(stray_value(path, &root));
+                Some(root)
+            }
             yaml::Value::Null => Some(empty),
             _ => {
                 let message = format!("a vars file holds a map, not {}", root.kind());
@@ -205,6 +208,20 @@ pub(crate) fn yaml_finding(file: &str, error: &yaml::YamlError) -> Finding {
         }
         None => finding,
     }
+}
+
+/// The same for values: an escape can write what the text does not show.
+fn stray_value(path: &str, node: &Node) -> Option<Finding> {
+    use super::mark::{MARK_CLOSE, MARK_OPEN};
+    let is_stray = |text: &str| text.contains([MARK_OPEN, MARK_CLOSE]);
+    let keys = node.entries().iter().find(|entry| is_stray(&entry.key)).map(|entry| entry.line);
+    let here = node.as_str().filter(|text| is_stray(text)).map(|_| node.line);
+    if let Some(line) = keys.or(here) {
+        let message = "U+FDD0 and U+FDD1 are no characters and not allowed";
+        return Some(Finding::error(message).at(Place::at(path, line)));
+    }
+    let children = node.items().iter().chain(node.entries().iter().map(|entry| &entry.node));
+    children.into_iter().find_map(|child| stray_value(path, child))
 }
 
 /// Refuses the two noncharacters that rendering uses as marks; nothing else could mean them.

@@ -62,12 +62,14 @@ fn place_line(place: &Place) -> String {
 }
 
 /// Wraps text whose first line starts after `used` columns; further lines are indented.
-fn wrap(text: &str, width: usize, used: usize, indent: usize) -> String {
+pub(super) fn wrap(text: &str, width: usize, used: usize, indent: usize) -> String {
     let first = " ".repeat(used);
     let rest = " ".repeat(indent);
     let options = textwrap::Options::new(width)
         .initial_indent(&first)
         .subsequent_indent(&rest)
+        // Addresses and paths stay whole: no break after a slash or a hyphen.
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
         .break_words(false);
     textwrap::fill(text, options).trim_start().to_owned()

@@ -1,6 +1,8 @@
 //! The only room that prints. stdout is data, stderr is talk; quiet and colour are decided once.
 
 pub mod finding;
+pub mod human;
+pub mod json;
 pub mod progress;
 mod style;
 

@@ -8,12 +8,12 @@ pub struct Style {
 
 impl Style {
     /// With ANSI colours.
-    pub fn colored() -> Self {
+    pub const fn colored() -> Self {
         Self { colored: true }
     }
 
     /// Text only.
-    pub fn plain() -> Self {
+    pub const fn plain() -> Self {
         Self { colored: false }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use super::{Entry, Node, Value, scalar};
 
@@ -147,8 +147,7 @@ impl<'a> Builder<'a> {
     /// Reads all events; an error here is one after which nothing more makes sense.
     fn read(&mut self, mut parser: Parser<'_, StrInput<'_>>) -> Result<(), YamlError> {
         while let Some(event) = parser.next_event() {
-            let (event, span) =
-                event.map_err(|error| error_at(*error.marker(), error.info().to_lowercase()))?;
+            let (event, span) = event.map_err(|error| self.scan_error(&error))?;
             if self.errors.len() >= ERRORS_MAX {
                 return Err(error_at(span.start, "too many problems: stopped here".to_owned()));
             }
@@ -181,6 +180,18 @@ impl<'a> Builder<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What the scanner says, in our words where it speaks of its own limits: it looks ahead and
+    /// may meet them before ours.
+    fn scan_error(&self, error: &ScanError) -> YamlError {
+        let message = match error.info() {
+            info if info.contains("recursion limit") => {
+                format!("nested deeper than {} levels", self.limits.depth_max)
+            }
+            info => info.to_lowercase(),
+        };
+        error_at(*error.marker(), message)
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Built {

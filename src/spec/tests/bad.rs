@@ -322,3 +322,17 @@ fn no_cluster_two_clusters_and_nothing_at_all() {
         .join("\n")
     );
 }
+
+#[test]
+fn a_word_of_a_megabyte_is_one_short_finding() {
+    let long = "k".repeat(1 << 20);
+    for text in [
+        KOPS.replace("  taints:\n", &format!("  ? {long}\n  : 1\n  taints:\n")),
+        KOPS.replace("  role: Node\n", &format!("  role: {long}\n")),
+        KOPS.replace("kind: Cluster\n", &format!("kind: {long}\n")),
+    ] {
+        let findings = read(documents(&text), Strictness::Strict).findings;
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].message.len() < 300, "{}", findings[0].message);
+    }
+}

@@ -1,0 +1,105 @@
+//! The few fields of a resource that tell what it is, on one line.
+
+use crate::resource::{AutoScalingGroup, LaunchTemplate, Ref, Resource, Role};
+use crate::ui::finding::plural;
+
+/// Says what a resource is.
+pub(super) fn of(resource: &Resource) -> String {
+    match resource {
+        Resource::SecurityGroup(r) => format!("in {}", r.vpc_id),
+        Resource::SecurityGroupRules(r) => plural(r.rules.len(), "rule"),
+        Resource::Role(r) => of_role(r),
+        Resource::InstanceProfile(r) => {
+            format!("role {}", r.roles.iter().cloned().collect::<Vec<_>>().join(", "))
+        }
+        Resource::LoadBalancer(r) => {
+            format!("{}, {}", r.scheme, plural(r.subnet_mappings.len(), "subnet"))
+        }
+        Resource::TargetGroup(r) => {
+            format!("{} {}, health {} {}", r.protocol, r.port, r.health_check.protocol, {
+                r.health_check.path.as_deref().unwrap_or(&r.health_check.port)
+            })
+        }
+        Resource::Listener(r) => {
+            format!("{} {} to {}", r.protocol, r.port, short(&r.target_group_arn))
+        }
+        Resource::HostedZone(r) => format!("private, seen by {}", r.vpc_id),
+        Resource::DnsName(r) => {
+            let types: Vec<String> = r
+                .record_sets
+                .iter()
+                .map(|(record_type, set)| {
+                    let alias =
+                        set.alias_target.as_ref().map(|a| format!(" alias {}", short(&a.dns_name)));
+                    let values: Vec<String> = set.resource_records.iter().map(short).collect();
+                    alias.map_or_else(
+                        || format!("{record_type} {}", values.join(", ")),
+                        |alias| format!("{record_type}{alias}"),
+                    )
+                })
+                .collect();
+            types.join("; ")
+        }
+        Resource::Volume(r) => {
+            let cipher = if r.encrypted { "encrypted" } else { "not encrypted" };
+            format!("{} GiB {} in {}, {cipher}", r.size, r.volume_type, r.availability_zone)
+        }
+        Resource::NetworkInterface(r) => format!("in {}", r.subnet_id),
+        Resource::LaunchTemplate(r) => of_template(r),
+        Resource::AutoScalingGroup(r) => of_group(r),
+    }
+}
+
+/// A known value, or the name of the resource that will give it.
+fn short(reference: &Ref) -> String {
+    match reference {
+        Ref::Known(value) => value.clone(),
+        Ref::Of(key, _) => key.name.clone(),
+    }
+}
+
+fn of_role(role: &Role) -> String {
+    let mut parts = Vec::new();
+    if !role.inline_policies.is_empty() {
+        let count = role.inline_policies.len();
+        parts.push(if count == 1 { "1 policy".to_owned() } else { format!("{count} policies") });
+    }
+    if !role.attached_policy_arns.is_empty() {
+        parts.push(format!("{} attached", role.attached_policy_arns.len()));
+    }
+    if parts.is_empty() { "no policies".to_owned() } else { parts.join(", ") }
+}
+
+fn of_template(template: &LaunchTemplate) -> String {
+    let data = &template.launch_template_data;
+    let disk = data.block_device_mappings.first();
+    let disk = disk.map(|disk| format!(", {} GiB {}", disk.volume_size, disk.volume_type));
+    format!("{}, {}{}", data.instance_type, data.image_id, disk.unwrap_or_default())
+}
+
+fn of_group(group: &AutoScalingGroup) -> String {
+    let size = if group.min_size == group.max_size {
+        plural(usize::try_from(group.min_size).unwrap_or_default(), "machine")
+    } else {
+        format!("{} to {} machines", group.min_size, group.max_size)
+    };
+    let places = if group.vpc_zone_identifier.is_empty() {
+        plural(group.availability_zones.len(), "zone")
+    } else {
+        plural(group.vpc_zone_identifier.len(), "subnet")
+    };
+    let policy = group.mixed_instances_policy.as_ref().map(|policy| {
+        let spot = 100 - policy.on_demand_percentage_above_base_capacity;
+        let types = if policy.overrides.is_empty() {
+            "types by attributes".to_owned()
+        } else {
+            plural(policy.overrides.len(), "type")
+        };
+        let base = match policy.on_demand_base_capacity {
+            0 => String::new(),
+            base => format!(" above {base} on demand"),
+        };
+        format!(", {types}, {spot}% spot{base}")
+    });
+    format!("{size}, {places}{}", policy.unwrap_or_default())
+}
