@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::FieldClass;
 use super::path::Difference;
+use super::rollout;
 use crate::cloud::{Observation, Observed};
 use crate::resource::Kind;
 
@@ -291,23 +292,26 @@ fn same_revision(before: Option<&Value>, after: Option<&Value>) -> bool {
 /// Machines that a lower maximum must leave room for: those there, and those asked for.
 fn machine_count(observed: &Observed) -> i64 {
     let Some(group) = &observed.group else { return 0 };
-    let there = i64::try_from(group.instances.len()).unwrap_or(i64::MAX);
+    let there = i64::try_from(rollout::machines(observed).count()).unwrap_or(i64::MAX);
     there.max(i64::from(group.desired_capacity))
 }
 
 /// Whether a machine may run in one of these subnets or zones. A subnet whose zone is unknown
 /// counts as soon as the group has any machine.
 fn runs_in(places: &BTreeSet<String>, observed: &Observed, observation: &Observation) -> bool {
-    let Some(group) = &observed.group else { return false };
     places.iter().any(|place| {
         let zone = if place.starts_with("subnet-") {
             observation.facts.subnets.get(place).map(|subnet| subnet.zone.as_str())
         } else {
             Some(place.as_str())
         };
-        group
-            .instances
-            .iter()
+        rollout::machines(observed)
             .any(|instance| zone.is_none_or(|zone| instance.availability_zone == zone))
     })
+}
+
+/// Whether the table knows a field.
+#[cfg(test)]
+pub(super) fn is_classed(kind: Kind, shape: &str) -> bool {
+    find(kind, shape).is_some()
 }

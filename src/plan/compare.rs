@@ -49,7 +49,7 @@ pub(super) struct Comparison<'w> {
     pub(super) fields: Vec<FieldChange>,
     /// Keys of tags that others put.
     pub(super) foreign_tags: BTreeSet<String>,
-    /// The launch template version that holds the wanted content already.
+    /// The launch template version that holds the wanted content without being named by the tag.
     pub(super) existing_version: Option<u64>,
 }
 
@@ -161,7 +161,7 @@ fn compare<'w>(
             after: difference.after,
         })
         .collect();
-    fields.extend(unread_content(&resolved, found, &fields));
+    fields.extend(unnamed_content(&resolved, found, &fields, existing_version));
     Comparison {
         symbolic,
         action: action_for(&fields),
@@ -212,33 +212,37 @@ fn before_of(resolved: &Resource, found: &Observed) -> (Resource, Option<u64>) {
     } else if found.unread.contains(CONTENT) {
         before.launch_template_data = wanted.launch_template_data.clone();
     }
-    (Resource::LaunchTemplate(before), version)
+    (Resource::LaunchTemplate(before), version.filter(|_| version != tagged))
 }
 
-/// A template whose content is known to differ only by its digest still changes.
-fn unread_content(
+/// A template whose tag does not name the wanted content changes, even when no field can be told to
+/// differ: a run was killed before naming the version it made, or versions were not read.
+fn unnamed_content(
     resolved: &Resource,
     found: &Observed,
     fields: &[FieldChange],
+    existing_version: Option<u64>,
 ) -> Option<FieldChange> {
     let (Resource::LaunchTemplate(wanted), Some(facts)) = (resolved, &found.template) else {
         return None;
     };
-    let digest = wanted.launch_template_data.content_digest();
-    let is_tagged = facts
-        .wanted
-        .as_ref()
-        .is_some_and(|(number, _, content)| *content == digest && *number <= facts.latest_version);
-    if is_tagged || fields.iter().any(|field| field.path.starts_with(CONTENT)) {
+    let data = &wanted.launch_template_data;
+    let digest = data.content_digest();
+    let (tagged, is_named, is_same_revision) = match &facts.wanted {
+        Some((version, revision, content)) => (
+            Some(Value::String(content.clone())),
+            *content == digest && *version <= facts.latest_version,
+            *revision == data.revision(),
+        ),
+        None => (None, false, false),
+    };
+    if is_named || fields.iter().any(|field| field.path.starts_with(CONTENT)) {
         return None;
     }
-    let rolls = facts
-        .wanted
-        .as_ref()
-        .is_none_or(|(_, revision, _)| *revision != wanted.launch_template_data.revision());
+    let rolls = existing_version.is_none() && !is_same_revision;
     Some(FieldChange {
         path: CONTENT.to_owned(),
-        before: facts.wanted.as_ref().map(|(_, _, content)| Value::String(content.clone())),
+        before: tagged,
         after: Some(Value::String(digest)),
         class: if rolls { FieldClass::RollsMachines } else { FieldClass::InPlace },
     })
@@ -270,6 +274,11 @@ fn drop_tags_that_stay(differences: &mut Vec<Difference>) -> BTreeSet<String> {
     foreign
 }
 
+/// Whether a path is another one or lies below it.
+fn is_within(path: &str, other: &str) -> bool {
+    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
 /// Why a resource that is there changes. `changing` are the keys that this plan changes.
 pub(super) fn reason(comparison: &Comparison<'_>, changing: &BTreeSet<Key>) -> Reason {
     if comparison.action == Action::Create {
@@ -284,7 +293,7 @@ pub(super) fn reason(comparison: &Comparison<'_>, changing: &BTreeSet<Key>) -> R
         field.path == "target"
             || promised
                 .iter()
-                .filter(|(path, _)| path.text == field.path)
+                .filter(|(path, _)| is_within(&path.text, &field.path))
                 .flat_map(|(_, value)| path::promises(value))
                 .any(|key| changing.contains(&key))
     };

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::Comparison;
-use super::path;
 use super::template::WantedContent;
 use super::{
     Action, Change, FieldChange, FieldClass, ForeignResource, PlanOptions, Refusal, classify,
     describe_foreign,
 };
+use super::{order, path};
 use crate::cloud::Observation;
 use crate::finding::did_you_mean;
-use crate::resource::{Attribute, Key, Kind, Resource};
+use crate::resource::{Attribute, Key, Kind, Resource, ResourceSet};
 
 fn refusal(
     guard: &str,
@@ -32,6 +32,7 @@ pub(super) fn refusals(
     changes: &[Change],
     foreign: &[ForeignResource],
     comparisons: &BTreeMap<Key, Comparison<'_>>,
+    desired: &ResourceSet,
     observation: &Observation,
     options: &PlanOptions,
 ) -> Vec<Refusal> {
@@ -41,7 +42,7 @@ pub(super) fn refusals(
         found.extend(drained_first(change));
         if !options.destroy {
             found.extend(deletes(change, options));
-            found.extend(replaced_in_use(change, observation));
+            found.extend(replaced_in_use(change, desired, observation));
         }
     }
     if !options.retry {
@@ -153,29 +154,36 @@ fn drained_first(change: &Change) -> Option<Refusal> {
 }
 
 /// AWS does not delete what is in use, and the new one needs the same name.
-fn replaced_in_use(change: &Change, observation: &Observation) -> Option<Refusal> {
-    if change.action != Action::Replace {
+fn replaced_in_use(
+    change: &Change,
+    desired: &ResourceSet,
+    observation: &Observation,
+) -> Option<Refusal> {
+    let key = &change.address;
+    if change.action != Action::Replace || !order::USED_BY_ID.contains(&key.kind) {
         return None;
     }
-    let observed = observation.resources.get(&change.address)?;
+    let observed = observation.resources.get(key)?;
     let ids: BTreeSet<&str> = [Attribute::Id, Attribute::Arn]
         .iter()
         .filter_map(|attribute| observed.attributes.get(attribute))
         .map(String::as_str)
         .collect();
-    let users: Vec<String> = observation
+    let mut users: BTreeSet<String> = observation
         .resources
         .iter()
-        .filter(|(key, _)| **key != change.address && !goes_along(change.address.kind, key.kind))
+        .filter(|(user, other)| *user != key && !goes_along(key.kind, &other.resource, &ids))
         .filter(|(_, other)| {
             path::strings(&other.resource.to_value()).into_iter().any(|text| ids.contains(text))
         })
-        .map(|(key, _)| key.to_string())
+        .map(|(user, _)| user.to_string())
         .collect();
+    users.extend(running_groups_of(key, desired, observation).iter().map(Key::to_string));
+    let users: Vec<String> = users.into_iter().collect();
     (!users.is_empty()).then(|| {
         refusal(
             "in_use",
-            &change.address,
+            key,
             format!("cannot be made again while it is used by {}", users.join(", ")),
             "undo the change; AWS neither deletes what is in use nor takes the same name twice",
         )
@@ -183,14 +191,37 @@ fn replaced_in_use(change: &Change, observation: &Observation) -> Option<Refusal
 }
 
 /// Whether a user of a replaced resource is no obstacle: it goes with its parent, or is content to
-/// be pointed elsewhere afterwards.
-fn goes_along(replaced: Kind, user: Kind) -> bool {
-    matches!(
-        (replaced, user),
-        (Kind::SecurityGroup, Kind::SecurityGroupRules | Kind::LaunchTemplate)
-            | (Kind::LoadBalancer, Kind::Listener | Kind::DnsName)
-            | (Kind::TargetGroup, Kind::AutoScalingGroup)
-    )
+/// be pointed elsewhere afterwards. Templates hold nothing; the machines made from them do.
+fn goes_along(replaced: Kind, user: &Resource, ids: &BTreeSet<&str>) -> bool {
+    match (replaced, user) {
+        (Kind::SecurityGroup, Resource::SecurityGroupRules(rules)) => {
+            rules.group_id.known().is_some_and(|id| ids.contains(id))
+        }
+        (_, Resource::LaunchTemplate(_))
+        | (Kind::LoadBalancer, Resource::Listener(_) | Resource::DnsName(_))
+        | (Kind::TargetGroup, Resource::AutoScalingGroup(_)) => true,
+        _ => false,
+    }
+}
+
+/// Groups with machines whose template refers to a resource: the machines hold on to it.
+fn running_groups_of(key: &Key, desired: &ResourceSet, observation: &Observation) -> Vec<Key> {
+    let refers = |template: &str| {
+        let template = desired.get(&Key::new(Kind::LaunchTemplate, template));
+        template.is_some_and(|template| template.references().contains(key))
+    };
+    observation
+        .resources
+        .iter()
+        .filter(|(_, observed)| {
+            observed.group.as_ref().is_some_and(|group| !group.instances.is_empty())
+        })
+        .filter(|(_, observed)| match &observed.resource {
+            Resource::AutoScalingGroup(group) => refers(&group.launch_template_name),
+            _ => false,
+        })
+        .map(|(group, _)| group.clone())
+        .collect()
 }
 
 /// The revision that an automatic rollback left behind is not rolled again by the next run.
@@ -218,17 +249,25 @@ fn failed_revisions(comparisons: &BTreeMap<Key, Comparison<'_>>) -> Vec<Refusal>
         .collect()
 }
 
-/// An address that `--only` names and the plan does not know.
-pub(super) fn unknown_address(address: &Key, known: &BTreeSet<Key>) -> Refusal {
-    let names: Vec<String> = known.iter().map(Key::to_string).collect();
-    let near = did_you_mean(&address.to_string(), names.iter().map(String::as_str))
-        .map(|near| format!("did you mean {near}?"));
-    refusal(
-        "address",
-        address,
-        "neither the spec nor the cloud has a resource of this address",
-        near.unwrap_or_else(|| "run plan without --only to see every address".to_owned()),
-    )
+/// Addresses that `--only` names and neither the spec nor the cloud knows.
+pub(super) fn unknown_addresses(
+    only: &BTreeSet<Key>,
+    desired: &ResourceSet,
+    observation: &Observation,
+) -> Vec<Refusal> {
+    let known: BTreeSet<&Key> = desired.keys().chain(observation.resources.keys()).collect();
+    let names: Vec<String> = known.iter().map(|key| key.to_string()).collect();
+    only.iter()
+        .filter(|key| !known.contains(key))
+        .map(|key| {
+            let near = did_you_mean(&key.to_string(), names.iter().map(String::as_str));
+            let hint = near.map_or_else(
+                || "run plan without --only to see every address".to_owned(),
+                |near| format!("did you mean {near}?"),
+            );
+            refusal("address", key, "neither the spec nor the cloud has such a resource", hint)
+        })
+        .collect()
 }
 
 /// Changes that would wait for each other.

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::{self, Comparison};
 use super::precondition::precondition;
-use super::{Action, Change, ForeignResource, ForeignRules, Plan, Reason, Rollout};
+use super::select::Selection;
+use super::{Action, Change, ForeignResource, ForeignRules, Plan, Reason};
 use super::{guard, order, path, rollout};
 use crate::cloud::{Foreignness, Observation, Observed, Ownership};
 use crate::finding::{Finding, Severity};
-use crate::resource::{Key, Kind, Ref, Resource, ResourceSet, Rule};
+use crate::resource::{Key, Ref, Resource, ResourceSet, Rule};
 
 /// What the user allows and asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,21 +35,16 @@ pub fn make(desired: &ResourceSet, observation: &Observation, options: &PlanOpti
     let foreign = foreign(desired, observation);
     let mut changes = wanted_changes(&comparisons);
     changes.extend(deletes(desired, observation, options.destroy));
-    let (mut changes, in_cycle) = order::order(changes, desired, observation);
+    order::link(&mut changes, desired, observation);
     let mut rollout = rollout::pending(&comparisons, observation);
-    if !options.only.is_empty() {
-        keep_only(&options.only, &mut changes, &mut rollout);
-    }
-    let mut refusals = guard::refusals(&changes, &foreign, &comparisons, observation, options);
-    if !options.only.is_empty() {
-        let known: BTreeSet<Key> =
-            desired.keys().chain(observation.resources.keys()).cloned().collect();
-        let kept: BTreeSet<&Key> =
-            changes.iter().map(|change| &change.address).chain(&options.only).collect();
-        refusals.retain(|refusal| refusal.address.as_ref().is_none_or(|key| kept.contains(key)));
-        let unknown = options.only.iter().filter(|key| !known.contains(key));
-        refusals.extend(unknown.map(|key| guard::unknown_address(key, &known)));
-    }
+    let selected = Selection::of(&options.only, &changes, desired);
+    selected.keep(&mut changes, &mut rollout);
+    order::put_new_groups_last(&mut changes);
+    let (changes, in_cycle) = order::order(changes);
+    let mut refusals =
+        guard::refusals(&changes, &foreign, &comparisons, desired, observation, options);
+    refusals.retain(|refusal| refusal.address.as_ref().is_none_or(|key| selected.reads(key)));
+    refusals.extend(guard::unknown_addresses(&options.only, desired, observation));
     refusals.extend(guard::cycle(&in_cycle));
     Plan {
         cluster: observation.cluster.clone(),
@@ -57,7 +53,7 @@ pub fn make(desired: &ResourceSet, observation: &Observation, options: &PlanOpti
         region: observation.facts.region.clone(),
         observed_at: observation.taken_at.clone(),
         only: options.only.clone(),
-        unchanged_count: comparisons.values().filter(|c| c.action == Action::NoOp).count(),
+        unchanged_count: unchanged_count(&comparisons),
         changes,
         foreign,
         foreign_rules: foreign_rules(observation, &comparisons),
@@ -65,6 +61,11 @@ pub fn make(desired: &ResourceSet, observation: &Observation, options: &PlanOpti
         refusals,
         findings: foreign_tags(&comparisons),
     }
+}
+
+fn unchanged_count(comparisons: &BTreeMap<Key, Comparison<'_>>) -> usize {
+    let is_ours = |c: &&Comparison<'_>| c.observed.is_some_and(|o| o.ownership.is_owned());
+    comparisons.values().filter(|c| c.action == Action::NoOp).filter(is_ours).count()
 }
 
 /// A change for each wanted resource that is not as wanted and may be touched.
@@ -151,24 +152,6 @@ fn machine_count(observed: &Observed) -> usize {
 /// A group without rules of ours has nothing to delete.
 fn is_empty_rule_set(resource: &Resource) -> bool {
     matches!(resource, Resource::SecurityGroupRules(rules) if rules.rules.is_empty())
-}
-
-/// Keeps the named addresses and what has to come before them.
-fn keep_only(only: &BTreeSet<Key>, changes: &mut Vec<Change>, rollout: &mut Rollout) {
-    let all: BTreeSet<Key> = changes.iter().map(|change| change.address.clone()).collect();
-    let mut kept = only.clone();
-    // Dependencies stand before their dependants, so one pass from the end gathers them all.
-    for change in changes.iter().rev() {
-        if kept.contains(&change.address) {
-            kept.extend(change.depends_on.iter().cloned());
-        }
-    }
-    changes.retain(|change| kept.contains(&change.address));
-    // A rollout that waits for a change which is left out is not pending after this plan.
-    rollout.groups.retain(|group| {
-        let template = Key::new(Kind::LaunchTemplate, &group.launch_template_name);
-        [&group.address, &template].into_iter().all(|key| kept.contains(key) || !all.contains(key))
-    });
 }
 
 fn foreign(desired: &ResourceSet, observation: &Observation) -> Vec<ForeignResource> {

@@ -14,6 +14,7 @@ mod order;
 mod path;
 mod precondition;
 mod rollout;
+mod select;
 mod template;
 
 use std::collections::BTreeSet;

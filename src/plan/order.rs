@@ -40,41 +40,70 @@ pub(super) fn named(resource: &Resource) -> BTreeSet<Key> {
     }
 }
 
-/// What a change says with an id, as a key: the owned resources by what AWS calls them.
+/// Kinds that others refer to by id, ARN or DNS name. The rest is named: their ids may be names, and
+/// a name is no proof that one resource uses another.
+pub(super) const USED_BY_ID: [Kind; 6] = [
+    Kind::SecurityGroup,
+    Kind::LoadBalancer,
+    Kind::TargetGroup,
+    Kind::HostedZone,
+    Kind::Volume,
+    Kind::NetworkInterface,
+];
+
+/// The observed resources by what AWS calls them.
 fn keys_by_id(observation: &Observation) -> BTreeMap<&str, &Key> {
     let mut index = BTreeMap::new();
     for (key, observed) in &observation.resources {
-        for attribute in [Attribute::Id, Attribute::Arn, Attribute::DnsName] {
-            if let Some(value) = observed.attributes.get(&attribute) {
-                index.insert(value.as_str(), key);
+        if USED_BY_ID.contains(&key.kind) {
+            for attribute in [Attribute::Id, Attribute::Arn, Attribute::DnsName] {
+                if let Some(value) = observed.attributes.get(&attribute) {
+                    index.insert(value.as_str(), key);
+                }
             }
         }
     }
     index
 }
 
-/// Writes each change's `depends_on` and sorts the changes so that each comes after those.
+/// Writes each change's `depends_on`: what it cannot be made without, and for a delete what has to
+/// let go first.
+pub(super) fn link(changes: &mut [Change], desired: &ResourceSet, observation: &Observation) {
+    let by_key: BTreeMap<Key, &Change> =
+        changes.iter().map(|change| (change.address.clone(), change)).collect();
+    let mut edges = edges(&by_key, desired, observation);
+    for change in changes {
+        change.depends_on = edges.remove(&change.address).unwrap_or_default();
+    }
+}
+
+/// Puts new groups last: a group launches its machines at once, and they look for rules, volumes,
+/// names and policies that no field of the group tells.
+pub(super) fn put_new_groups_last(changes: &mut [Change]) {
+    let is_group = |change: &Change| change.address.kind == Kind::AutoScalingGroup;
+    let first: BTreeSet<Key> = changes
+        .iter()
+        .filter(|change| change.action != Action::Delete && !is_group(change))
+        .filter(|change| change.address.kind != Kind::LaunchTemplate)
+        .map(|change| change.address.clone())
+        .collect();
+    for change in changes {
+        if is_group(change) && change.action == Action::Create {
+            change.depends_on.extend(first.iter().cloned());
+        }
+    }
+}
+
+/// Sorts the changes so that each comes after those it depends on.
 ///
 /// Gives the keys of changes that would wait for each other; their edges are dropped so that the
 /// plan can still be read.
-pub(super) fn order(
-    changes: Vec<Change>,
-    desired: &ResourceSet,
-    observation: &Observation,
-) -> (Vec<Change>, BTreeSet<Key>) {
-    let mut pending: BTreeMap<Key, Change> =
-        changes.into_iter().map(|change| (change.address.clone(), change)).collect();
-    let edges = edges(&pending, desired, observation);
-    for (key, needs) in edges {
-        if let Some(change) = pending.get_mut(&key) {
-            change.depends_on = needs;
-        }
-    }
-    sort(pending)
+pub(super) fn order(changes: Vec<Change>) -> (Vec<Change>, BTreeSet<Key>) {
+    sort(changes.into_iter().map(|change| (change.address.clone(), change)).collect())
 }
 
 fn edges(
-    changes: &BTreeMap<Key, Change>,
+    changes: &BTreeMap<Key, &Change>,
     desired: &ResourceSet,
     observation: &Observation,
 ) -> BTreeMap<Key, BTreeSet<Key>> {

@@ -65,7 +65,7 @@ fn of_group(
 }
 
 /// Machines that are there to stay: those already on their way out are replaced anyway.
-fn machines(observed: &Observed) -> impl Iterator<Item = &Instance> {
+pub(super) fn machines(observed: &Observed) -> impl Iterator<Item = &Instance> {
     let instances = observed.group.iter().flat_map(|group| &group.instances);
     instances.filter(|instance| !instance.lifecycle_state.starts_with("Terminat"))
 }

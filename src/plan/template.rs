@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cloud::{Observation, TemplateFacts, VersionFacts};
 use crate::resource::{Attribute, Key, Kind, LaunchTemplateData, Resource, ResourceSet};
 
+use super::compare::compare_all;
 use super::path;
 
 /// The content that a template should have.
@@ -88,17 +89,14 @@ pub fn versions_to_read(
     desired: &ResourceSet,
     observation: &Observation,
 ) -> BTreeMap<String, BTreeSet<u64>> {
-    let lookup = |key: &Key, attribute| match attribute {
-        Attribute::Target => None,
-        _ => observation.attribute(key, attribute),
-    };
     let running = running_versions(observation);
     let mut wanted = BTreeMap::new();
-    for (key, resource) in desired.iter().filter(|(key, _)| key.kind == Kind::LaunchTemplate) {
-        let Some(facts) = observation.resources.get(key).and_then(|o| o.template.as_ref()) else {
+    for (key, comparison) in compare_all(desired, observation) {
+        let facts = comparison.observed.and_then(|observed| observed.template.as_ref());
+        let (Some(facts), Resource::LaunchTemplate(template)) = (facts, &comparison.resolved)
+        else {
             continue;
         };
-        let Ok(Resource::LaunchTemplate(template)) = resource.resolve(&lookup) else { continue };
         let content = template.launch_template_data.content_digest();
         let tagged = facts.wanted.as_ref();
         let is_current = tagged.is_some_and(|(number, _, digest)| {
@@ -119,7 +117,7 @@ pub fn versions_to_read(
         }
         versions.retain(|version| *version > 0 && !facts.versions.contains_key(version));
         if !versions.is_empty() {
-            wanted.insert(key.name.clone(), versions);
+            wanted.insert(key.name, versions);
         }
     }
     wanted

@@ -1,0 +1,171 @@
+//! Each guard: when it says no, and when it lets go.
+
+use super::super::sample::{applied, edit, empty_world, full_cluster, make_foreign};
+use super::*;
+use crate::cloud::GroupFacts;
+
+#[test]
+fn foreign_resources_are_refused_and_never_changed() {
+    let desired = full_cluster();
+    let mut world = applied(&desired);
+    make_foreign(&mut world, &address("security_group/nodes.test.example.com"));
+    world.resources.remove(&address("security_group_rules/nodes.test.example.com"));
+    let plan = plan(&desired, &world);
+    assert_eq!(plan.changes, [], "rules of a foreign group are not ours to write");
+    assert_eq!(guards(&plan), ["foreign"]);
+}
+
+#[test]
+fn a_part_that_uses_a_foreign_resource_is_refused_too() {
+    let desired = full_cluster();
+    let mut world = applied(&desired);
+    make_foreign(&mut world, &address(TEMPLATE));
+    world.resources.remove(&address(GROUP));
+    let only = BTreeSet::from([address(GROUP)]);
+    let plan = make(&desired, &world, &PlanOptions { only, ..PlanOptions::default() });
+    assert_eq!(guards(&plan), ["foreign"]);
+    let only = BTreeSet::from([address(VOLUME)]);
+    let plan = make(&desired, &world, &PlanOptions { only, ..PlanOptions::default() });
+    assert!(plan.refusals.is_empty(), "a volume has nothing to do with it");
+}
+
+#[test]
+fn a_misspelt_address_is_refused_with_a_suggestion() {
+    let only = BTreeSet::from([address("auto_scaling_group/node.test.example.com")]);
+    let options = PlanOptions { only, ..PlanOptions::default() };
+    let plan = make(&full_cluster(), &empty_world(), &options);
+    assert_eq!(guards(&plan), ["address"]);
+    assert_eq!(plan.refusals[0].hint, format!("did you mean {GROUP}?"));
+}
+
+#[test]
+fn data_is_deleted_only_by_name() {
+    let mut desired = full_cluster();
+    let world = applied(&desired);
+    desired.remove(&address(VOLUME));
+    let mut options = PlanOptions::default();
+    assert_eq!(guards(&make(&desired, &world, &options)), ["data", "delete"]);
+    options.allow_delete = true;
+    assert_eq!(guards(&make(&desired, &world, &options)), ["data"]);
+    options.delete_named.insert(address(VOLUME));
+    let plan = make(&desired, &world, &options);
+    assert!(plan.is_applyable());
+    assert_eq!(addresses(&plan), [VOLUME]);
+}
+
+#[test]
+fn a_group_with_machines_is_not_deleted() {
+    let mut desired = full_cluster();
+    let mut world = applied(&desired);
+    desired.remove(&address(GROUP));
+    let options = PlanOptions { allow_delete: true, ..PlanOptions::default() };
+    assert_eq!(guards(&make(&desired, &world, &options)), ["machines"]);
+    world.resources.get_mut(&address(GROUP)).unwrap().group = Some(GroupFacts::default());
+    assert!(make(&desired, &world, &options).is_applyable());
+}
+
+#[test]
+fn machines_are_drained_before_a_lower_maximum_or_a_lost_subnet() {
+    let before = full_cluster();
+    let world = applied(&before);
+    let with_max = |max: i32| edit(&before, &address(GROUP), |v| v["max_size"] = max.into());
+    // Two machines run.
+    for (max, refused) in [(7, vec![]), (2, vec![]), (1, vec!["machines"])] {
+        let plan = plan(&with_max(max), &world);
+        assert_eq!(addresses(&plan), [GROUP]);
+        assert_eq!(guards(&plan), refused, "{max}");
+    }
+    let lost = edit(&before, &address(GROUP), |value| {
+        value["vpc_zone_identifier"] = serde_json::json!(["subnet-a"]);
+    });
+    assert_eq!(guards(&plan(&lost, &world)), ["machines"]);
+    let mut empty = world.clone();
+    let group = empty.resources.get_mut(&address(GROUP)).unwrap().group.as_mut().unwrap();
+    group.instances.retain(|instance| instance.availability_zone == "eu-west-1a");
+    assert!(plan(&lost, &empty).is_applyable(), "nothing runs in the lost subnet's zone");
+}
+
+#[test]
+fn a_volume_grows_and_does_not_shrink() {
+    let before = full_cluster();
+    let world = applied(&before);
+    let sized = |size: i32| edit(&before, &address(VOLUME), |v| v["size"] = size.into());
+    assert!(plan(&sized(40), &world).is_applyable());
+    let shrunk = plan(&sized(10), &world);
+    assert_eq!(guards(&shrunk), ["forbidden_field"]);
+    assert!(shrunk.refusals[0].hint.contains("can only grow"), "{:?}", shrunk.refusals);
+}
+
+#[test]
+fn a_failed_revision_waits_for_other_content_or_retry() {
+    let desired = full_cluster();
+    let mut world = applied(&desired);
+    let (_, revision, _) = world.resources[&address(TEMPLATE)]
+        .template
+        .as_ref()
+        .and_then(|facts| facts.wanted.clone())
+        .unwrap();
+    let group = world.resources.get_mut(&address(GROUP)).unwrap().group.as_mut().unwrap();
+    group.failed_revision = Some(revision);
+    assert_eq!(guards(&plan(&desired, &world)), ["failed_revision"]);
+    let retry = PlanOptions { retry: true, ..PlanOptions::default() };
+    assert_eq!(make(&desired, &world, &retry).refusals, []);
+    let group = world.resources.get_mut(&address(GROUP)).unwrap().group.as_mut().unwrap();
+    group.failed_revision = Some("another".to_owned());
+    assert_eq!(plan(&desired, &world).refusals, []);
+}
+
+#[test]
+fn a_load_balancer_is_made_again_with_what_hangs_on_it() {
+    let before = full_cluster();
+    let world = applied(&before);
+    let desired = edit(&before, &address("load_balancer/api-test"), |value| {
+        value["scheme"] = "internet-facing".into();
+    });
+    let options = PlanOptions { allow_delete: true, ..PlanOptions::default() };
+    let plan = make(&desired, &world, &options);
+    let actions: Vec<(String, Action)> =
+        plan.changes.iter().map(|c| (c.address.to_string(), c.action)).collect();
+    assert_eq!(
+        actions,
+        [
+            ("load_balancer/api-test".to_owned(), Action::Replace),
+            ("listener/api-test:443".to_owned(), Action::Replace),
+            ("dns_name/api.internal.test.example.com".to_owned(), Action::Update),
+        ]
+    );
+    assert!(plan.is_applyable(), "{:?}", plan.refusals);
+    assert!(precondition_holds(&plan.changes[1], None), "a listener goes with its load balancer");
+}
+
+#[test]
+fn what_is_in_use_is_not_made_again() {
+    let before = full_cluster();
+    let world = applied(&before);
+    let options = PlanOptions { allow_delete: true, ..PlanOptions::default() };
+    for (key, field) in [
+        ("security_group/nodes.test.example.com", "description"),
+        ("target_group/tcp-test", "protocol"),
+        ("network_interface/etcd-a.test.example.com", "subnet_id"),
+    ] {
+        let desired = edit(&before, &address(key), |value| value[field] = "other".into());
+        let plan = make(&desired, &world, &options);
+        assert_eq!(guards(&plan), ["in_use"], "{key}");
+    }
+}
+
+#[test]
+fn a_precondition_sees_what_matters_and_no_more() {
+    let desired = full_cluster();
+    let world = applied(&desired);
+    let observed = &world.resources[&address(GROUP)];
+    let digest = precondition(Some(observed));
+    let mut moved = observed.clone();
+    moved.group.as_mut().unwrap().desired_capacity = 5;
+    moved.group.as_mut().unwrap().instances.clear();
+    moved.digest = None;
+    assert_eq!(precondition(Some(&moved)), digest, "the autoscaler's doing");
+    moved.attributes.insert(crate::resource::Attribute::Arn, "another".to_owned());
+    assert_ne!(precondition(Some(&moved)), digest, "deleted and made again by hand");
+    assert_ne!(precondition(None), digest);
+}
