@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Facts;
-use crate::resource::{Attribute, Key, LaunchTemplateData, Resource, Rule, Tags};
+use crate::resource::{
+    Attribute, Key, Kind, LaunchTemplateData, Resource, ResourceSet, Rule, Tags,
+};
 
 /// What to look for. Everything tagged with the cluster's name is found as well, by kprod's tag and
 /// by kops'.
@@ -56,6 +58,22 @@ impl Observation {
     pub fn attribute(&self, key: &Key, attribute: Attribute) -> Option<String> {
         self.resources.get(key)?.attributes.get(&attribute).cloned()
     }
+
+    /// Whether the wanted resources differ, by the digest of the last apply, from ones that were
+    /// read only in part: the change may be in a part that was not read, so look again with
+    /// [`Query::deep`]. Never so for an unchanged cluster, which is why it stays cheap to plan.
+    pub fn hides_changes(&self, wanted: &ResourceSet) -> bool {
+        // What a deep look does not read either is no reason for one.
+        let grows =
+            |kind| matches!(kind, Kind::AutoScalingGroup | Kind::LoadBalancer | Kind::TargetGroup);
+        wanted.iter().filter(|(key, _)| grows(key.kind)).any(|(key, wanted)| {
+            self.resources.get(key).is_some_and(|found| {
+                found.ownership.is_owned()
+                    && !found.unread.is_empty()
+                    && found.digest.as_ref() != Some(&wanted.digest())
+            })
+        })
+    }
 }
 
 /// One resource as found.
@@ -79,7 +97,8 @@ pub struct Observed {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub foreign_rules: BTreeSet<Rule>,
     /// Top-level fields of `resource` that were not read because each would cost a call of its own,
-    /// such as `lifecycle_hooks`. Their values there mean nothing: a difference leaves them out.
+    /// such as `lifecycle_hooks`. Their values there mean nothing: a difference leaves them out,
+    /// after [`Observation::hides_changes`] was asked.
     /// Empty under [`Query::deep`], but for a launch template's `launch_template_data`, which
     /// [`TemplateFacts`] stands in for.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

@@ -61,22 +61,30 @@ pub struct AwsCloud {
 }
 
 impl AwsCloud {
-    /// A client for a region. Credentials come from the SDK's default chain (environment, profile,
-    /// SSO, web identity, credential process, container and instance roles) when the first call is
-    /// made; `AWS_PROFILE`, `AWS_ENDPOINT_URL` and the rest of its environment work as everywhere.
-    pub async fn connect(region: &str, profile: Option<&str>) -> Self {
+    /// A client for a region; an empty one leaves it to the environment and the profile.
+    ///
+    /// Credentials come from the SDK's default chain (environment, profile, SSO, web identity,
+    /// credential process, container and instance roles) when the first call is made; `AWS_PROFILE`,
+    /// `AWS_ENDPOINT_URL` and the rest of its environment work as everywhere.
+    ///
+    /// # Errors
+    /// When nobody names a region.
+    pub async fn connect(region: &str) -> Result<Self, CloudError> {
+        let attempt = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new(region.to_owned()))
             .http_client(http_client())
-            .timeout_config(
-                TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build(),
-            );
-        if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
+            .timeout_config(attempt);
+        if !region.is_empty() {
+            loader = loader.region(Region::new(region.to_owned()));
         }
         let config = loader.load().await;
-        Self {
-            region: region.to_owned(),
+        let Some(region) = config.region() else {
+            let message = "no AWS region: say `spec.region`, or set AWS_REGION";
+            let kind = CloudErrorKind::Invalid;
+            return Err(CloudError::new(kind, "Connect", "NoRegion", message));
+        };
+        Ok(Self {
+            region: region.to_string(),
             endpoint: config.endpoint_url().map(str::to_owned),
             sts: aws_sdk_sts::Client::new(&config),
             ec2: aws_sdk_ec2::Client::new(&config),
@@ -84,7 +92,7 @@ impl AwsCloud {
             elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),
             iam: aws_sdk_iam::Client::new(&config),
             route53: aws_sdk_route53::Client::new(&config),
-        }
+        })
     }
 }
 
