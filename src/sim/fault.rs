@@ -107,7 +107,7 @@ pub(super) enum Verdict {
 
 impl World {
     /// Most calls that the log keeps; the oldest go first.
-    const LOG_MAX: usize = 20_000;
+    const LOG_MAX: usize = 5_000;
     /// So many chance faults may follow each other, so that retries always get through.
     const CHANCE_FAULTS_MAX: u64 = 2;
 

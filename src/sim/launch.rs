@@ -144,6 +144,7 @@ impl World {
             image_id: data.image_id,
         };
         self.machines.insert(instance_id.clone(), machine);
+        self.note_success(&group.auto_scaling_group_name, "Launching a new", &instance_id);
         Ok(instance_id)
     }
 
@@ -260,6 +261,7 @@ impl World {
                     .map(|machine| machine.instance_id.clone())
             });
             let Some(victim) = victim else { return };
+            self.note_success(name, "Terminating", &victim);
             self.end_machine(&victim);
         }
     }
@@ -298,6 +300,18 @@ impl World {
         let zone = zone.clone();
         if let Err(refused) = self.launch_in(stored, &zone, true) {
             self.note_failure(stored, &refused);
+        }
+    }
+
+    pub(super) fn note_success(&mut self, group: &str, what: &str, instance_id: &str) {
+        let at = self.now;
+        if let Some(work) = self.works.get_mut(group) {
+            work.note(Activity {
+                at,
+                description: format!("{what} EC2 instance: {instance_id}"),
+                status: "Successful".to_owned(),
+                message: String::new(),
+            });
         }
     }
 

@@ -19,6 +19,7 @@ mod group;
 mod iam;
 mod lag;
 mod launch;
+mod look;
 mod machine;
 mod network;
 mod observe;
@@ -105,8 +106,16 @@ pub struct World {
     pub machines: BTreeMap<String, Machine>,
     /// Objects of the state bucket by key.
     pub objects: BTreeMap<String, StoredObject>,
-    /// Client tokens by operation and token: digest of the parameters, and the reply they got.
-    tokens: BTreeMap<String, (String, Reply)>,
+    /// Client tokens by operation and token.
+    tokens: BTreeMap<String, UsedToken>,
+}
+
+/// A client token that a call was made under.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct UsedToken {
+    at: Time,
+    parameters: String,
+    reply: Reply,
 }
 
 /// What became of a call.
@@ -164,6 +173,8 @@ impl World {
     pub const FORMAT_VERSION: u32 = 1;
     /// Virtual time that a call takes, in milliseconds: its least, and what chance adds.
     const CALL_MS: (u64, u64) = (40, 80);
+    /// How long a client token is remembered: a day, in milliseconds.
+    const TOKEN_MS: u64 = 86_400_000;
 
     /// An empty account.
     pub fn new(account: &str, region: &str, seed: u64) -> Self {
@@ -287,7 +298,8 @@ impl World {
     }
 
     /// Runs an operation under its client token: the same token and parameters get the first reply
-    /// again, other parameters are refused, as EC2 does.
+    /// again, other parameters are refused. "The retry succeeds without performing any further
+    /// actions" (EC2 Developer Guide, "Ensuring idempotency") holds for what was deleted since, too.
     fn with_token(
         &mut self,
         operation: &str,
@@ -295,20 +307,20 @@ impl World {
         parameters: &serde_json::Value,
         run: impl FnOnce(&mut Self) -> Answer,
     ) -> Answer {
-        let key = format!("{operation}/{token}");
-        let digest = crate::resource::digest(parameters);
-        match self.tokens.get(&key) {
-            Some((known, reply)) if *known == digest => return Ok(reply.clone()),
-            Some(_) => {
-                return Err(Refused::invalid(
-                    "IdempotentParameterMismatch",
-                    "the client token was used before with other parameters",
-                ));
+        let (now, key) = (self.now, format!("{operation}/{token}"));
+        self.tokens.retain(|_, used| now.since_ms(used.at) < Self::TOKEN_MS);
+        let parameters = crate::resource::digest(parameters);
+        if let Some(used) = self.tokens.get(&key) {
+            if used.parameters == parameters {
+                return Ok(used.reply.clone());
             }
-            None => {}
+            return Err(Refused::invalid(
+                "IdempotentParameterMismatch",
+                "the client token was used before with other parameters",
+            ));
         }
         let reply = run(self)?;
-        self.tokens.insert(key, (digest, reply.clone()));
+        self.tokens.insert(key, UsedToken { at: now, parameters, reply: reply.clone() });
         Ok(reply)
     }
 }

@@ -157,11 +157,12 @@ impl World {
     pub(super) fn free_address(&self, subnet_id: &str) -> Result<String, Refused> {
         const RESERVED_FIRST: usize = 4;
         let subnet = self.subnet(subnet_id)?;
-        let taken: BTreeSet<&str> = self
-            .machines
-            .values()
+        let machines = self.machines.values().filter(|known| known.subnet_id == subnet_id);
+        let interfaces =
+            self.interfaces.values().filter(|known| known.interface.subnet_id == subnet_id);
+        let taken: BTreeSet<&str> = machines
             .map(|machine| machine.private_ip_address.as_str())
-            .chain(self.interfaces.values().map(|known| known.private_ip_address.as_str()))
+            .chain(interfaces.map(|known| known.private_ip_address.as_str()))
             .chain(self.balancers.values().flat_map(|known| known.fixed_addresses()))
             .collect();
         let last = subnet.cidr.broadcast();

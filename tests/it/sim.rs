@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kprod::apply::steps::{Own, StepContext, steps};
 use kprod::cloud::sim::SimCloud;
-use kprod::cloud::{Cloud, Observation, Query};
+use kprod::cloud::{Cloud, Observation};
 use kprod::desired;
 use kprod::plan::{Plan, PlanOptions, make, merge_versions, versions_to_read};
 use kprod::sim::{AdoptedNetwork, Lag};
@@ -38,8 +38,7 @@ fn network_of(spec: &Spec) -> AdoptedNetwork {
 }
 
 async fn look(sim: &SimCloud, spec: &Spec, options: &PlanOptions) -> (Plan, Observation) {
-    let query = Query { deep: true, ..desired::query(spec) };
-    let mut observation = sim.observe(&query).await.unwrap();
+    let mut observation = sim.observe(&desired::query(spec)).await.unwrap();
     let wanted = desired::build(spec, &observation.facts);
     assert_eq!(wanted.findings, []);
     let unread = versions_to_read(&wanted.resources, &observation);
@@ -125,7 +124,8 @@ async fn the_fleets_are_made_seen_and_destroyed() {
         })
         .unwrap();
 
-        let (_, observation) = look(&sim, &spec, &PlanOptions::default()).await;
+        let (plan, observation) = look(&sim, &spec, &PlanOptions::default()).await;
+        assert_eq!(plan.changes, []);
         assert!(observation.resources.values().all(|observed| observed.ownership.is_owned()));
 
         let destroy = PlanOptions { destroy: true, allow_delete: true, ..PlanOptions::default() };
@@ -138,5 +138,8 @@ async fn the_fleets_are_made_seen_and_destroyed() {
                 + world.interfaces.iter().count()
         });
         assert_eq!(left.unwrap(), 0);
+        // Client tokens are remembered for a day, beyond the life of what they made.
+        sim.sleep(Duration::from_secs(25 * 3600)).await;
+        converge(&sim, &spec, &PlanOptions::default()).await;
     }
 }
