@@ -43,6 +43,7 @@ pub struct Desired {
 /// Builds all resources of a filled and checked spec.
 pub fn build(spec: &Spec, facts: &Facts) -> Desired {
     let mut draft = Draft::new(spec);
+    name::check(spec, &mut draft);
     security::build(spec, &mut draft);
     rules::build(spec, &mut draft);
     iam::build(spec, &mut draft);

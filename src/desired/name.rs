@@ -2,7 +2,8 @@
 //! what they expect; those of a group's machines are [`crate::spec::Spec::machine_name`].
 //! Source: kops `pkg/model/names.go`, `pkg/truncate/truncate.go`.
 
-use crate::spec::Role;
+use super::draft::Draft;
+use crate::spec::{Field, Kind, Role, Spec};
 
 /// The most characters of an IAM role's name. Source: IAM user guide, "IAM and AWS STS quotas".
 pub(super) const ROLE_NAME_MAX: usize = 64;
@@ -14,6 +15,22 @@ pub(super) const BALANCER_NAME_MAX: usize = 32;
 pub(super) const API_PORT: u16 = 443;
 /// Port of the public load balancer that leads past its certificate, if it has one.
 pub(super) const PAST_CERTIFICATE_PORT: u16 = 8443;
+
+/// First labels of names below a cluster's: a cluster called so would share names with the resources
+/// of the cluster above it, such as the API of `internal.c.example.com` with the internal API of
+/// `c.example.com`.
+const LABELS_BELOW: [&str; 3] = ["etcd", "internal", "masters"];
+
+/// Reports a cluster's name that cannot be kept apart from another cluster's resources.
+pub(super) fn check(spec: &Spec, draft: &mut Draft<'_>) {
+    let Some((first, rest)) = spec.name().split_once('.') else { return };
+    if LABELS_BELOW.contains(&first) {
+        let field = Field::new(Kind::Cluster, spec.name(), "metadata.name");
+        let message =
+            format!("the cluster's resources would have the names of those of a cluster `{rest}`");
+        draft.error(&field, message, "begin the name with something else");
+    }
+}
 
 /// Names of one cluster's resources. Each holds the cluster's name, so that clusters stay apart.
 #[derive(Clone, Copy, Debug)]

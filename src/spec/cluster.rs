@@ -27,7 +27,7 @@ pub struct ClusterSpec {
     pub cloud_provider: Option<CloudProvider>,
     /// Kubernetes version, such as `1.33.4`.
     pub kubernetes_version: Option<String>,
-    /// `s3://` address of the cluster's state: machines may read below it.
+    /// `s3://` address of the cluster's state: machines may read what is in `assets/` below it.
     pub config_base: Option<String>,
     /// Id of the VPC, `vpc-…`.
     #[serde(rename = "networkID")]

@@ -94,7 +94,8 @@ proptest! {
             .collect();
         for resource in resources.values() {
             let Resource::SecurityGroupRules(held) = resource else { continue };
-            for rule in held.rules.iter().filter(|rule| hosts.contains(&held.group_id) && opens_etcd(rule)) {
+            let is_host = hosts.contains(&held.group_id);
+            for rule in held.rules.iter().filter(|rule| is_host && opens_etcd(rule)) {
                 let peer = rule.referenced_group_id.as_ref();
                 prop_assert!(peer.is_some_and(|peer| trusted.contains(peer)), "{:?}", rule);
             }
@@ -168,6 +169,18 @@ fn long_names_are_cut_and_stay_apart() {
             _ => 255,
         };
         assert!(key.name.len() <= max, "{key}");
+    }
+}
+
+#[test]
+fn a_clusters_name_may_not_be_that_of_anothers_resources() {
+    for label in ["etcd", "internal", "masters"] {
+        let text = SMALL.replace("c.example.com", &format!("{label}.c.example.com"));
+        let findings = build(&spec(&text), &Facts::default()).findings;
+        let [finding] = findings.as_slice() else { panic!("{findings:#?}") };
+        let expected =
+            "the cluster's resources would have the names of those of a cluster `c.example.com`";
+        assert_eq!(finding.message, expected);
     }
 }
 

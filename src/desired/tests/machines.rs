@@ -216,6 +216,52 @@ fn the_public_name_points_to_what_users_reach() {
 }
 
 #[test]
+fn a_certificate_ends_tls_at_the_public_load_balancer_only() {
+    let arn = "arn:aws:acm:eu-west-3:123456789012:certificate/1";
+    let balancer = format!("api: {{loadBalancer: {{type: Public, sslCertificate: '{arn}'}}}}");
+    let utility = "- {name: u, type: Utility, zone: eu-west-3a, id: subnet-u}";
+    let text = SMALL
+        .replace("  kubernetesApiAccess", &format!("  {balancer}\n  kubernetesApiAccess"))
+        .replace("  etcdClusters", &format!("  {utility}\n  etcdClusters"));
+    let desired = build(&spec(&text), &Facts::default());
+    let listeners: Vec<String> = desired
+        .resources
+        .values()
+        .filter(|resource| resource.kind() == Kind::Listener)
+        .map(Resource::to_value)
+        .map(|l| format!("{} {} {}", l["port"], l["protocol"], l["target_group_arn"]))
+        .collect();
+    let expected = [
+        r#"443 "TLS" "${target_group/tls-c-example-com-o6oa5o:arn}""#,
+        r#"8443 "TCP" "${target_group/tcp-c-example-com-6d89ko:arn}""#,
+        r#"443 "TCP" "${target_group/tcp-internal-c-example-co-fb9huj:arn}""#,
+    ];
+    assert_eq!(listeners, expected);
+    // A target group serves one load balancer, and machines register with all of them.
+    let group = group(&desired, "control-plane.masters.c.example.com");
+    assert_eq!(group.target_group_arns.len(), 3);
+}
+
+#[test]
+fn machine_types_may_be_told_by_what_they_have() {
+    let text = with_nodes(
+        "mixedInstancesPolicy: {instanceRequirements: {cpu: {min: 4, max: 4}, \
+         memory: {min: 32Gi}, excludedInstanceTypes: ['t*']}, onDemandAboveBase: 0}",
+    );
+    let desired = build(&spec(&text), &Facts::default());
+    let policy = group(&desired, "nodes.c.example.com").mixed_instances_policy.unwrap();
+    assert_eq!(policy.overrides, [""; 0]);
+    assert_eq!(
+        serde_json::to_value(policy.instance_requirements).unwrap(),
+        json!({
+            "v_cpu_count": { "min": 4, "max": 4 },
+            "memory_mib": { "min": 32768 },
+            "excluded_instance_types": ["t*"],
+        })
+    );
+}
+
+#[test]
 fn roles_hold_what_the_spec_adds() {
     let added = SMALL.replace(
         "  kubernetesApiAccess",

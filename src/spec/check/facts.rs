@@ -15,6 +15,7 @@ pub fn check_facts(spec: &Spec, facts: &Facts) -> Vec<Finding> {
     }
     subnets(spec, facts, &mut report);
     public_zone(spec, facts, &mut report);
+    images(spec, facts, &mut report);
     report.findings
 }
 
@@ -113,5 +114,17 @@ fn public_zone(spec: &Spec, facts: &Facts, report: &mut Report) {
     if is_zone_id(wanted) && !is_below(name, &zone.name) {
         let message = format!("`{name}` is outside the zone `{}`", zone.name);
         report.error(&spec.cluster_field("spec.masterPublicName"), message);
+    }
+}
+
+/// The images exist, or are at least known. Only a warning: a launch template takes any id, and the
+/// proof that it can launch comes before anything depends on it.
+fn images(spec: &Spec, facts: &Facts, report: &mut Report) {
+    for group in spec.groups.values() {
+        if let Some(image) = group.spec.image.as_ref().filter(|id| !facts.images.contains_key(*id))
+        {
+            let message = format!("there is no image `{image}` in {}", facts.region);
+            report.warning(&group.field("spec.image"), message);
+        }
     }
 }

@@ -5,7 +5,7 @@ mod laws;
 
 use super::*;
 use crate::document::{Document, LineMap};
-use crate::facts::{Facts, SubnetFact, VpcFact, ZoneFact};
+use crate::facts::{Facts, ImageFact, SubnetFact, VpcFact, ZoneFact};
 use crate::finding::{Finding, Severity};
 use crate::yaml;
 
@@ -211,7 +211,10 @@ fn facts_must_agree() {
             subnet("subnet-ua", "eu-west-3a", "10.0.240.0/24"),
         ]),
         public_zone: Some(ZoneFact { id: "Z1".into(), name: "example.com".into() }),
-        images: BTreeMap::new(),
+        images: BTreeMap::from([(
+            "ami-0123".to_owned(),
+            ImageFact { root_device_name: "/dev/xvda".into() },
+        )]),
     };
     let recorded = serde_json::to_string(&facts).unwrap();
     assert_eq!(serde_json::from_str::<Facts>(&recorded).unwrap(), facts);
@@ -220,7 +223,8 @@ fn facts_must_agree() {
     let mut other = facts.clone();
     other.account = "210987654321".to_owned();
     other.region = "eu-west-1".to_owned();
-    other.vpc.as_mut().unwrap().cidrs.clear();
+    other.vpc.as_mut().unwrap().cidrs = vec!["10.9.0.0/16".parse().unwrap()];
+    other.images.clear();
     other.subnets.remove("subnet-ua");
     let moved = other.subnets.get_mut("subnet-b").unwrap();
     moved.zone = "eu-west-3c".to_owned();
