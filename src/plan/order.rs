@@ -1,7 +1,7 @@
 //! The order of changes: what comes first, and why nothing can wait for itself.
 //!
 //! A change comes after the changes of what it refers to. A delete comes after everything that used
-//! the resource has gone or let go of it. Ties are broken by address, deletes last.
+//! the resource has gone or let go of it. Ties are broken by address.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -144,41 +144,34 @@ fn used_by(before: &Resource, ids: &BTreeMap<&str, &Key>) -> BTreeSet<Key> {
     by_id.map(|key| (*key).clone()).chain(named(before)).collect()
 }
 
+/// Sorts by level, the longest way to a change from one that waits for nothing, so that changes
+/// which may be made together stand together. Nothing waits for a delete but deletes, so these
+/// come last.
 fn sort(mut pending: BTreeMap<Key, Change>) -> (Vec<Change>, BTreeSet<Key>) {
-    let mut waiting_on: BTreeMap<Key, usize> =
-        pending.iter().map(|(key, change)| (key.clone(), change.depends_on.len())).collect();
-    let mut dependants: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
-    for (key, change) in &pending {
-        for need in &change.depends_on {
-            dependants.entry(need.clone()).or_default().insert(key.clone());
-        }
-    }
-    let rank = |change: &Change| (change.action == Action::Delete, change.address.clone());
-    let mut ready: BTreeSet<(bool, Key)> =
-        pending.values().filter(|change| change.depends_on.is_empty()).map(rank).collect();
-    let (mut sorted, mut in_cycle) = (Vec::new(), BTreeSet::new());
-    while !pending.is_empty() {
-        let Some((_, key)) = ready.pop_first() else {
-            // Only a cycle leaves nothing ready: take the first change out of it.
-            let Some(change) = pending.values_mut().next() else { break };
-            let done: BTreeSet<Key> = sorted.iter().map(|c: &Change| c.address.clone()).collect();
-            change.depends_on.retain(|need| done.contains(need));
+    let mut levels: BTreeMap<Key, usize> = BTreeMap::new();
+    let mut in_cycle = BTreeSet::new();
+    let mut placed: Vec<(bool, usize, Change)> = Vec::new();
+    for level in 0..=pending.len() {
+        let is_ready = |change: &Change| change.depends_on.iter().all(|n| levels.contains_key(n));
+        let mut ready: Vec<Key> =
+            pending.values().filter(|c| is_ready(c)).map(|c| c.address.clone()).collect();
+        if ready.is_empty()
+            && let Some(change) = pending.values_mut().next()
+        {
+            // Only a circle leaves nothing ready: take the first change out of it.
+            change.depends_on.retain(|need| levels.contains_key(need));
             in_cycle.insert(change.address.clone());
-            ready.insert(rank(change));
-            continue;
-        };
-        let Some(change) = pending.remove(&key) else { continue };
-        for dependant in dependants.remove(&key).into_iter().flatten() {
-            if let Some(count) = waiting_on.get_mut(&dependant) {
-                *count = count.saturating_sub(1);
-                if *count == 0
-                    && let Some(next) = pending.get(&dependant)
-                {
-                    ready.insert(rank(next));
-                }
-            }
+            ready.push(change.address.clone());
         }
-        sorted.push(change);
+        for key in ready {
+            if let Some(change) = pending.remove(&key) {
+                placed.push((change.action == Action::Delete, level, change));
+            }
+            levels.insert(key, level);
+        }
     }
-    (sorted, in_cycle)
+    placed.sort_by(|(is_delete, level, change), (other_is_delete, other_level, other)| {
+        (is_delete, level, &change.address).cmp(&(other_is_delete, other_level, &other.address))
+    });
+    (placed.into_iter().map(|(_, _, change)| change).collect(), in_cycle)
 }

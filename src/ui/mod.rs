@@ -3,6 +3,7 @@
 pub mod finding;
 pub mod human;
 pub mod json;
+pub mod markdown;
 pub mod progress;
 mod style;
 

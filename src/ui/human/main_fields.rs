@@ -1,6 +1,8 @@
 //! The few fields of a resource that tell what it is, on one line.
 
-use crate::resource::{AutoScalingGroup, LaunchTemplate, Ref, Resource, Role};
+use std::collections::BTreeMap;
+
+use crate::resource::{AutoScalingGroup, DnsName, LaunchTemplate, Ref, Resource, Role};
 use crate::ui::finding::plural;
 
 /// Says what a resource is.
@@ -24,22 +26,7 @@ pub(super) fn of(resource: &Resource) -> String {
             format!("{} {} to {}", r.protocol, r.port, short(&r.target_group_arn))
         }
         Resource::HostedZone(r) => format!("private, seen by {}", r.vpc_id),
-        Resource::DnsName(r) => {
-            let types: Vec<String> = r
-                .record_sets
-                .iter()
-                .map(|(record_type, set)| {
-                    let alias =
-                        set.alias_target.as_ref().map(|a| format!(" alias {}", short(&a.dns_name)));
-                    let values: Vec<String> = set.resource_records.iter().map(short).collect();
-                    alias.map_or_else(
-                        || format!("{record_type} {}", values.join(", ")),
-                        |alias| format!("{record_type}{alias}"),
-                    )
-                })
-                .collect();
-            types.join("; ")
-        }
+        Resource::DnsName(r) => of_name(r),
         Resource::Volume(r) => {
             let cipher = if r.encrypted { "encrypted" } else { "not encrypted" };
             format!("{} GiB {} in {}, {cipher}", r.size, r.volume_type, r.availability_zone)
@@ -56,6 +43,23 @@ fn short(reference: &Ref) -> String {
         Ref::Known(value) => value.clone(),
         Ref::Of(key, _) => key.name.clone(),
     }
+}
+
+/// Record types with what they say; types that say the same together, long lists counted.
+fn of_name(name: &DnsName) -> String {
+    let mut types: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (record_type, set) in &name.record_sets {
+        let values: Vec<String> = set.resource_records.iter().map(short).collect();
+        let says = match &set.alias_target {
+            Some(alias) => format!("alias {}", short(&alias.dns_name)),
+            None if values.len() > 2 => plural(values.len(), "value"),
+            None => values.join(", "),
+        };
+        types.entry(says).or_default().push(record_type);
+    }
+    let types: Vec<String> =
+        types.iter().map(|(says, types)| format!("{} {says}", types.join(", "))).collect();
+    types.join("; ")
 }
 
 fn of_role(role: &Role) -> String {
