@@ -3,6 +3,7 @@
 //! [`Spec`] is read from documents, has its defaults filled in, and is checked against itself and
 //! against facts about the cloud. Everything here is pure.
 
+mod carried;
 mod check;
 mod cluster;
 mod etcd;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use carried::{CARRIED, CARRIED_NOT, Carried, CarriedReason, carried};
 pub use check::{check, check_facts};
 pub use cluster::{
     ApiBalancerSpec, ApiSpec, ApiSubnetSpec, AuthorizationSpec, BalancerClass, BalancerType,

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod honoured;
 mod laws;
 mod machines;
 mod rules;
