@@ -54,7 +54,40 @@ pub struct RenderedLines {
     /// The source lines that were rendered, each time they were.
     pub(crate) spots: Vec<Spot>,
     /// Per line of the text, the spots that it was made of; the first one began it.
-    pub(crate) lines: Vec<Vec<u32>>,
+    pub(crate) lines: LineSpots,
+}
+
+/// Lists of spots, one for each line, in one piece.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct LineSpots {
+    ids: Vec<u32>,
+    /// Where each line's list begins in `ids`.
+    starts: Vec<usize>,
+}
+
+impl LineSpots {
+    /// Begins the list of the next line.
+    pub(crate) fn start_line(&mut self) {
+        self.starts.push(self.ids.len());
+    }
+
+    /// Adds a spot to the last line.
+    pub(crate) fn push(&mut self, id: u32) {
+        self.ids.push(id);
+    }
+
+    /// Whether the last line has no spot yet.
+    pub(crate) fn is_last_empty(&self) -> bool {
+        self.starts.last().is_none_or(|start| *start == self.ids.len())
+    }
+
+    /// The spots of a line, counted from 1; none when there is no such line.
+    pub(crate) fn of(&self, line: u32) -> &[u32] {
+        let index = usize::try_from(line).ok().and_then(|line| line.checked_sub(1));
+        let Some(start) = index.and_then(|index| self.starts.get(index)) else { return &[] };
+        let end = index.and_then(|index| self.starts.get(index + 1)).unwrap_or(&usize::MAX);
+        self.ids.get(*start..(*end).min(self.ids.len())).unwrap_or_default()
+    }
 }
 
 /// One source line, rendered once.
@@ -73,11 +106,7 @@ const VALUE_PLACES_MAX: usize = 4;
 
 impl RenderedLines {
     fn places(&self, line: u32) -> Vec<Place> {
-        let ids = usize::try_from(line)
-            .ok()
-            .and_then(|line| line.checked_sub(1))
-            .and_then(|index| self.lines.get(index));
-        let Some(ids) = ids else { return Vec::new() };
+        let ids = self.lines.of(line);
         let mut places = ids.first().map(|id| chain(&self.spots, *id)).unwrap_or_default();
         let mut values: Vec<Place> = Vec::new();
         for spot in ids.iter().filter_map(|id| self.spot(*id)) {

@@ -11,10 +11,10 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehav
 
 use super::functions::{self, refuse};
 use super::mark::{self, MARK_CLOSE, MARK_FUNCTION, MARK_OPEN};
-use super::record::{FileInfo, LineInfo, Record, Recorder};
+use super::record::{Record, Recorder};
 use super::render::Limits;
 use super::scope::{Fragment, Scope, VarsObject};
-use super::tree::Tree;
+use super::sources::{SourceFile, Sources, snippet_path};
 use crate::finding::{Finding, Place, PlaceRole, did_you_mean};
 
 /// What an environment is for.
@@ -31,139 +31,6 @@ pub(super) enum Kind {
 /// An always empty file that stands in for one that is missing while problems are gathered. No file
 /// of a fleet has this name.
 const NOTHING: &str = "";
-
-/// Every template and snippet with what is known of it from its text.
-#[derive(Debug)]
-pub(super) struct Sources {
-    files: Vec<SourceFile>,
-    pub(super) infos: Arc<Vec<FileInfo>>,
-    /// Files that cannot run, which is reported already.
-    pub(super) broken: BTreeSet<String>,
-    snippets: Arc<BTreeSet<String>>,
-}
-
-#[derive(Debug)]
-struct SourceFile {
-    name: String,
-    plain: String,
-    marked: String,
-    includes: Vec<(u32, String)>,
-}
-
-impl Sources {
-    pub(super) fn new(tree: &Tree) -> Self {
-        let mut names: BTreeMap<String, u32> = BTreeMap::new();
-        let mut files = Vec::new();
-        let mut marks = Vec::new();
-        for (at, (path, text)) in tree.templates.iter().chain(&tree.snippets).enumerate() {
-            let marked = mark::mark(text, u32::try_from(at).unwrap_or(u32::MAX));
-            for name in marked.lines.iter().flat_map(|line| &line.binds) {
-                let next = u32::try_from(names.len()).unwrap_or(u32::MAX);
-                names.entry(name.clone()).or_insert(next);
-            }
-            files.push(SourceFile {
-                name: path.clone(),
-                plain: text.clone(),
-                marked: marked.text,
-                includes: marked.includes,
-            });
-            marks.push((path, marked.captures, marked.lines));
-        }
-        let number = |list: &[String]| -> Vec<u32> {
-            list.iter().filter_map(|name| names.get(name)).copied().collect()
-        };
-        let infos = marks.into_iter().map(|(path, captures, lines)| FileInfo {
-            name: path.as_str().into(),
-            captures,
-            lines: lines
-                .iter()
-                .map(|line| LineInfo {
-                    uses: number(&line.uses),
-                    binds: number(&line.binds),
-                    may_include_nothing: line.may_include_nothing,
-                })
-                .collect(),
-        });
-        Self {
-            infos: Arc::new(infos.collect()),
-            files,
-            broken: BTreeSet::new(),
-            snippets: Arc::new(tree.snippets.keys().cloned().collect()),
-        }
-    }
-
-    /// Snippets that include themselves, directly or through others. They are taken out, so that
-    /// nothing runs in circles.
-    pub(super) fn circles(&mut self) -> Vec<Finding> {
-        let mut targets: BTreeMap<&str, BTreeMap<String, u32>> = BTreeMap::new();
-        for file in &self.files {
-            let entry = targets.entry(&file.name).or_default();
-            for (line, name) in &file.includes {
-                entry.entry(snippet_path(name)).or_insert(*line);
-            }
-        }
-        let mut findings = Vec::new();
-        let mut broken = BTreeSet::new();
-        for start in targets.keys() {
-            let Some(circle) = circle_from(start, &targets) else { continue };
-            broken.insert((*start).to_owned());
-            // Each circle is told once, by its first file.
-            if circle.iter().any(|(name, _)| name.as_str() < *start) {
-                continue;
-            }
-            let names: Vec<&str> = circle
-                .iter()
-                .map(|(name, _)| name.strip_prefix("snippets/").unwrap_or(name))
-                .collect();
-            let first = names.first().copied().unwrap_or_default();
-            let message = match names.len() {
-                1 => format!("snippet `{first}` includes itself"),
-                _ => format!("snippets include each other: {} -> {first}", names.join(" -> ")),
-            };
-            let places = circle.iter().enumerate().map(|(at, (name, line))| {
-                let role = if at == 0 { PlaceRole::At } else { PlaceRole::IncludedFrom };
-                Place::at(name, *line).with_role(role)
-            });
-            findings.push(Finding::error(message).places(places));
-        }
-        self.broken.extend(broken);
-        findings
-    }
-}
-
-/// The shortest way from a file back to itself, with the line of each step.
-fn circle_from(
-    start: &str,
-    targets: &BTreeMap<&str, BTreeMap<String, u32>>,
-) -> Option<Vec<(String, u32)>> {
-    let mut came_from: BTreeMap<String, (String, u32)> = BTreeMap::new();
-    let mut todo = std::collections::VecDeque::from([start.to_owned()]);
-    while let Some(name) = todo.pop_front() {
-        for (target, line) in targets.get(name.as_str()).into_iter().flatten() {
-            if target == start {
-                let mut way = vec![(name.clone(), *line)];
-                let mut here = name;
-                while here != start
-                    && let Some((from, line)) = came_from.get(&here)
-                {
-                    way.push((from.clone(), *line));
-                    here = from.clone();
-                }
-                way.reverse();
-                return Some(way);
-            }
-            if !came_from.contains_key(target) && targets.contains_key(target.as_str()) {
-                came_from.insert(target.clone(), (name.clone(), *line));
-                todo.push_back(target.clone());
-            }
-        }
-    }
-    None
-}
-
-fn snippet_path(name: &str) -> String {
-    format!("snippets/{name}")
-}
 
 /// An environment with every file that can be parsed, and the findings of those that cannot.
 pub(super) fn environment(
@@ -188,7 +55,7 @@ pub(super) fn environment(
     }
     env.set_formatter(|out, _, value| print(out, value));
     functions::add(&mut env, recorder);
-    add_at(&mut env, recorder);
+    env.add_global(MARK_FUNCTION, at_function(recorder));
     add_snippet(&mut env, recorder, sources, *limits);
     add_include(&mut env, kind, recorder, sources);
 
@@ -243,13 +110,13 @@ fn print(out: &mut minijinja::Output<'_>, value: &Value) -> Result<(), Error> {
     }
 }
 
-/// The function behind the marks.
-fn add_at(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
+/// The function behind the marks: notes the line and gives the mark.
+pub(super) fn at_function(recorder: &Arc<Recorder>) -> Value {
     let recorder = recorder.clone();
-    env.add_function(MARK_FUNCTION, move |code: u32| {
+    Value::from_function(move |code: u32| {
         let id = recorder.lock().at(code);
         format!("{MARK_OPEN}{id}{MARK_CLOSE}")
-    });
+    })
 }
 
 /// `snippet(name, key=value…)`.
@@ -327,7 +194,8 @@ fn call_snippet(
         params.entry(super::scope::CLUSTER_NAME.to_owned()).or_insert(cluster);
     }
     let vars = Arc::new(VarsObject::new(vars, 0, recorder.clone()));
-    let scope = Value::from_object(Scope { vars, params });
+    let at = at_function(recorder);
+    let scope = Value::from_object(Scope { vars, at, params });
     let mut out = LimitedOutput::new(limits.output_bytes_max);
     let template = state.env().get_template(path)?;
     let outcome = template
@@ -348,7 +216,7 @@ fn call_snippet(
 fn warn_of_shadows(record: &mut Record, path: &str, params: &BTreeMap<String, Value>) {
     let vars = record.vars.clone();
     for key in params.keys() {
-        let Some(id) = vars.child(0, &crate::yaml::Step::Key(key.clone())) else { continue };
+        let Some(id) = vars.key(0, key) else { continue };
         let message = format!("parameter `{key}` hides the value of that name from `{path}`");
         let place =
             vars.node(id).map(|node| Place { role: PlaceRole::SeeAlso, ..node.origin.place() });

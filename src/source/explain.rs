@@ -99,7 +99,7 @@ fn explain_var(run: &ClusterRun, path: &str) -> Result<Explanation, Finding> {
 
 fn vars_id(vars: &Vars, path: &str) -> Option<u32> {
     // Keys of vars may hold slashes and dots; a path that is a key as a whole wins.
-    if let Some(id) = vars.child(0, &yaml::Step::Key(path.to_owned())) {
+    if let Some(id) = vars.key(0, path) {
         return Some(id);
     }
     let steps = yaml::path_steps(path)?;
@@ -182,9 +182,7 @@ fn spots_of(template: &TemplateRun, line: u32, node: &Node) -> BTreeSet<u32> {
     let last = last_line(node).max(line);
     let mut ids = BTreeSet::new();
     for at in line..=last {
-        let index = usize::try_from(at).ok().and_then(|at| at.checked_sub(1));
-        let spots = index.and_then(|index| template.lines.lines.get(index)).into_iter().flatten();
-        for spot in spots {
+        for spot in template.lines.lines.of(at) {
             let reads = usize::try_from(*spot).ok().and_then(|spot| template.reads.get(spot));
             ids.extend(reads.into_iter().flatten().copied());
         }

@@ -14,7 +14,7 @@ use minijinja::{Environment, Error, ErrorKind};
 use sha2::{Digest, Sha256};
 
 use super::cidr;
-use super::mark::{without_last_newline, without_marks};
+use super::mark::{is_blank, without_last_newline};
 use super::record::Recorder;
 use super::scope::{Fragment, Hole, is_missing};
 use crate::finding::Finding;
@@ -271,9 +271,7 @@ fn indent_text(text: &str, width: usize, with_first: bool, with_blank: bool) -> 
         if at > 0 {
             out.push('\n');
         }
-        // A line that holds nothing but a mark is blank, too.
-        let is_blank = || without_marks(line).trim_end_matches('\r').is_empty();
-        if (at > 0 || with_first) && (with_blank || !is_blank()) {
+        if (at > 0 || with_first) && (with_blank || !is_blank(line)) {
             out.push_str(&margin);
         }
         out.push_str(line);

@@ -56,9 +56,7 @@ pub fn load(root: &Path, limits: &LoadLimits) -> Tree {
     if loader.tree.vars.is_empty() && loader.tree.findings.is_empty() {
         let finding = Finding::error("this folder is not a fleet: it has no vars")
             .at(Place::file(root.display().to_string()))
-            .hint(
-                "run kprod in a folder with templates/, snippets/ and vars/, or name it by --root",
-            );
+            .hint("a fleet is a folder with templates/, snippets/ and vars/");
         loader.tree.findings.push(finding);
     }
     loader.tree

@@ -7,6 +7,8 @@
 
 use std::fmt::Write as _;
 
+use crate::document::LineSpots;
+
 /// The function that notes file and line; templates cannot mean it by accident.
 pub(super) const MARK_FUNCTION: &str = "__at";
 
@@ -336,40 +338,36 @@ fn is_capture(keyword: &str, body: &str) -> bool {
 /// Text without its marks, and the marks of each line.
 pub(super) struct Unmarked {
     pub(super) text: String,
-    /// Per line of the text, the numbers of its marks.
-    pub(super) lines: Vec<Vec<u32>>,
+    pub(super) lines: LineSpots,
 }
 
 /// Takes the marks out of rendered text. A line without a mark, such as the second one of a value
 /// that spans lines, belongs to the last mark before it.
 pub(super) fn unmark(marked: &str) -> Unmarked {
     let mut text = String::with_capacity(marked.len());
-    let mut lines = vec![Vec::new()];
+    let mut lines = LineSpots::default();
+    lines.start_line();
     let mut last = None;
     let mut pieces = marked.split(MARK_OPEN);
     let mut plain = pieces.next().unwrap_or_default();
     loop {
+        text.push_str(plain);
         for (index, piece) in plain.split('\n').enumerate() {
             if index > 0 {
-                text.push('\n');
-                lines.push(Vec::new());
+                lines.start_line();
             }
-            if !piece.is_empty()
-                && let Some(line) = lines.last_mut()
-                && line.is_empty()
-                && !piece.trim().is_empty()
+            if let Some(last) = last
+                && lines.is_last_empty()
+                && !piece.trim_start().is_empty()
             {
-                line.extend(last);
+                lines.push(last);
             }
-            text.push_str(piece);
         }
         let Some(piece) = pieces.next() else { break };
         let (number, after) = piece.split_once(MARK_CLOSE).unwrap_or(("", piece));
         if let Ok(id) = number.parse::<u32>() {
             last = Some(id);
-            if let Some(line) = lines.last_mut() {
-                line.push(id);
-            }
+            lines.push(id);
         }
         plain = after;
     }
@@ -395,4 +393,13 @@ pub(super) fn without_last_newline(marked: &str) -> &str {
         end = end.get(..open).unwrap_or_default();
     }
     end.strip_suffix('\n').unwrap_or(marked)
+}
+
+/// Whether a line of marked text shows nothing.
+pub(super) fn is_blank(line: &str) -> bool {
+    let mut rest = line;
+    while let Some(marked) = rest.strip_prefix(MARK_OPEN) {
+        rest = marked.split_once(MARK_CLOSE).map_or("", |(_, after)| after);
+    }
+    rest.is_empty() || rest == "\r"
 }

@@ -56,11 +56,14 @@ mod explain;
 mod functions;
 mod load;
 mod mark;
+mod merge;
 mod record;
 mod render;
 mod scope;
 mod set;
+mod sources;
 mod tree;
+mod usage;
 mod vars;
 
 pub use explain::{Explanation, Trace};

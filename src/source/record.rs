@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use minijinja::value::Value;
+
 use super::mark::split_code;
 use super::vars::Vars;
-use crate::document::{RenderedLines, Spot, chain};
+use crate::document::{LineSpots, RenderedLines, Spot, chain};
 use crate::finding::{Finding, Place, PlaceRole, did_you_mean};
 
 /// What is known of a template or snippet before it runs.
@@ -214,20 +216,22 @@ impl Record {
     }
 
     /// Notes a missing value; gives its number, to be used when it matters.
-    pub(super) fn missing(&mut self, parent: u32, key: &str, known: &[String]) -> usize {
+    pub(super) fn missing(
+        &mut self,
+        parent: u32,
+        key: &str,
+        known: &BTreeMap<String, Value>,
+    ) -> usize {
         let path = self.vars.path_of_missing(parent, key);
         let mut finding = Finding::error(format!("`{path}` is not set"));
         let spot = self.current();
         finding.places = spot.map(|spot| chain(&self.spots, spot)).unwrap_or_default();
-        let names = self.vars.keys(parent).chain(known.iter().map(String::as_str));
+        let names = self.vars.keys(parent).chain(known.keys().map(String::as_str));
         if let Some(origin) = self.vars.deleted(&path) {
             let place = Place { role: PlaceRole::SeeAlso, ..origin.place() };
             finding = finding.hint(format!("{place} deletes it by a null")).at(place);
         } else if let Some(name) = did_you_mean(key, names) {
-            let similar = self
-                .vars
-                .child(parent, &crate::yaml::Step::Key(name.to_owned()))
-                .and_then(|id| self.vars.node(id));
+            let similar = self.vars.key(parent, name).and_then(|id| self.vars.node(id));
             let hint = format!("did you mean `{name}`?");
             finding = finding.places(similar.map(|node| node.origin.place())).hint(hint);
         } else if parent > 0 {
@@ -302,7 +306,7 @@ impl Record {
     }
 
     /// Takes the spots of the finished template, with the places of the values they read.
-    pub(super) fn take_lines(&mut self, lines: Vec<Vec<u32>>) -> (RenderedLines, Vec<Vec<u32>>) {
+    pub(super) fn take_lines(&mut self, lines: LineSpots) -> (RenderedLines, Vec<Vec<u32>>) {
         let mut spots = std::mem::take(&mut self.spots);
         let reads = std::mem::take(&mut self.reads);
         for (spot, reads) in spots.iter_mut().zip(&reads) {

@@ -6,13 +6,15 @@ use std::sync::{Arc, OnceLock};
 use minijinja::Environment;
 use minijinja::value::Value;
 
-use super::engine::{self, Kind, Sources};
+use super::engine::{self, Kind};
 use super::mark::{unmark, without_marks};
+use super::merge;
 use super::record::Recorder;
 use super::scope::{CLUSTER_NAME, Scope, VarsObject};
 use super::set::Set;
+use super::sources::Sources;
 use super::tree::{ClusterEntry, Tree};
-use super::vars::{self, Vars};
+use super::vars::Vars;
 use crate::document::{Document, LineMap, RenderedLines};
 use crate::finding::{Finding, Place, PlaceRole, Severity, has_errors};
 use crate::yaml;
@@ -81,8 +83,8 @@ pub fn clusters(tree: &Tree) -> Vec<ClusterEntry> {
     tree.cluster_names()
         .map(|name| {
             // What is wrong with the layers is told when the cluster is rendered.
-            let vars = vars::merge(tree, name, &[], &mut Vec::new());
-            let mut layers = vars::layers(tree, name, &mut Vec::new());
+            let vars = merge::merge(tree, name, &[], &mut Vec::new());
+            let mut layers = merge::layers(tree, name, &mut Vec::new());
             let file = layers.pop().unwrap_or_default();
             ClusterEntry {
                 name: name.to_owned(),
@@ -96,7 +98,7 @@ pub fn clusters(tree: &Tree) -> Vec<ClusterEntry> {
 }
 
 fn root_text(vars: &Vars, key: &str) -> Option<String> {
-    let id = vars.child(0, &yaml::Step::Key(key.to_owned()))?;
+    let id = vars.key(0, key)?;
     vars.json(id).as_str().map(str::to_owned)
 }
 
@@ -129,6 +131,8 @@ pub(super) struct TemplateRun {
 pub(super) struct ClusterRun {
     pub(super) rendered: Rendered,
     pub(super) vars: Arc<Vars>,
+    /// Per value of the vars, whether a template read it.
+    pub(super) read: Vec<bool>,
     /// Each template with its path, in the order of their names.
     pub(super) templates: Vec<(String, TemplateRun)>,
 }
@@ -171,9 +175,10 @@ impl<'t> Engine<'t> {
         let mut rendered = Rendered { findings: self.findings.clone(), ..Rendered::default() };
         if let Some(finding) = self.tree.unknown_cluster(cluster) {
             rendered.findings.push(finding);
-            return ClusterRun { rendered, vars: Arc::default(), templates: Vec::new() };
+            let (vars, read) = (Arc::default(), Vec::new());
+            return ClusterRun { rendered, vars, read, templates: Vec::new() };
         }
-        let vars = Arc::new(vars::merge(self.tree, cluster, sets, &mut rendered.findings));
+        let vars = Arc::new(merge::merge(self.tree, cluster, sets, &mut rendered.findings));
         self.start_cluster(&vars);
         let root = self.root(cluster, &vars, &mut rendered.findings);
 
@@ -195,13 +200,14 @@ impl<'t> Engine<'t> {
         for (path, run) in &templates {
             collect(&mut rendered, path, run);
         }
+        let read = std::mem::take(&mut self.recorder.lock().read);
         if !has_failed {
-            rendered.findings.extend(vars.unread(&self.recorder.lock().read));
+            rendered.findings.extend(vars.unread(&read));
         }
         rendered.cloud = root_text(&vars, "cloud");
         rendered.channel = root_text(&vars, "channel");
         sort_and_dedup(&mut rendered.findings);
-        ClusterRun { rendered, vars, templates }
+        ClusterRun { rendered, vars, read, templates }
     }
 
     /// The text of a template with its marks taken out, and the text without marks from the start.
@@ -211,7 +217,7 @@ impl<'t> Engine<'t> {
         cluster: &str,
         path: &str,
     ) -> (Result<String, String>, Result<String, String>) {
-        let vars = Arc::new(vars::merge(self.tree, cluster, &[], &mut Vec::new()));
+        let vars = Arc::new(merge::merge(self.tree, cluster, &[], &mut Vec::new()));
         self.start_cluster(&vars);
         let root = self.root(cluster, &vars, &mut Vec::new());
         let (plain, _) =
@@ -242,7 +248,7 @@ impl<'t> Engine<'t> {
             } else {
                 continue;
             };
-            let id = vars.child(0, &yaml::Step::Key(key.to_owned()));
+            let id = vars.key(0, key);
             let place = id.and_then(|id| vars.node(id)).map(|node| node.origin.place());
             let place = place.map(|place| Place { role: PlaceRole::At, ..place });
             findings.push(Finding::error(message).places(place).field(key).hint("rename it"));
@@ -250,6 +256,7 @@ impl<'t> Engine<'t> {
         let object = VarsObject::new(vars.clone(), 0, self.recorder.clone());
         Value::from_object(Scope {
             vars: Arc::new(object),
+            at: engine::at_function(&self.recorder),
             params: BTreeMap::from([(CLUSTER_NAME.to_owned(), Value::from(cluster))]),
         })
     }

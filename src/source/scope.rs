@@ -8,7 +8,7 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Error, State};
 
-use super::mark::without_marks;
+use super::mark::{MARK_FUNCTION, without_marks};
 use super::record::Recorder;
 use super::vars::{VarKind, Vars};
 use crate::yaml;
@@ -56,9 +56,9 @@ impl VarsObject {
         self.peek(id)
     }
 
-    fn missing(&self, key: &str, known: &[String]) -> Option<Value> {
+    fn missing(&self, key: &str, known: &BTreeMap<String, Value>) -> Option<Value> {
         let mut record = self.recorder.lock();
-        if !record.is_collecting {
+        if !record.is_collecting || (self.id == 0 && record.globals.contains(key)) {
             return None;
         }
         let id = record.missing(self.id, key, known);
@@ -67,7 +67,7 @@ impl VarsObject {
     }
 
     fn lookup(&self, key: &str) -> Option<Value> {
-        let child = self.vars.child(self.id, &yaml::Step::Key(key.to_owned()))?;
+        let child = self.vars.key(self.id, key)?;
         Some(self.take(child))
     }
 }
@@ -84,7 +84,7 @@ impl Object for VarsObject {
         if let Some(key) = key.as_str() {
             return self.get_value_by_str(key);
         }
-        let child = self.vars.child(self.id, &yaml::Step::Index(key.as_usize()?))?;
+        let child = self.vars.item(self.id, key.as_usize()?)?;
         Some(self.take(child))
     }
 
@@ -92,10 +92,7 @@ impl Object for VarsObject {
         if let Some(value) = self.lookup(key) {
             return Some(value);
         }
-        if self.id == 0 && self.recorder.lock().globals.contains(key) {
-            return None;
-        }
-        self.missing(key, &[])
+        self.missing(key, &BTreeMap::new())
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -172,6 +169,8 @@ fn scalar_value(scalar: &yaml::Value) -> Value {
 #[derive(Debug)]
 pub(super) struct Scope {
     pub(super) vars: Arc<VarsObject>,
+    /// The function behind the marks, which every line calls: it is here to be found first.
+    pub(super) at: Value,
     pub(super) params: BTreeMap<String, Value>,
 }
 
@@ -184,17 +183,16 @@ impl Object for Scope {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        if key == MARK_FUNCTION {
+            return Some(self.at.clone());
+        }
         if let Some(value) = self.params.get(key) {
             return Some(value.clone());
         }
         if let Some(value) = self.vars.lookup(key) {
             return Some(value);
         }
-        if self.vars.recorder.lock().globals.contains(key) {
-            return None;
-        }
-        let known: Vec<String> = self.params.keys().cloned().collect();
-        self.vars.missing(key, &known)
+        self.vars.missing(key, &self.params)
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

@@ -95,7 +95,7 @@ struct Built {
     depth: usize,
     /// Whether it is a plain `<<`, which as a key means merge.
     is_merge: bool,
-    /// The scalar as written, which as a key is the key.
+    /// A scalar other than text as it is written, which as a key is the key.
     text: Option<String>,
 }
 
@@ -108,9 +108,34 @@ struct Open {
     /// The key that waits for its value.
     key: Option<Key>,
     /// Where each key was first seen.
-    seen: BTreeMap<String, u32>,
+    seen: Seen,
     /// Entries from `<<`, used for the keys that are not given.
     merged: Vec<Entry>,
+}
+
+/// The keys of a map by name. Most maps are small: asking their entries is faster than an index.
+#[derive(Default)]
+struct Seen {
+    index: BTreeMap<String, u32>,
+    indexed: usize,
+    merge: Option<u32>,
+}
+
+/// Maps with more keys get an index, so that reading them stays linear.
+const UNINDEXED_MAX: usize = 16;
+
+impl Seen {
+    /// The line on which a key was given, if it was.
+    fn line(&mut self, entries: &[Entry], key: &str) -> Option<u32> {
+        if entries.len() <= UNINDEXED_MAX {
+            return entries.iter().find(|entry| entry.key == key).map(|entry| entry.line);
+        }
+        for entry in entries.get(self.indexed..).unwrap_or_default() {
+            self.index.insert(entry.key.clone(), entry.line);
+        }
+        self.indexed = entries.len();
+        self.index.get(key).copied()
+    }
 }
 
 enum Key {
@@ -210,11 +235,18 @@ impl<'a> Builder<'a> {
         });
         Built {
             is_merge: style == ScalarStyle::Plain && text == "<<",
-            text: Some(text.to_owned()),
+            text: (self.wants_key() && !matches!(value, Value::String(_))).then(|| text.to_owned()),
             node: node_at(span.start, value),
             nodes: 1,
             depth: 0,
         }
+    }
+
+    /// Whether the next value is a key.
+    fn wants_key(&self) -> bool {
+        self.open
+            .last()
+            .is_some_and(|open| open.key.is_none() && matches!(open.node.value, Value::Mapping(_)))
     }
 
     fn check_tag(&mut self, tag: Option<&Tag>, expected: &str, span: Span) {
@@ -247,7 +279,7 @@ impl<'a> Builder<'a> {
             nodes: 1,
             depth: 1,
             key: None,
-            seen: BTreeMap::new(),
+            seen: Seen::default(),
             merged: Vec::new(),
         });
         Ok(())
@@ -257,8 +289,7 @@ impl<'a> Builder<'a> {
         let Some(mut open) = self.open.pop() else { return Ok(()) };
         if let Value::Mapping(entries) = &mut open.node.value {
             for entry in open.merged {
-                if !open.seen.contains_key(&entry.key) {
-                    open.seen.insert(entry.key.clone(), entry.line);
+                if open.seen.line(entries, &entry.key).is_none() {
                     entries.push(entry);
                 }
             }
@@ -285,7 +316,10 @@ impl<'a> Builder<'a> {
         match &mut open.node.value {
             Value::Sequence(items) => items.push(built.node),
             Value::Mapping(entries) => match open.key.take() {
-                None => open.key = Some(read_key(built, &mut open.seen, span, &mut self.errors)),
+                None => {
+                    let key = read_key(built, entries, &mut open.seen, span, &mut self.errors);
+                    open.key = Some(key);
+                }
                 Some(Key::Name { key, line }) => {
                     entries.push(Entry { key, line, node: built.node });
                 }
@@ -304,7 +338,8 @@ impl<'a> Builder<'a> {
 /// Takes a value as the key of a map; a wrong key or one that was there before is reported.
 fn read_key(
     built: Built,
-    seen: &mut BTreeMap<String, u32>,
+    entries: &[Entry],
+    seen: &mut Seen,
     span: Span,
     errors: &mut Vec<YamlError>,
 ) -> Key {
@@ -315,20 +350,29 @@ fn read_key(
         }
         (Value::String(key), _) => key,
         (_, Some(text)) => text,
+        // An alias to a value that was not a key where it was written.
+        (Value::Bool(value), None) => value.to_string(),
+        (Value::Int(value), None) => value.to_string(),
+        (Value::Float(value), None) => value.to_string(),
         _ => {
             errors.push(error_at(span.start, "a key must not be a list or a map".to_owned()));
             return Key::Wrong;
         }
     };
     let line = count(span.start.line());
-    if let Some(first) = seen.get(&key) {
+    let first = if built.is_merge { seen.merge } else { seen.line(entries, &key) };
+    if let Some(first) = first {
         let message = format!("key `{key}` is given twice");
-        let other_line = Some(*first);
+        let other_line = Some(first);
         errors.push(YamlError { other_line, ..error_at(span.start, message) });
         return Key::Wrong;
     }
-    seen.insert(key.clone(), line);
-    if built.is_merge { Key::Merge } else { Key::Name { key, line } }
+    if built.is_merge {
+        seen.merge = Some(line);
+        Key::Merge
+    } else {
+        Key::Name { key, line }
+    }
 }
 
 /// The entries that `<<` brings in: of a map, or of a list of maps where the first one wins.

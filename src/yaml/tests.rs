@@ -90,6 +90,16 @@ fn keys_are_text_and_given_once_and_all_problems_come_at_once() {
     assert!(found[5].contains("line 7") && found[5].contains("64 bits"), "{found:?}");
     assert_eq!(found.len(), 6);
     assert_eq!(errors(&"a: 1\n".repeat(10_000)).len(), 101);
+    assert_eq!(errors("b: &b {x: 1}\n<<: *b\n<<: *b\n").len(), 1);
+    assert_eq!(read("a: &k 8080\n*k : b")[0]["8080"], json!("b"));
+    let many: String = (0..40).map(|key| format!("k{key}: 1\n")).collect();
+    assert_eq!(
+        errors(&format!("{many}k3: 2\nk39: 2\n")),
+        [
+            "line 41, column 1: key `k3` is given twice (first on line 4)",
+            "line 42, column 1: key `k39` is given twice (first on line 40)",
+        ]
+    );
 }
 
 #[test]
