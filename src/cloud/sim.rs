@@ -6,16 +6,19 @@
 //! of a file takes a lock, reads the file if another process wrote it, and replaces it whole, so a
 //! process killed at any instant leaves a world that can be read.
 
+mod file;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use self::file::{Stamp, Stored, WorldFile};
 use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
     StoreError, VersionFacts,
@@ -44,27 +47,6 @@ struct State {
     tickets: u64,
     /// Counts calls and sleepers; a clock skips ahead only while nobody does anything.
     stirs: u64,
-}
-
-/// What a file holds.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    /// Time that sleeps have skipped, in milliseconds.
-    skipped_ms: u64,
-    world: World,
-}
-
-struct WorldFile {
-    path: PathBuf,
-    lock: PathBuf,
-}
-
-/// Tells two states of a file apart.
-#[derive(Clone, PartialEq, Eq)]
-struct Stamp {
-    modified: std::time::SystemTime,
-    length: u64,
-    inode: u64,
 }
 
 impl SimCloud {
@@ -111,18 +93,34 @@ impl SimCloud {
     /// # Errors
     /// When its file cannot be read or written.
     pub fn with_world<R>(&self, use_world: impl FnOnce(&mut World) -> R) -> Result<R, StoreError> {
+        self.with_stored(|stored| {
+            if self.shared.file.is_some() {
+                let now = real_time().plus_ms(stored.skipped_ms);
+                stored.world.advance(now);
+            }
+            use_world(&mut stored.world)
+        })
+    }
+
+    fn with_stored<R>(&self, use_stored: impl FnOnce(&mut Stored) -> R) -> Result<R, StoreError> {
         let mut state = self.lock();
-        let Some(file) = &self.shared.file else {
-            return Ok(use_world(&mut state.stored.world));
-        };
+        let State { stored, seen, .. } = &mut *state;
+        let Some(file) = &self.shared.file else { return Ok(use_stored(stored)) };
         let told = |error| failed(&file.path.display().to_string(), &error);
         let _lock = file.lock().map_err(told)?;
-        file.refresh(&mut state).map_err(told)?;
-        let now = real_time().plus_ms(state.stored.skipped_ms);
-        state.stored.world.advance(now);
-        let result = use_world(&mut state.stored.world);
-        file.write(&mut state).map_err(told)?;
+        file.refresh(stored, seen).map_err(told)?;
+        let result = use_stored(stored);
+        *seen = Some(file.write(stored).map_err(told)?);
         Ok(result)
+    }
+
+    /// One use of the world by a run; none once a crash has struck, seen under the same lock.
+    async fn live<R>(&self, use_world: impl FnOnce(&mut World) -> R) -> Result<R, StoreError> {
+        let result = self.with_world(|world| (!self.is_crashed()).then(|| use_world(world)))?;
+        match result {
+            Some(result) => Ok(result),
+            None => std::future::pending().await,
+        }
     }
 
     /// Makes what is missing of a network that a real account would hold already; gives a line for
@@ -154,16 +152,6 @@ impl SimCloud {
         state
     }
 
-    fn unreadable(error: &StoreError, operation: &str) -> CloudError {
-        CloudError::new(CloudErrorKind::Unavailable, operation, "SimulatorState", error.to_string())
-    }
-
-    /// Takes the crash's consequences: everything after it hangs until the run is dropped.
-    async fn hang(&self) -> ! {
-        self.shared.crashed.send_replace(true);
-        std::future::pending().await
-    }
-
     fn is_crashed(&self) -> bool {
         *self.shared.crashed.borrow()
     }
@@ -186,28 +174,14 @@ impl SimCloud {
 
     /// Skips to `until`: at once in memory; with a file, by adding to what was skipped.
     fn skip_to(&self, until: Time) {
-        let skipped = {
-            let mut state = self.lock();
-            if self.shared.file.is_none() {
-                state.stored.world.advance(until);
-                return;
-            }
-            until.since_ms(real_time())
-        };
+        let has_file = self.shared.file.is_some();
         // A file that fails now fails the next call too, which can say so.
-        let _ = self.with_skipped(skipped);
-    }
-
-    fn with_skipped(&self, skipped_ms: u64) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        let Some(file) = &self.shared.file else { return Ok(()) };
-        let told = |error| failed(&file.path.display().to_string(), &error);
-        let _lock = file.lock().map_err(told)?;
-        file.refresh(&mut state).map_err(told)?;
-        state.stored.skipped_ms = state.stored.skipped_ms.max(skipped_ms);
-        let now = real_time().plus_ms(state.stored.skipped_ms);
-        state.stored.world.advance(now);
-        file.write(&mut state).map_err(told)
+        let _ = self.with_stored(|stored| {
+            if has_file {
+                stored.skipped_ms = stored.skipped_ms.max(until.since_ms(real_time()));
+            }
+            stored.world.advance(until);
+        });
     }
 }
 
@@ -217,34 +191,29 @@ impl Cloud for SimCloud {
     }
 
     async fn observe(&self, query: &Query) -> Result<Observation, CloudError> {
-        if self.is_crashed() {
-            self.hang().await;
-        }
-        self.with_world(|world| world.observe(query))
-            .map_err(|error| Self::unreadable(&error, "Observe"))?
+        let seen = self.live(|world| world.observe(query)).await;
+        seen.map_err(|error| unusable(&error, "Observe"))?
     }
 
     async fn versions(
         &self,
         wanted: &BTreeMap<String, BTreeSet<u64>>,
     ) -> Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError> {
-        if self.is_crashed() {
-            self.hang().await;
-        }
-        self.with_world(|world| world.read_versions(wanted))
-            .map_err(|error| Self::unreadable(&error, "DescribeLaunchTemplateVersions"))
+        let read = self.live(|world| world.read_versions(wanted)).await;
+        read.map_err(|error| unusable(&error, "DescribeLaunchTemplateVersions"))
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
-        if self.is_crashed() {
-            self.hang().await;
-        }
-        let outcome = self
-            .with_world(|world| world.answer(call))
-            .map_err(|error| Self::unreadable(&error, &call.operation()))?;
-        match outcome {
+        let outcome = self.live(|world| {
+            let outcome = world.answer(call);
+            if outcome == Outcome::Crashed {
+                self.shared.crashed.send_replace(true);
+            }
+            outcome
+        });
+        match outcome.await.map_err(|error| unusable(&error, &call.operation()))? {
             Outcome::Answered(result) => result,
-            Outcome::Crashed => self.hang().await,
+            Outcome::Crashed => std::future::pending().await,
         }
     }
 
@@ -261,7 +230,7 @@ impl Cloud for SimCloud {
     /// a heartbeat does not outrun the work it watches over.
     async fn sleep(&self, duration: Duration) {
         if self.is_crashed() {
-            self.hang().await;
+            return std::future::pending().await;
         }
         let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let until = Time(self.now().as_millisecond()).plus_ms(ms);
@@ -279,10 +248,7 @@ impl Cloud for SimCloud {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        if self.is_crashed() {
-            self.hang().await;
-        }
-        self.with_world(|world| world.get_object(key))
+        self.live(|world| world.get_object(key)).await
     }
 
     async fn put(
@@ -291,17 +257,11 @@ impl Cloud for SimCloud {
         body: Vec<u8>,
         condition: Condition,
     ) -> Result<String, StoreError> {
-        if self.is_crashed() {
-            self.hang().await;
-        }
-        self.with_world(|world| world.put_object(key, body, &condition))?
+        self.live(|world| world.put_object(key, body, &condition)).await?
     }
 
     async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
-        if self.is_crashed() {
-            self.hang().await;
-        }
-        self.with_world(|world| world.remove_object(key, &condition))?
+        self.live(|world| world.remove_object(key, &condition)).await?
     }
 }
 
@@ -335,68 +295,9 @@ impl Drop for Sleeper<'_> {
     }
 }
 
-impl WorldFile {
-    fn new(folder: &Path, account: &str, region: &str) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let name = format!("sim-{account}-{region}");
-        Ok(Self {
-            path: folder.join(format!("{name}.json")),
-            lock: folder.join(format!("{name}.lock")),
-        })
-    }
-
-    /// Waits for the lock; it is given back when the file is dropped, or its process ends.
-    fn lock(&self) -> io::Result<File> {
-        let file = File::options().create(true).truncate(false).write(true).open(&self.lock)?;
-        file.lock()?;
-        Ok(file)
-    }
-
-    /// Reads the world again if another process wrote it.
-    fn refresh(&self, state: &mut State) -> io::Result<()> {
-        let stamp = match fs::metadata(&self.path) {
-            Ok(metadata) => Stamp::of(&metadata)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        if state.seen.as_ref() == Some(&stamp) {
-            return Ok(());
-        }
-        let stored: Stored = serde_json::from_slice(&fs::read(&self.path)?)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        if stored.world.format_version != World::FORMAT_VERSION {
-            let found = stored.world.format_version;
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("simulator format {found}, this kprod writes {}", World::FORMAT_VERSION),
-            ));
-        }
-        state.stored = stored;
-        state.seen = Some(stamp);
-        Ok(())
-    }
-
-    /// Replaces the file whole: a reader finds the old world or the new one.
-    fn write(&self, state: &mut State) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        let bytes = serde_json::to_vec(&state.stored)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        file.write_all(&bytes)?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        state.seen = Some(Stamp::of(&fs::metadata(&self.path)?)?);
-        Ok(())
-    }
-}
-
-impl Stamp {
-    fn of(metadata: &fs::Metadata) -> io::Result<Self> {
-        #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
-        #[cfg(not(unix))]
-        let inode = 0;
-        Ok(Self { modified: metadata.modified()?, length: metadata.len(), inode })
-    }
+/// The simulator's own trouble with its file, as the port tells it.
+fn unusable(error: &StoreError, operation: &str) -> CloudError {
+    CloudError::new(CloudErrorKind::Invalid, operation, "SimulatorState", error.to_string())
 }
 
 fn real_time() -> Time {

@@ -27,6 +27,8 @@ mod security;
 mod seed;
 mod storage;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -28,7 +28,7 @@ impl StoredSecurityGroup {
 }
 
 /// The rule that AWS puts into every new group: all IPv4 egress.
-fn default_egress() -> Rule {
+pub(super) fn default_egress() -> Rule {
     Rule {
         is_egress: true,
         ip_protocol: "-1".to_owned(),
