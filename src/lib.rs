@@ -1,6 +1,7 @@
 //! kprod brings self-managed Kubernetes clusters on AWS to what a Git repository says.
 
 pub mod apply;
+pub mod cli;
 pub mod cloud;
 pub mod desired;
 pub mod document;

@@ -1,1 +1,7 @@
-fn main() {}
+//! Parses, runs, and turns the result into an exit code; nothing else.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(kprod::cli::main(std::env::args_os()) as u8)
+}

@@ -4,6 +4,7 @@
 //! No SDK type crosses this line. `sim` is the embedded simulator, `aws` the real thing; both pass
 //! one contract suite.
 
+pub mod any;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod call;

@@ -11,7 +11,7 @@ use crate::resource::{
 
 /// What to look for. Everything tagged with the cluster's name is found as well, by kprod's tag and
 /// by kops'.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Query {
     /// The cluster's name.
     pub cluster: String,

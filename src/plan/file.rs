@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
+use crate::cloud::Query;
 use crate::resource::Key;
 
 /// `major.minor`. The minor number rises when a field is added, the major one when an older kprod
@@ -21,6 +22,8 @@ pub struct SavedPlan {
     pub kprod_version: String,
     /// Digest of the wanted resources, to tell whether a plan is of the spec at hand.
     pub spec_digest: String,
+    /// What was looked for, for the apply to look again.
+    pub query: Query,
     /// The plan; its findings are not saved.
     pub plan: Plan,
 }

@@ -5,6 +5,7 @@ pub mod human;
 pub mod json;
 pub mod markdown;
 pub mod progress;
+pub mod source;
 mod style;
 
 use std::io::{IsTerminal, Write};

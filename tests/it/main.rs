@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
 
+mod cli;
 mod desired;
 mod honour;
+mod env;
 mod sim;
 mod spec;
+mod story;
 mod tidy;

@@ -3,6 +3,7 @@
 use super::super::file::{PlanFileError, SavedPlan, load, save, spec_digest};
 use super::super::sample::{applied, empty_world, full_cluster};
 use super::*;
+use crate::cloud::Query;
 
 fn saved(world: &Observation) -> SavedPlan {
     let desired = full_cluster();
@@ -11,6 +12,12 @@ fn saved(world: &Observation) -> SavedPlan {
     SavedPlan {
         kprod_version: env!("CARGO_PKG_VERSION").to_owned(),
         spec_digest: spec_digest(&desired),
+        query: Query {
+            cluster: "c.example.com".to_owned(),
+            region: "eu-west-3".to_owned(),
+            keys: desired.keys().cloned().collect(),
+            ..Query::default()
+        },
         plan,
     }
 }

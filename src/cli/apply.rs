@@ -1,0 +1,104 @@
+//! `kprod apply`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::{CloudArgs, InputArgs, PlanOptionArgs, SpecArgs};
+use super::context::Context;
+use super::execute::{self, EventFormat, Execution};
+use super::pipeline::{self, Planned};
+use crate::error::ExitCode;
+
+/// Bring the cloud to what the plan says
+///
+/// Plans, shows the plan, asks, and makes the changes in waves. With a saved plan it makes exactly
+/// those changes, each only if the world is still as the plan saw it. Killed at any instant, the
+/// same command goes on from there.
+#[derive(Debug, Args)]
+pub(super) struct ApplyArgs {
+    /// The cluster's name, or a plan saved by `kprod plan --out FILE`. Optional with -f
+    #[arg(value_name = "CLUSTER|FILE", required_unless_present = "files")]
+    target: Option<String>,
+
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    options: PlanOptionArgs,
+    #[command(flatten)]
+    cloud: CloudArgs,
+    #[command(flatten)]
+    execution: ExecutionArgs,
+
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// How a run is made and told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ExecutionArgs {
+    /// Wait so long for another run's lease, such as 90s or 5m
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, help_heading = "Run")]
+    pub(super) lock_timeout: Duration,
+
+    /// Wait at most so long until new groups have their machines
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration, help_heading = "Run")]
+    pub(super) wait_timeout: Duration,
+
+    /// Print every event as one JSON line on standard output
+    #[arg(long, value_enum, help_heading = "Run")]
+    pub(super) events: Option<EventFormat>,
+}
+
+pub(super) fn run(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
+    match args.target.as_deref().map(Path::new) {
+        Some(file) if is_plan_file(context, file) => run_saved(context, args, file),
+        _ => run_fresh(context, args),
+    }
+}
+
+/// A cluster of the fleet wins over a file of the same name.
+fn is_plan_file(context: &Context, target: &Path) -> bool {
+    let vars = context.root.join("vars").join(format!("{}.yaml", target.display()));
+    target.is_file() && !vars.exists()
+}
+
+fn run_fresh(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
+    let options = pipeline::options(&args.options)?;
+    let spec = SpecArgs { cluster: args.target.clone(), input: args.input.clone() };
+    let loaded = context.load(&spec)?;
+    context.block_on(async {
+        let choice = pipeline::choose(&loaded, &args.cloud);
+        let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
+        let planned = pipeline::plan(context, &loaded, &cloud, args.cloud.deep, &options).await?;
+        execute::run(context, &cloud, &planned, &execution(args)).await
+    })
+}
+
+fn run_saved(context: &Context, args: &ApplyArgs, file: &Path) -> anyhow::Result<ExitCode> {
+    let planned = Planned::from_file(file)?;
+    context.block_on(async {
+        let cloud = pipeline::reconnect(context, &planned.plan).await?;
+        execute::run(context, &cloud, &planned, &execution(args)).await
+    })
+}
+
+fn execution(args: &ApplyArgs) -> Execution {
+    Execution {
+        confirmed: args.yes,
+        word: "yes".to_owned(),
+        lock_timeout: args.execution.lock_timeout,
+        wait_timeout: args.execution.wait_timeout,
+        events: args.execution.events,
+        destroy: false,
+    }
+}
+
+/// Reads `90s`, `5m`, `1h30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = |error| format!("`{text}` is no duration such as 90s, 5m or 1h: {error}");
+    let span: jiff::SignedDuration = text.parse().map_err(|e: jiff::Error| wrong(e.to_string()))?;
+    Duration::try_from(span).map_err(|e| wrong(e.to_string()))
+}

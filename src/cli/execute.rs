@@ -1,0 +1,159 @@
+//! Showing a plan, asking, applying it, and saying what comes next: the same for a fresh plan, a
+//! saved one and a destroy.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::args::Format;
+use super::context::Context;
+use super::pipeline::Planned;
+use crate::apply::{self, ApplyRequest, StopSignal};
+use crate::cloud::any::AnyCloud;
+use crate::error::{ExitCode, Failure};
+use crate::ui;
+use crate::ui::human::PlanView;
+
+/// The form of events on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum EventFormat {
+    /// One JSON object a line; the first says the format's version
+    Jsonl,
+}
+
+/// How a plan is executed.
+pub(super) struct Execution {
+    /// Whether the user has agreed already.
+    pub(super) confirmed: bool,
+    /// The word that agrees: `yes`, or a cluster's name.
+    pub(super) word: String,
+    /// How long to wait for another run's lease.
+    pub(super) lock_timeout: Duration,
+    /// How long to wait for new groups' machines.
+    pub(super) wait_timeout: Duration,
+    /// Events on standard output.
+    pub(super) events: Option<EventFormat>,
+    /// Whether the whole cluster goes.
+    pub(super) destroy: bool,
+}
+
+/// Shows, asks, applies, sums up.
+///
+/// # Errors
+/// What the plan refuses (exit 5), what the user does not confirm (exit 1), and whatever ends the
+/// run early.
+pub(super) async fn run(
+    context: &Context<'_>,
+    cloud: &AnyCloud,
+    planned: &Planned,
+    execution: &Execution,
+) -> anyhow::Result<ExitCode> {
+    let plan = &planned.plan;
+    show(context, planned, execution)?;
+    refuse(planned)?;
+    if plan.changes.is_empty() {
+        context.ui.status(&ui::progress::nothing_to_do(plan));
+        return Ok(ExitCode::Done);
+    }
+    confirm(context, planned, execution)?;
+
+    let stop = StopSignal::new();
+    let watcher = tokio::spawn(stop_on_signal(stop.clone()));
+    let sink = ui::progress::sink(context.ui, execution.events.is_some(), plan);
+    let request = ApplyRequest {
+        plan,
+        query: &planned.query,
+        holder: holder(),
+        lock_timeout: execution.lock_timeout,
+        wait_timeout: execution.wait_timeout,
+    };
+    let report = apply::run(cloud, &request, &stop, &|event| sink.announce(&event)).await;
+    watcher.abort();
+    sink.finish();
+    let report = report?;
+    context.ui.status(&ui::progress::summary(&report, plan));
+    Ok(report.exit_code())
+}
+
+/// The plan goes where it does not mix with events.
+fn show(context: &Context, planned: &Planned, execution: &Execution) -> anyhow::Result<()> {
+    if execution.events.is_some() {
+        let view = PlanView { width: context.ui.width, style: context.ui.err, verbose: false };
+        let text = ui::human::plan(&planned.plan, view);
+        context.ui.status(&text);
+        return Ok(());
+    }
+    super::plan::print(context, &planned.plan, Format::Text, false)
+}
+
+fn refuse(planned: &Planned) -> anyhow::Result<()> {
+    let refusals = &planned.plan.refusals;
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    let details = refusals.iter().map(|refusal| format!("{}: {}", refusal.message, refusal.hint));
+    Err(Failure::refused("the plan is refused; nothing was changed")
+        .details(details.collect())
+        .into())
+}
+
+/// Asks on a terminal; without one it never waits, it says which flag is missing.
+fn confirm(context: &Context, planned: &Planned, execution: &Execution) -> anyhow::Result<()> {
+    if execution.confirmed {
+        return Ok(());
+    }
+    let flag = match execution.destroy {
+        true => format!("--confirm {}", planned.plan.cluster),
+        false => "--yes".to_owned(),
+    };
+    let declined = || Failure::error("not confirmed; nothing was changed");
+    if !std::io::stdin().is_terminal() {
+        return Err(declined().hint(format!("there is no terminal to ask on; give {flag}")).into());
+    }
+    let mut stderr = std::io::stderr().lock();
+    let verb = if execution.destroy { "Remove all of this" } else { "Make these changes" };
+    let _ = write!(stderr, "{verb}? Type `{}`: ", execution.word);
+    let _ = stderr.flush();
+    drop(stderr);
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    if read.is_ok() && answer.trim() == execution.word {
+        return Ok(());
+    }
+    let _ = context;
+    Err(declined().into())
+}
+
+/// First signal: finish what is in flight. Second: the system's default, which kills; the next run
+/// goes on from there.
+async fn stop_on_signal(stop: StopSignal) {
+    if interrupted().await {
+        stop.stop();
+    }
+    if interrupted().await {
+        // The exit is the point: a second Ctrl-C means now.
+        std::process::exit(ExitCode::Halted as i32);
+    }
+}
+
+/// Waits for Ctrl-C, or for the TERM that a CI runner sends.
+async fn interrupted() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            result = tokio::signal::ctrl_c() => result.is_ok(),
+            received = terminate.recv() => received.is_some(),
+        },
+        Err(_) => tokio::signal::ctrl_c().await.is_ok(),
+    }
+}
+
+/// Who holds the lease, for the message that others get.
+pub(super) fn holder() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    let user = user.unwrap_or_else(|_| "unknown".to_owned());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let host = host.unwrap_or_else(|_| "unknown-host".to_owned());
+    format!("{user}@{} (process {})", host.trim(), std::process::id())
+}

@@ -1,0 +1,108 @@
+//! The command line: one verb, one file. A verb parses its arguments, calls the engines, and hands
+//! what they say to `ui`.
+
+mod apply;
+mod args;
+mod clusters;
+mod context;
+mod destroy;
+mod execute;
+mod exit_codes;
+mod explain;
+mod observe;
+mod pipeline;
+mod plan;
+mod render;
+mod schema;
+mod show;
+mod unlock;
+mod validate;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use crate::error::{ExitCode, Failure};
+use crate::ui::Ui;
+
+/// Brings self-managed Kubernetes clusters on AWS to what a Git repository says
+///
+/// kprod renders vars, snippets and templates into cluster documents, shows exactly what would
+/// change and why, changes it, and can be killed and run again at any time.
+#[derive(Debug, Parser)]
+#[command(name = "kprod", version, max_term_width = 100, subcommand_required = true)]
+struct Cli {
+    #[command(flatten)]
+    global: args::GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Plan(plan::PlanArgs),
+    Apply(apply::ApplyArgs),
+    Destroy(destroy::DestroyArgs),
+    Unlock(unlock::UnlockArgs),
+    Show(show::ShowArgs),
+    Observe(observe::ObserveArgs),
+    Clusters(clusters::ClustersArgs),
+    Render(render::RenderArgs),
+    Explain(explain::ExplainArgs),
+    Validate(validate::ValidateArgs),
+    Schema(schema::SchemaArgs),
+    ExitCodes(exit_codes::ExitCodesArgs),
+}
+
+/// Runs the program and gives its exit code; everything it says goes through [`Ui`].
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ui = cli.global.ui();
+    match run(&ui, cli) {
+        Ok(code) => code,
+        Err(error) => {
+            let failure = as_failure(error);
+            ui.failure(&failure);
+            failure.code
+        }
+    }
+}
+
+fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
+    let context = context::Context::new(ui, &cli.global);
+    match cli.command {
+        Command::Plan(args) => plan::run(&context, &args),
+        Command::Apply(args) => apply::run(&context, &args),
+        Command::Destroy(args) => destroy::run(&context, &args),
+        Command::Unlock(args) => unlock::run(&context, &args),
+        Command::Show(args) => show::run(&context, &args),
+        Command::Observe(args) => observe::run(&context, &args),
+        Command::Clusters(args) => clusters::run(&context, &args),
+        Command::Render(args) => render::run(&context, &args),
+        Command::Explain(args) => explain::run(&context, &args),
+        Command::Validate(args) => validate::run(&context, &args),
+        Command::Schema(args) => schema::run(&context, &args),
+        Command::ExitCodes(args) => exit_codes::run(&context, &args),
+    }
+}
+
+/// Help and version are answers (exit 0); anything else the parser refuses is a usage error.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when the terminal is gone.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
+}
+
+/// The library's errors know their exit code; anything else is an error with its causes.
+fn as_failure(error: anyhow::Error) -> Failure {
+    match error.downcast::<Failure>() {
+        Ok(failure) => failure,
+        Err(error) => {
+            let causes = error.chain().skip(1).map(|cause| format!("caused by: {cause}"));
+            Failure::error(error.to_string()).details(causes.collect())
+        }
+    }
+}

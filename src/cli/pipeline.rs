@@ -1,0 +1,254 @@
+//! From a spec to a plan: connect, observe, build, compare.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::args::{CloudArgs, CloudName, PlanOptionArgs};
+use super::context::{Context, Loaded, read_file};
+use crate::cloud::any::AnyCloud;
+use crate::cloud::sim::SimCloud;
+use crate::cloud::{Cloud, Observation, Query};
+use crate::desired;
+use crate::error::{ExitCode, Failure};
+use crate::plan::file::SavedPlan;
+use crate::plan::{self, Plan, PlanOptions};
+use crate::resource::Key;
+use crate::sim::AdoptedNetwork;
+use crate::spec::{self, Spec};
+
+/// A plan with all that an apply needs.
+pub(super) struct Planned {
+    /// The plan.
+    pub(super) plan: Plan,
+    /// What was looked for, for the apply to look again.
+    pub(super) query: Query,
+    /// Which wanted resources it is a plan for.
+    spec_digest: String,
+}
+
+impl Planned {
+    /// The bytes of a saved plan.
+    ///
+    /// # Errors
+    /// Never for a plan of ours.
+    pub(super) fn to_file(&self) -> anyhow::Result<Vec<u8>> {
+        let saved = SavedPlan {
+            kprod_version: env!("CARGO_PKG_VERSION").to_owned(),
+            spec_digest: self.spec_digest.clone(),
+            query: self.query.clone(),
+            plan: self.plan.clone(),
+        };
+        Ok(plan::file::save(&saved)?)
+    }
+
+    /// Reads a saved plan.
+    ///
+    /// # Errors
+    /// When the file is no plan that this kprod reads.
+    pub(super) fn from_file(file: &Path) -> anyhow::Result<Self> {
+        let named = || format!("cannot use `{}`", file.display());
+        let saved = plan::file::load(&read_file(file)?).with_context(named)?;
+        Ok(Self { plan: saved.plan, query: saved.query, spec_digest: saved.spec_digest })
+    }
+}
+
+/// The cloud that the flag, else the vars, name.
+pub(super) fn choose(loaded: &Loaded, args: &CloudArgs) -> CloudName {
+    args.cloud.or(loaded.cloud).unwrap_or(CloudName::Sim)
+}
+
+/// Opens the cloud for a cluster. In the simulator the network that the spec names exists from then
+/// on, as it would in a real account.
+///
+/// # Errors
+/// When the simulator's state or the AWS configuration cannot be used.
+pub(super) async fn connect(
+    context: &Context<'_>,
+    spec: &Spec,
+    cloud: CloudName,
+) -> anyhow::Result<AnyCloud> {
+    let region = spec.cluster.spec.region.as_deref().unwrap_or_default();
+    match cloud {
+        CloudName::Sim => {
+            let account = spec.cluster.spec.account.as_deref().unwrap_or(SimCloud::ACCOUNT);
+            let region = if region.is_empty() { SimCloud::REGION } else { region };
+            let sim = SimCloud::open(&context.state_dir(), account, region)?;
+            for line in sim.adopt_network(&network_of(spec))? {
+                context.ui.status(&format!("SIMULATED: {line}"));
+            }
+            Ok(AnyCloud::Sim(Box::new(sim)))
+        }
+        CloudName::Aws => connect_aws(region).await,
+    }
+}
+
+/// Opens the cloud that a saved plan was made for.
+///
+/// # Errors
+/// As [`connect`].
+pub(super) async fn reconnect(context: &Context<'_>, plan: &Plan) -> anyhow::Result<AnyCloud> {
+    match plan.cloud.as_str() {
+        "sim" => {
+            let sim = SimCloud::open(&context.state_dir(), &plan.account, &plan.region)?;
+            Ok(AnyCloud::Sim(Box::new(sim)))
+        }
+        _ => connect_aws(&plan.region).await,
+    }
+}
+
+#[cfg(feature = "aws")]
+async fn connect_aws(region: &str) -> anyhow::Result<AnyCloud> {
+    Ok(AnyCloud::Aws(Box::new(crate::cloud::aws::AwsCloud::connect(region).await?)))
+}
+
+#[cfg(not(feature = "aws"))]
+#[expect(clippy::unused_async, reason = "the same signature as with the feature")]
+async fn connect_aws(_region: &str) -> anyhow::Result<AnyCloud> {
+    let hint = "build it with the default features, or use --cloud sim";
+    Err(Failure::error("this kprod was built without AWS").hint(hint).into())
+}
+
+/// The network as the spec describes it.
+fn network_of(spec: &Spec) -> AdoptedNetwork {
+    let cluster = &spec.cluster.spec;
+    let query = desired::query(spec);
+    let subnets = cluster
+        .subnets
+        .iter()
+        .filter_map(|subnet| Some((subnet.id.clone()?, subnet.zone.clone(), subnet.cidr)));
+    AdoptedNetwork {
+        vpc_id: query.vpc_id,
+        vpc_cidrs: cluster.network_cidr.into_iter().collect(),
+        subnets: subnets.collect(),
+        public_zone: query.public_zone,
+        cluster: spec.name().to_owned(),
+    }
+}
+
+/// Observes, builds, compares.
+///
+/// # Errors
+/// When a read fails, or the spec does not fit the facts.
+pub(super) async fn plan(
+    context: &Context<'_>,
+    loaded: &Loaded,
+    cloud: &AnyCloud,
+    deep: bool,
+    options: &PlanOptions,
+) -> anyhow::Result<Planned> {
+    let (query, observation) = observe(loaded, cloud, deep).await?;
+    compare(context, loaded, query, &observation, options)
+}
+
+/// Observes what the spec is about, launch template versions included where a plan needs them.
+///
+/// # Errors
+/// When a read fails.
+pub(super) async fn observe(
+    loaded: &Loaded,
+    cloud: &AnyCloud,
+    deep: bool,
+) -> anyhow::Result<(Query, Observation)> {
+    let query = Query { deep, ..desired::query(&loaded.spec) };
+    let mut observation = cloud.observe(&query).await?;
+    let wanted = desired::build(&loaded.spec, &observation.facts).resources;
+    let unread = plan::versions_to_read(&wanted, &observation);
+    if !unread.is_empty() {
+        let versions = cloud.versions(&unread).await?;
+        plan::merge_versions(&mut observation, versions);
+    }
+    Ok((query, observation))
+}
+
+/// Compares with a recorded observation; no cloud is asked.
+///
+/// # Errors
+/// When the file is no observation of this cluster, or the spec does not fit its facts.
+pub(super) fn plan_recorded(
+    context: &Context<'_>,
+    loaded: &Loaded,
+    file: &Path,
+    options: &PlanOptions,
+) -> anyhow::Result<Planned> {
+    let observation = read_observation(file)?;
+    if observation.cluster != loaded.spec.name() {
+        let (found, wanted) = (&observation.cluster, loaded.spec.name());
+        let message =
+            format!("`{}` is an observation of `{found}`, not of `{wanted}`", file.display());
+        return Err(Failure::error(message).into());
+    }
+    let query = desired::query(&loaded.spec);
+    compare(context, loaded, query, &observation, options)
+}
+
+fn compare(
+    context: &Context<'_>,
+    loaded: &Loaded,
+    query: Query,
+    observation: &Observation,
+    options: &PlanOptions,
+) -> anyhow::Result<Planned> {
+    let facts = &observation.facts;
+    let mut findings = spec::check_facts(&loaded.spec, facts);
+    let desired = desired::build(&loaded.spec, facts);
+    findings.extend(desired.findings);
+    let wanted = context.settle(Some(desired.resources), findings)?;
+    let plan = plan::make(&wanted, observation, options);
+    Ok(Planned { plan, query, spec_digest: plan::file::spec_digest(&wanted) })
+}
+
+fn read_observation(file: &Path) -> anyhow::Result<Observation> {
+    let body = read_file(file)?;
+    let observation: Observation = serde_json::from_slice(&body).map_err(|error| {
+        let message = format!("`{}` is no observation: {error}", file.display());
+        Failure::error(message).hint("`kprod observe CLUSTER -o FILE` writes one")
+    })?;
+    if observation.format_version != Observation::FORMAT_VERSION {
+        return Err(Failure::error(format!(
+            "`{}` has observation format {}, this kprod reads {}",
+            file.display(),
+            observation.format_version,
+            Observation::FORMAT_VERSION
+        ))
+        .hint("observe again with this kprod")
+        .into());
+    }
+    Ok(observation)
+}
+
+/// Reads the plan options; addresses that make no sense are all named at once.
+///
+/// # Errors
+/// A usage error.
+pub(super) fn options(args: &PlanOptionArgs) -> anyhow::Result<PlanOptions> {
+    let parse = |texts: &[String]| -> (BTreeSet<Key>, Vec<String>) {
+        let mut keys = BTreeSet::new();
+        let mut wrong = Vec::new();
+        for text in texts {
+            match text.parse::<Key>() {
+                Ok(key) => {
+                    keys.insert(key);
+                }
+                Err(error) => wrong.push(error.to_string()),
+            }
+        }
+        (keys, wrong)
+    };
+    let (only, mut wrong) = parse(&args.only);
+    let (delete_named, more) = parse(&args.delete);
+    wrong.extend(more);
+    if !wrong.is_empty() {
+        return Err(Failure::new(ExitCode::Usage, wrong.join("; "))
+            .hint("`kprod plan CLUSTER -o json` lists every address")
+            .into());
+    }
+    Ok(PlanOptions {
+        allow_delete: args.allow_delete,
+        delete_named,
+        destroy: false,
+        only,
+        retry: args.retry,
+    })
+}

@@ -1,0 +1,92 @@
+//! `kprod plan`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::args::{CloudArgs, Format, PlanOptionArgs, SpecArgs};
+use super::context::{Context, write_file};
+use super::pipeline;
+use crate::error::ExitCode;
+use crate::plan::Plan;
+use crate::ui;
+use crate::ui::human::PlanView;
+
+/// Show what would change, why, and which machines would be replaced
+///
+/// Reads only. Exit code 0, or with --detailed-exitcode 2 when there are changes or a rollout is
+/// pending. A plan that a guard refuses is still shown; applying it exits 5.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    options: PlanOptionArgs,
+    #[command(flatten)]
+    cloud: CloudArgs,
+
+    /// Exit 2 when there are changes
+    #[arg(long)]
+    detailed_exitcode: bool,
+
+    /// Save the plan, for `kprod apply FILE` and `kprod show FILE`
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Plan against a recorded observation in place of the cloud
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cloud", "deep"])]
+    observed: Option<PathBuf>,
+
+    /// How to print the plan
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+
+    /// Show every field of what is made
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+pub(super) fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<ExitCode> {
+    let options = pipeline::options(&args.options)?;
+    let loaded = context.load(&args.spec)?;
+    let planned = match &args.observed {
+        Some(file) => pipeline::plan_recorded(context, &loaded, file, &options)?,
+        None => context.block_on(async {
+            let choice = pipeline::choose(&loaded, &args.cloud);
+            let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
+            pipeline::plan(context, &loaded, &cloud, args.cloud.deep, &options).await
+        })?,
+    };
+    if let Some(file) = &args.out {
+        write_file(file, &planned.to_file()?)?;
+    }
+    print(context, &planned.plan, args.output, args.verbose)?;
+    if let Some(file) = &args.out {
+        context.ui.status(&format!(
+            "saved; to make exactly these changes: kprod apply {}",
+            file.display()
+        ));
+    }
+    Ok(match args.detailed_exitcode && planned.plan.has_changes() {
+        true => ExitCode::Changes,
+        false => ExitCode::Done,
+    })
+}
+
+/// Prints a plan as asked.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(super) fn print(
+    context: &Context,
+    plan: &Plan,
+    format: Format,
+    verbose: bool,
+) -> anyhow::Result<()> {
+    let view = PlanView { width: context.ui.width, style: context.ui.out, verbose };
+    let text = match format {
+        Format::Text => ui::human::plan(plan, view),
+        Format::Json => format!("{:#}\n", ui::json::plan(plan)),
+    };
+    Ok(context.ui.data(&text)?)
+}

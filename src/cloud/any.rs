@@ -1,0 +1,77 @@
+//! The cloud a run works on, chosen once: every call goes to the one inside.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+#[cfg(feature = "aws")]
+use super::aws::AwsCloud;
+use super::sim::SimCloud;
+use super::{
+    Call, Cloud, CloudError, Condition, Entry, Observation, Query, Reply, StoreError, VersionFacts,
+};
+
+/// Either cloud.
+pub enum AnyCloud {
+    /// The embedded simulator.
+    Sim(Box<SimCloud>),
+    /// AWS.
+    #[cfg(feature = "aws")]
+    Aws(Box<AwsCloud>),
+}
+
+/// Hands a call to the cloud inside.
+macro_rules! inside {
+    ($any:expr, $cloud:ident => $call:expr) => {
+        match $any {
+            AnyCloud::Sim($cloud) => $call,
+            #[cfg(feature = "aws")]
+            AnyCloud::Aws($cloud) => $call,
+        }
+    };
+}
+
+impl Cloud for AnyCloud {
+    fn name(&self) -> &'static str {
+        inside!(self, cloud => cloud.name())
+    }
+
+    async fn observe(&self, query: &Query) -> Result<Observation, CloudError> {
+        inside!(self, cloud => cloud.observe(query).await)
+    }
+
+    async fn versions(
+        &self,
+        wanted: &BTreeMap<String, BTreeSet<u64>>,
+    ) -> Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError> {
+        inside!(self, cloud => cloud.versions(wanted).await)
+    }
+
+    async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
+        inside!(self, cloud => cloud.call(call).await)
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        inside!(self, cloud => cloud.now())
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        inside!(self, cloud => cloud.sleep(duration).await);
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        inside!(self, cloud => cloud.get(key).await)
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        body: Vec<u8>,
+        condition: Condition,
+    ) -> Result<String, StoreError> {
+        inside!(self, cloud => cloud.put(key, body, condition).await)
+    }
+
+    async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
+        inside!(self, cloud => cloud.remove(key, condition).await)
+    }
+}

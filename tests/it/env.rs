@@ -1,0 +1,112 @@
+//! A clean room for the program: a copy of the fleet, an empty environment, and output without what
+//! changes from run to run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A copy of the repository's fleet in a folder of its own.
+pub(crate) fn fleet() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for part in ["templates", "snippets", "vars", "examples"] {
+        copy(&root().join(part), &folder.path().join(part));
+    }
+    folder
+}
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The program, ready to run in a folder.
+pub(crate) fn kprod(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kprod"));
+    harden(&mut command);
+    command.current_dir(folder);
+    command
+}
+
+/// Takes away whatever could differ between two machines; `kprod` is on the path.
+pub(crate) fn harden(command: &mut Command) {
+    let program = Path::new(env!("CARGO_BIN_EXE_kprod")).parent().unwrap();
+    command
+        .env_clear()
+        .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", program.display()))
+        .env("USER", "tester")
+        .env("LANG", "C.UTF-8")
+        .env("COLUMNS", "80");
+}
+
+/// Replaces the folder's path, times, durations and process ids.
+pub(crate) fn redact(text: &str, folder: &Path) -> String {
+    let text = text.replace(&*folder.to_string_lossy(), "FLEET");
+    let text = replace_times(&text);
+    replace_after(&text, "(process ", ')', "PID")
+}
+
+/// Replaces RFC 3339 times.
+fn replace_times(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(index) = rest.find("20") {
+        out.push_str(&rest[..index]);
+        let length = time_length(&rest[index..]);
+        match length {
+            0 => {
+                out.push_str("20");
+                rest = &rest[index + 2..];
+            }
+            length => {
+                out.push_str("TIME");
+                rest = &rest[index + length..];
+            }
+        }
+    }
+    out + rest
+}
+
+/// Bytes of the RFC 3339 time that the text starts with; 0 if it does not.
+fn time_length(text: &str) -> usize {
+    let pattern = b"dddd-dd-ddTdd:dd:dd";
+    let bytes = text.as_bytes();
+    let fits = bytes.len() >= pattern.len()
+        && pattern.iter().zip(bytes).all(|(p, b)| match p {
+            b'd' => b.is_ascii_digit(),
+            other => other == b,
+        });
+    if !fits {
+        return 0;
+    }
+    let tail =
+        text[pattern.len()..].chars().take_while(|c| c.is_ascii_digit() || ".Z".contains(*c));
+    pattern.len() + tail.count()
+}
+
+/// Replaces what stands between a prefix and the next `end`.
+fn replace_after(text: &str, prefix: &str, end: char, with: &str) -> String {
+    let mut parts = text.split(prefix);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let tail = part.find(end).map_or("", |index| &part[index..]);
+        out.push_str(prefix);
+        out.push_str(with);
+        out.push_str(tail);
+    }
+    out
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}

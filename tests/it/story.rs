@@ -1,0 +1,142 @@
+//! Stories: Markdown files whose `console` blocks are run by the real program in a copy of the
+//! fleet, the README among them. What stands there is what the program prints.
+//!
+//! A block holds commands (`$ kprod …`) and what they print, stdout and stderr together. A line
+//! `...` stands for any number of lines. `? 2` after the output says the exit code, if it is not 0.
+//! To write the outputs anew, run with `KPROD_BLESS=1`; blocks with a `...` are left alone.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::env;
+
+#[test]
+fn stories_tell_what_the_program_does() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut stories: Vec<PathBuf> =
+        fs::read_dir(root.join("tests/stories")).unwrap().map(|e| e.unwrap().path()).collect();
+    stories.sort();
+    stories.push(root.join("README.md"));
+    let wrong: Vec<String> = stories.iter().filter_map(|story| tell(story).err()).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// One command of a block with what the story says it prints.
+struct Step {
+    command: String,
+    expected: String,
+}
+
+fn tell(story: &Path) -> Result<(), String> {
+    let text = fs::read_to_string(story).unwrap();
+    let fleet = env::fleet();
+    let bless = std::env::var_os("KPROD_BLESS").is_some();
+    let mut told = String::new();
+    let mut wrong = String::new();
+    for (is_block, part) in parts(&text) {
+        if !is_block {
+            told.push_str(&part);
+            continue;
+        }
+        for step in steps(&part) {
+            let actual = run(&step.command, fleet.path());
+            if !matches(&step.expected, &actual) {
+                let name = story.file_name().unwrap().to_string_lossy();
+                let _ = writeln!(
+                    wrong,
+                    "{name}: $ {}\n--- story\n{}--- program\n{actual}",
+                    step.command, step.expected
+                );
+            }
+            let kept = if is_elided(&step.expected) { &step.expected } else { &actual };
+            let _ = write!(told, "$ {}\n{kept}", step.command);
+        }
+    }
+    if bless {
+        fs::write(story, told).unwrap();
+        return Ok(());
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+/// The text in turns: prose with the opening fence, then the inside of a console block.
+fn parts(text: &str) -> Vec<(bool, String)> {
+    let mut parts = vec![(false, String::new())];
+    for line in text.split_inclusive('\n') {
+        let inside = parts.last().is_some_and(|(is_block, _)| *is_block);
+        if inside && line.starts_with("```") {
+            parts.push((false, line.to_owned()));
+            continue;
+        }
+        parts.last_mut().unwrap().1.push_str(line);
+        if !inside && line.trim_end() == "```console" {
+            parts.push((true, String::new()));
+        }
+    }
+    parts
+}
+
+fn steps(block: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for line in block.split_inclusive('\n') {
+        match line.strip_prefix("$ ") {
+            Some(command) => {
+                steps.push(Step { command: command.trim_end().to_owned(), expected: String::new() })
+            }
+            None => steps.last_mut().unwrap().expected.push_str(line),
+        }
+    }
+    steps
+}
+
+/// Runs a command line with `sh` and gives both outputs, exit code last if it is not 0.
+fn run(command: &str, folder: &Path) -> String {
+    let mut shell = Command::new("sh");
+    env::harden(&mut shell);
+    let output = shell
+        .args(["-c", &format!("exec 2>&1; {command}")])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let mut text = env::redact(&String::from_utf8_lossy(&output.stdout), folder);
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    match output.status.code() {
+        Some(0) => {}
+        Some(code) => writeln!(text, "? {code}").unwrap(),
+        None => text.push_str("? killed\n"),
+    }
+    text
+}
+
+fn is_elided(expected: &str) -> bool {
+    expected.lines().any(|line| line == "...")
+}
+
+/// Whether the output is as told; `...` stands for any lines.
+fn matches(expected: &str, actual: &str) -> bool {
+    let expected: Vec<&str> = expected.lines().map(str::trim_end).collect();
+    let actual: Vec<&str> = actual.lines().map(str::trim_end).collect();
+    matches_lines(&expected, &actual)
+}
+
+fn matches_lines(expected: &[&str], actual: &[&str]) -> bool {
+    match expected.split_first() {
+        None => actual.is_empty(),
+        Some((&"...", rest)) => (0..=actual.len()).any(|skip| matches_lines(rest, &actual[skip..])),
+        Some((first, rest)) => actual.first() == Some(first) && matches_lines(rest, &actual[1..]),
+    }
+}
+
+#[test]
+fn three_dots_stand_for_any_lines_and_nothing_else() {
+    assert!(matches("a\n...\nd\n", "a\nb\nc\nd\n"));
+    assert!(matches("a\n...\nd\n", "a\nd\n"));
+    assert!(!matches("a\n...\nd\n", "a\nb\n"));
+    assert!(!matches("a\n", "a\nb\n"));
+    assert!(!matches("a\nb\n", "a\n"));
+}
