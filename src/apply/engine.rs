@@ -164,6 +164,8 @@ async fn begin<'a, C: Cloud>(
     };
     let mut query = request.query.clone();
     query.keys.extend(plan.changes.iter().map(|change| change.address.clone()));
+    // A run has to see all that it writes, also what an unchanged plan is content not to read.
+    query.deep = true;
     Ok(Engine {
         cloud,
         plan,

@@ -72,7 +72,8 @@ fn run_fresh(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
     context.block_on(async {
         let choice = pipeline::choose(&loaded, &args.cloud);
         let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
-        let planned = pipeline::plan(context, &loaded, &cloud, args.cloud.deep, &options).await?;
+        // A killed run may have left tags and attributes unwritten: look at all of them.
+        let planned = pipeline::plan(context, &loaded, &cloud, true, &options).await?;
         execute::run(context, &cloud, &planned, &execution(args)).await
     })
 }

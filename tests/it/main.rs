@@ -4,8 +4,9 @@
 
 mod cli;
 mod desired;
-mod honour;
 mod env;
+mod honour;
+
 mod sim;
 mod spec;
 mod story;

@@ -260,9 +260,10 @@ fn delete(observed: &Observed, context: &StepContext<'_>) -> Result<Vec<Step>, S
 }
 
 /// The resource as observed. Fields that were not read count as wanted when the digest says that the
-/// last apply wrote them so, and as different otherwise.
+/// last apply wrote them so, and as different otherwise. Where the tags were not read, the digest
+/// among them, all that can be said is that they came with the create call.
 fn with_unread(observed: &Observed, after: &Resource, context: &StepContext<'_>) -> Resource {
-    let is_written = observed.digest.as_deref() == Some(context.digest.as_str());
+    let is_written = tags_unread(observed) || observed.digest.as_ref() == Some(&context.digest);
     if observed.unread.is_empty() || !is_written {
         return observed.resource.clone();
     }
@@ -273,6 +274,10 @@ fn with_unread(observed: &Observed, after: &Resource, context: &StepContext<'_>)
         }
     }
     Resource::from_value(after.kind(), now).unwrap_or_else(|_| observed.resource.clone())
+}
+
+fn tags_unread(observed: &Observed) -> bool {
+    observed.unread.contains("tags")
 }
 
 /// An attribute of a resource that is there.
@@ -296,7 +301,7 @@ impl TagEdit {
             .filter(|(key, value)| now.get(*key) != Some(value))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
-        if observed.digest.as_deref() != Some(context.digest.as_str()) {
+        if !tags_unread(observed) && observed.digest.as_ref() != Some(&context.digest) {
             set.insert(DIGEST_TAG.to_owned(), context.digest.clone());
         }
         let remove = now
