@@ -17,8 +17,8 @@ use crate::event::Event;
 use crate::plan::Change;
 use crate::resource::{Attribute, Resource};
 
-/// Looks that a surprise gets before it counts: reads lag.
-const SURPRISES_MAX: u32 = 4;
+/// Looks that a surprise gets before it counts, over half a minute or so: reads lag.
+const SURPRISES_MAX: u32 = 8;
 
 /// What a change has come to so far.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ struct Attempt {
     not_before: Option<Timestamp>,
     /// AWS says that this call's work is done; reads do not show it yet.
     unseen: Option<Call>,
+    /// The call whose answer was lost.
+    lost: Option<Call>,
 }
 
 /// How one turn ended.
@@ -56,6 +58,7 @@ impl<C: Cloud> Engine<'_, C> {
             looking_since: started,
             not_before: None,
             unseen: None,
+            lost: None,
         };
         let outcome = self.turns(change, &mut attempt).await;
         match &outcome {
@@ -217,8 +220,15 @@ impl<C: Cloud> Engine<'_, C> {
                 attempt.unseen = Some(call);
                 Ok(Turn::Again(why))
             }
-            CloudErrorKind::AnswerLost => Ok(Turn::Again(why)),
-            _ if is_lagging(&call, &error) => Ok(surprise(attempt, cloud_failure(&error))),
+            CloudErrorKind::AnswerLost => {
+                attempt.lost = Some(call);
+                Ok(Turn::Again(why))
+            }
+            // Not every call that is made twice says so; these errors come when a read that lags
+            // did not show that the first one took effect.
+            _ if attempt.lost.as_ref() == Some(&call) || is_lagging(&call, &error) => {
+                Ok(surprise(attempt, cloud_failure(&error)))
+            }
             _ => Err(cloud_failure(&error)),
         }
     }
@@ -247,11 +257,17 @@ fn surprise(attempt: &mut Attempt, failure: Failure) -> Turn {
     Turn::Again(failure.message)
 }
 
-/// A batch of records is refused as a whole when one record to delete is gone already, which a read
-/// that lags does not show.
+/// Whether an error may be all there is to see of an earlier run's success: a batch of records is
+/// refused as a whole when one record to delete is gone already, and a profile that holds its role
+/// already reports a quota.
 fn is_lagging(call: &Call, error: &CloudError) -> bool {
-    matches!(call, Call::ChangeResourceRecordSets { delete, .. } if !delete.is_empty())
-        && error.kind == CloudErrorKind::Invalid
+    match call {
+        Call::ChangeResourceRecordSets { delete, .. } => {
+            !delete.is_empty() && error.kind == CloudErrorKind::Invalid
+        }
+        Call::AddRoleToInstanceProfile { .. } => error.kind == CloudErrorKind::QuotaReached,
+        _ => false,
+    }
 }
 
 fn step_failure(change: &Change, error: &StepError) -> Failure {

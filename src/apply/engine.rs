@@ -494,7 +494,7 @@ impl<'a, C: Cloud> Engine<'a, C> {
                 }
                 Err(error) => error,
             };
-            if error.kind == CloudErrorKind::NotFound && is_removal(&operation) {
+            if error.kind == CloudErrorKind::NotFound && is_removal(call, &operation) {
                 return Ok(Reply::default());
             }
             let elapsed = since(self.cloud.now(), started);
@@ -528,8 +528,13 @@ impl<'a, C: Cloud> Engine<'a, C> {
 }
 
 /// Whether not finding its object means that a call's work is done already.
-fn is_removal(operation: &str) -> bool {
-    ["Delete", "Revoke", "Detach", "Remove", "Untag"].iter().any(|p| operation.starts_with(p))
+fn is_removal(call: &Call, operation: &str) -> bool {
+    const REMOVE: [&str; 5] = ["Delete", "Revoke", "Detach", "Remove", "Untag"];
+    match call {
+        // Records went with their zone.
+        Call::ChangeResourceRecordSets { upsert, .. } => upsert.is_empty(),
+        _ => REMOVE.iter().any(|verb| operation.starts_with(verb)),
+    }
 }
 
 /// A change that must not begin because of one it depends on.

@@ -3,7 +3,7 @@
 //! Three answers besides "yes": it is as wanted already (success), it moved only towards the plan
 //! (an earlier run was killed half-way: go on), or it moved elsewhere (stale: stop, and say what).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -47,21 +47,33 @@ pub(super) fn ask(
             }
         },
         (Some(before), Some(now)) => {
-            let moves = strange_moves(before, now, after);
+            let mut moves = strange_moves(change, before, now, after);
+            if change.action == Action::Delete {
+                // AWS sets the sizes of a group that is being deleted to zero.
+                moves.retain(|line| !is_shrinking(line));
+            }
             if moves.is_empty() { Gate::Open } else { Gate::Moved(moves) }
         }
     }
 }
 
-/// Fields that are neither as the plan saw them nor as it wants them.
+fn is_shrinking(line: &str) -> bool {
+    let is_size = line.starts_with("min_size: ") || line.starts_with("max_size: ");
+    is_size && line.ends_with(", 0 now")
+}
+
+/// Fields that are neither as the plan saw them nor as it wants them. What the plan did not read is
+/// left out: a run looks deeper than an unchanged plan needs to.
 fn strange_moves(
+    change: &Change,
     before_resource: &Resource,
-    now: &Observed,
-    after: Option<&Resource>,
+    now_observed: &Observed,
+    after_resource: Option<&Resource>,
 ) -> Vec<String> {
-    let before = fields(before_resource, now);
-    let after = after.map(|after| fields(after, now)).unwrap_or_default();
-    let now = fields(&with_shared_rules(before_resource, now), now);
+    let unread = change.unread.union(&now_observed.unread).cloned().collect();
+    let before = fields(before_resource, &unread);
+    let after = after_resource.map(|after| fields(after, &unread)).unwrap_or_default();
+    let now = fields(&with_shared_rules(before_resource, now_observed), &unread);
     let paths = before.keys().chain(now.keys());
     let mut moves: Vec<String> = paths
         .filter(|path| {
@@ -73,9 +85,21 @@ fn strange_moves(
             format!("{path}: {} when planned, {} now", text(was), text(is))
         })
         .collect();
+    moves.extend(strange_content(before_resource, now_observed, after_resource));
     moves.sort();
     moves.dedup();
     moves
+}
+
+/// A template whose tag names a content that is neither the planned nor the wanted one.
+fn strange_content(before: &Resource, now: &Observed, after: Option<&Resource>) -> Option<String> {
+    let (version, _, content) = now.template.as_ref()?.wanted.as_ref()?;
+    let known = [Some(before), after].into_iter().flatten();
+    let is_known = known.into_iter().any(|resource| match resource {
+        Resource::LaunchTemplate(t) => t.launch_template_data.content_digest() == *content,
+        _ => false,
+    });
+    (!is_known).then(|| format!("version {version} has a content that the plan did not see"))
 }
 
 /// What is there, with the rules of others that the plan counted as there.
@@ -96,16 +120,14 @@ fn text(value: Option<&Value>) -> String {
 
 /// A resource's leaves by path. Items of a list of scalars or objects are leaves by their own text:
 /// kprod's lists are mostly sets, and a set that is half-way between two states has items of both.
-fn fields(resource: &Resource, observed: &Observed) -> BTreeMap<String, Value> {
+fn fields(resource: &Resource, unread: &BTreeSet<String>) -> BTreeMap<String, Value> {
     let mut value = resource.to_value();
     if let Some(object) = value.as_object_mut() {
-        for field in &observed.unread {
+        for field in unread {
             object.remove(field);
         }
-        if observed.template.is_some() {
-            // Versions are immutable; which one counts is told by the tag, see `precondition`.
-            object.remove("launch_template_data");
-        }
+        // Versions are immutable; which one counts is told by the tag: `strange_content`.
+        object.remove("launch_template_data");
     }
     let mut leaves = BTreeMap::new();
     flatten("", &value, &mut leaves);

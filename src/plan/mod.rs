@@ -130,6 +130,9 @@ pub struct Change {
     pub unknown: BTreeSet<String>,
     /// Changes of this plan that come first.
     pub depends_on: BTreeSet<Key>,
+    /// Fields of `before` that the plan did not read; their values there mean nothing.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unread: BTreeSet<String>,
     /// Digest of what this change assumes of the world: the observed resource, or its absence.
     /// Checked again right before the change is made.
     pub precondition: String,

@@ -13,9 +13,8 @@ const ABSENT: &str = "absent";
 /// Digest of what a change assumes of a resource: its identity, owner and fields, or its absence.
 ///
 /// Left out is what moves by itself and decides nothing: kprod's bookkeeping tags, desired capacity,
-/// pin and machines of a group, others' rules, and fields that were not read (so look as deep as the
-/// plan did). A template counts by the version its tag names, so
-/// that it does not matter whether versions were read.
+/// pin and machines of a group, others' rules, and fields that were not read. A template counts by the
+/// version its tag names, so that it does not matter whether versions were read.
 pub fn precondition(observed: Option<&Observed>) -> String {
     let Some(observed) = observed else { return ABSENT.to_owned() };
     let mut fields = observed.resource.to_value();
@@ -46,5 +45,12 @@ pub fn precondition(observed: Option<&Observed>) -> String {
 /// the run before this one.
 pub fn precondition_holds(change: &Change, observed: Option<&Observed>) -> bool {
     let may_be_absent = matches!(change.action, Action::Delete | Action::Replace);
-    (may_be_absent && observed.is_none()) || precondition(observed) == change.precondition
+    // Whoever looks deeper than the plan did has to leave out what the plan did not see.
+    let as_planned = observed.map(|observed| {
+        let mut observed = observed.clone();
+        observed.unread.extend(change.unread.iter().cloned());
+        observed
+    });
+    (may_be_absent && observed.is_none())
+        || precondition(as_planned.as_ref()) == change.precondition
 }

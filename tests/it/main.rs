@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
 
+mod apply;
 mod cli;
+mod crash;
 mod desired;
 mod env;
 mod honour;
-
 mod sim;
 mod spec;
 mod story;

@@ -341,3 +341,6 @@ impl TagEdit {
 fn immutable<T: PartialEq>(field: &'static str, now: &T, wanted: &T) -> Result<(), StepError> {
     if now == wanted { Ok(()) } else { Err(StepError::Immutable(field)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ pub(super) fn update_rules(
 ) -> Result<Vec<Step>, StepError> {
     let group_id = known(&wanted.group_id)?;
     let (mut ours, mut others) = match observed {
-        Some(observed) => (rules_of(observed), observed.foreign_rules.clone()),
+        Some(observed) => (rules_of(observed, wanted)?, observed.foreign_rules.clone()),
         None => (BTreeSet::new(), BTreeSet::new()),
     };
     if context.parent_is_new && !ours.contains(&default_egress()) {
@@ -80,11 +80,12 @@ fn default_egress() -> Rule {
     }
 }
 
-fn rules_of(observed: &Observed) -> BTreeSet<Rule> {
-    match &observed.resource {
-        Resource::SecurityGroupRules(rules) => rules.rules.clone(),
-        _ => BTreeSet::new(),
-    }
+fn rules_of(observed: &Observed, wanted: &SecurityGroupRules) -> Result<BTreeSet<Rule>, StepError> {
+    let Resource::SecurityGroupRules(rules) = &observed.resource else {
+        return Ok(BTreeSet::new());
+    };
+    immutable("group_id", &rules.group_id, &wanted.group_id)?;
+    Ok(rules.rules.clone())
 }
 
 fn known(reference: &Ref) -> Result<String, StepError> {
