@@ -152,6 +152,24 @@ impl SimCloud {
         state
     }
 
+    /// The same for a mutation, during which a planned crash may strike: `None` says that it did.
+    async fn live_or_die<R>(
+        &self,
+        use_world: impl FnOnce(&mut World) -> Option<R>,
+    ) -> Result<R, StoreError> {
+        let result = self.live(|world| {
+            let result = use_world(world);
+            if result.is_none() {
+                self.shared.crashed.send_replace(true);
+            }
+            result
+        });
+        match result.await? {
+            Some(result) => Ok(result),
+            None => std::future::pending().await,
+        }
+    }
+
     fn is_crashed(&self) -> bool {
         *self.shared.crashed.borrow()
     }
@@ -200,21 +218,15 @@ impl Cloud for SimCloud {
         wanted: &BTreeMap<String, BTreeSet<u64>>,
     ) -> Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError> {
         let read = self.live(|world| world.read_versions(wanted)).await;
-        read.map_err(|error| unusable(&error, "DescribeLaunchTemplateVersions"))
+        read.map_err(|error| unusable(&error, "DescribeLaunchTemplateVersions"))?
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
-        let outcome = self.live(|world| {
-            let outcome = world.answer(call);
-            if outcome == Outcome::Crashed {
-                self.shared.crashed.send_replace(true);
-            }
-            outcome
+        let answer = self.live_or_die(|world| match world.answer(call) {
+            Outcome::Answered(result) => Some(result),
+            Outcome::Crashed => None,
         });
-        match outcome.await.map_err(|error| unusable(&error, &call.operation()))? {
-            Outcome::Answered(result) => result,
-            Outcome::Crashed => std::future::pending().await,
-        }
+        answer.await.map_err(|error| unusable(&error, &call.operation()))?
     }
 
     fn now(&self) -> jiff::Timestamp {
@@ -257,11 +269,11 @@ impl Cloud for SimCloud {
         body: Vec<u8>,
         condition: Condition,
     ) -> Result<String, StoreError> {
-        self.live(|world| world.put_object(key, body, &condition)).await?
+        self.live_or_die(|world| world.put_object(key, body, &condition)).await?
     }
 
     async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
-        self.live(|world| world.remove_object(key, &condition)).await?
+        self.live_or_die(|world| world.remove_object(key, &condition)).await?
     }
 }
 

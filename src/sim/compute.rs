@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Refused, World, check_tags, is_made_of, reply};
-use crate::cloud::{Reply, VersionFacts};
+use crate::cloud::{CloudError, Reply, VersionFacts};
 use crate::resource::{Attribute, LaunchTemplateData, Tags};
 
 /// A launch template.
@@ -38,9 +38,10 @@ pub struct StoredVersion {
 }
 
 impl StoredVersion {
-    /// The version as the port tells it.
+    /// The version as the port tells it. A revision is sixteen hex digits and nothing else.
     pub fn facts(&self) -> VersionFacts {
-        let is_revision = !self.description.is_empty();
+        let is_revision = self.description.len() == 16
+            && self.description.bytes().all(|digit| digit.is_ascii_hexdigit());
         VersionFacts {
             revision: is_revision.then(|| self.description.clone()),
             data: self.data.clone(),
@@ -138,16 +139,20 @@ impl World {
         Ok(Reply::default())
     }
 
-    /// Reads versions by number, and the newest one, of templates by name.
+    /// Reads versions by number, and the newest one, of templates by name; unknown ones are left
+    /// out.
+    ///
+    /// # Errors
+    /// When the fault plan says so.
     pub fn read_versions(
         &mut self,
         wanted: &BTreeMap<String, BTreeSet<u64>>,
-    ) -> BTreeMap<String, BTreeMap<u64, VersionFacts>> {
-        let now = self.now;
+    ) -> Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError> {
         let mut found = BTreeMap::new();
         for (name, numbers) in wanted {
+            self.begin_read("DescribeLaunchTemplateVersions")?;
             self.record("DescribeLaunchTemplateVersions", false, "ok");
-            let Some(template) = self.templates.by_key(name, now) else { continue };
+            let Some(template) = self.templates.by_key(name, self.now) else { continue };
             let latest = template.latest();
             let versions = template
                 .versions
@@ -157,7 +162,7 @@ impl World {
                 .collect();
             found.insert(name.clone(), versions);
         }
-        found
+        Ok(found)
     }
 
     pub(super) fn template(&self, name: &str) -> Result<StoredTemplate, Refused> {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Time;
 use super::{Refused, World};
-use crate::cloud::CloudErrorKind;
+use crate::cloud::{CloudError, CloudErrorKind};
 
 /// What goes wrong, and when. Nothing by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,8 +28,12 @@ pub struct Faults {
     pub unbootable_images: BTreeSet<String>,
     /// Groups whose machines never complete their launch hook.
     pub silent_hooks: BTreeSet<String>,
-    /// Where the process is killed.
+    /// Where the process is killed, counted in mutating calls.
     pub crash: Option<CrashPlan>,
+    /// Writes to the state bucket by their number, counted from 1 over the world's life.
+    pub on_store_write: BTreeMap<u64, CallFault>,
+    /// Where the process is killed, counted in writes to the state bucket.
+    pub store_crash: Option<CrashPlan>,
 }
 
 /// Chances of a fault in thousandths of all calls.
@@ -65,7 +69,8 @@ pub struct Shortage {
     pub instance_type: Option<String>,
 }
 
-/// Where the process is killed: around the k-th mutating call from the moment the plan is set.
+/// Where the process is killed: around the k-th mutating call, or write to the state bucket, from
+/// the moment the plan is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrashPlan {
     /// Which call, counted from 1.
@@ -113,13 +118,8 @@ impl World {
 
     pub(super) fn mutation_verdict(&mut self) -> Verdict {
         self.mutation_count += 1;
-        if let Some(plan) = &mut self.faults.crash {
-            plan.mutation = plan.mutation.saturating_sub(1);
-            if plan.mutation == 0 {
-                let side = plan.side;
-                self.faults.crash = None;
-                return Verdict::Crash(side);
-            }
+        if let Some(side) = strike(&mut self.faults.crash) {
+            return Verdict::Crash(side);
         }
         match self.faults.on_mutation.get(&self.mutation_count) {
             Some(fault) => Verdict::Fault(*fault),
@@ -127,12 +127,28 @@ impl World {
         }
     }
 
-    pub(super) fn read_verdict(&mut self) -> Verdict {
+    /// Lets the time of a read pass, and the fault plan have its say.
+    pub(super) fn begin_read(&mut self, operation: &str) -> Result<(), CloudError> {
+        self.pass_call_time();
         self.read_count += 1;
-        match self.faults.on_read.get(&self.read_count) {
+        let verdict = match self.faults.on_read.get(&self.read_count) {
             Some(fault) => Verdict::Fault(*fault),
             None => self.chance(false),
+        };
+        let Verdict::Fault(fault) = verdict else { return Ok(()) };
+        let refused = fault.refused();
+        self.record(operation, false, &refused.code);
+        Err(refused.into_error(operation))
+    }
+
+    /// What befalls a write to the state bucket.
+    pub(super) fn store_verdict(&mut self) -> Verdict {
+        self.store_count += 1;
+        if let Some(side) = strike(&mut self.faults.store_crash) {
+            return Verdict::Crash(side);
         }
+        let fault = self.faults.on_store_write.get(&self.store_count);
+        fault.map_or(Verdict::Pass, |fault| Verdict::Fault(*fault))
     }
 
     fn chance(&mut self, is_mutation: bool) -> Verdict {
@@ -172,6 +188,16 @@ impl World {
             outcome: outcome.to_owned(),
         });
     }
+}
+
+/// Counts a mutation towards a planned crash; the plan is used up when it strikes.
+fn strike(crash: &mut Option<CrashPlan>) -> Option<CrashSide> {
+    let plan = crash.as_mut()?;
+    plan.mutation = plan.mutation.saturating_sub(1);
+    if plan.mutation > 0 {
+        return None;
+    }
+    crash.take().map(|plan| plan.side)
 }
 
 impl CallFault {

@@ -106,7 +106,8 @@ impl<T: Clone> Shelf<T> {
         self.get(id)
     }
 
-    /// What a read by id or name sees.
+    /// What a read by id or name sees: the newest write that became visible. An older one that is
+    /// slower to show never takes its place.
     pub fn by_key(&self, id: &str, now: Time) -> Option<&T> {
         let history = &self.items.get(id)?.history;
         history.iter().rev().find(|entry| entry.by_key_at <= now)?.value.as_ref()
@@ -151,14 +152,9 @@ impl<T: Clone> Shelf<T> {
         if is_new {
             item.usable_at = visibility.usable_at;
         }
-        // A later write is never seen before an earlier one.
-        let (key_floor, tag_floor) = item
-            .history
-            .last()
-            .map_or((visibility.by_key_at, visibility.by_tag_at), |e| (e.by_key_at, e.by_tag_at));
         item.history.push(Entry {
-            by_key_at: visibility.by_key_at.max(key_floor),
-            by_tag_at: visibility.by_tag_at.max(tag_floor),
+            by_key_at: visibility.by_key_at,
+            by_tag_at: visibility.by_tag_at,
             value,
         });
     }

@@ -71,6 +71,7 @@ pub struct World {
     chance_faults: u64,
     mutation_count: u64,
     read_count: u64,
+    store_count: u64,
     /// Calls, oldest first.
     pub log: VecDeque<LoggedCall>,
 
@@ -192,6 +193,7 @@ impl World {
             chance_faults: 0,
             mutation_count: 0,
             read_count: 0,
+            store_count: 0,
             log: VecDeque::new(),
             vpcs: BTreeMap::new(),
             subnets: BTreeMap::new(),

@@ -153,7 +153,7 @@ impl World {
         })
     }
 
-    /// The lowest free address of a subnet. AWS keeps the first four and the last for itself.
+    /// A free address of a subnet. AWS keeps the first four and the last for itself.
     pub(super) fn free_address(&self, subnet_id: &str) -> Result<String, Refused> {
         const RESERVED_FIRST: usize = 4;
         let subnet = self.subnet(subnet_id)?;
@@ -167,11 +167,12 @@ impl World {
             .collect();
         let last = subnet.cidr.broadcast();
         // `hosts` of a usual network leaves out its first address; of the reserved four, three stay.
-        subnet
-            .cidr
-            .hosts()
-            .skip(RESERVED_FIRST - 1)
-            .take_while(|address| *address < last)
+        let hosts = || subnet.cidr.hosts().skip(RESERVED_FIRST - 1);
+        // Past as many as are taken there is most likely a free one; else look from the start.
+        hosts()
+            .skip(taken.len())
+            .chain(hosts())
+            .filter(|address| *address < last)
             .map(|address| address.to_string())
             .find(|address| !taken.contains(address.as_str()))
             .ok_or_else(|| {

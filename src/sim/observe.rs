@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use super::fault::Verdict;
 use super::look::Look;
 use super::{StoredZone, World};
 use crate::cloud::{CloudError, Observation, Query};
@@ -20,13 +19,7 @@ impl World {
     /// # Errors
     /// When the fault plan says so.
     pub fn observe(&mut self, query: &Query) -> Result<Observation, CloudError> {
-        self.pass_call_time();
-        let verdict = self.read_verdict();
-        if let Verdict::Fault(fault) = verdict {
-            let refused = fault.refused();
-            self.record("Observe", false, &refused.code);
-            return Err(refused.into_error("Observe"));
-        }
+        self.begin_read("Observe")?;
         self.settle();
         let mut look = Look { world: self, query, now: self.now, found: BTreeMap::new() };
         look.security_groups();

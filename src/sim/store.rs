@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::World;
+use super::fault::Verdict;
+use super::{CallFault, CrashSide, World};
 use crate::cloud::{Condition, Entry, StoreError};
 
 /// An object of the state bucket.
@@ -40,36 +41,68 @@ impl Body {
 impl World {
     /// Reads an object.
     pub fn get_object(&mut self, key: &str) -> Option<Entry> {
+        self.pass_call_time();
         self.record("GetObject", false, "ok");
         let object = self.objects.get(key)?;
         Some(Entry { body: object.body.to_bytes(), etag: object.etag.clone() })
     }
 
-    /// Writes an object under a condition and gives its entity tag.
+    /// Writes an object under a condition and gives its entity tag; `None` when the process was
+    /// killed around it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the condition does not hold.
+    /// [`StoreError::Conflict`] when the condition does not hold, or what the fault plan says.
     pub fn put_object(
         &mut self,
         key: &str,
         body: Vec<u8>,
         condition: &Condition,
-    ) -> Result<String, StoreError> {
-        self.check_condition("PutObject", key, condition)?;
-        let etag = format!("{:016x}", self.draw(u64::MAX));
-        let object = StoredObject { body: Body::new(body), etag: etag.clone() };
-        self.objects.insert(key.to_owned(), object);
-        Ok(etag)
+    ) -> Option<Result<String, StoreError>> {
+        self.write_object(|world| {
+            world.check_condition("PutObject", key, condition)?;
+            let etag = format!("{:016x}", world.draw(u64::MAX));
+            let object = StoredObject { body: Body::new(body), etag: etag.clone() };
+            world.objects.insert(key.to_owned(), object);
+            Ok(etag)
+        })
     }
 
-    /// Removes an object under a condition; removing what is not there succeeds without one.
+    /// Removes an object under a condition; removing what is not there succeeds without one. `None`
+    /// when the process was killed around it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the condition does not hold.
-    pub fn remove_object(&mut self, key: &str, condition: &Condition) -> Result<(), StoreError> {
-        self.check_condition("DeleteObject", key, condition)?;
-        self.objects.remove(key);
-        Ok(())
+    /// As [`World::put_object`].
+    pub fn remove_object(
+        &mut self,
+        key: &str,
+        condition: &Condition,
+    ) -> Option<Result<(), StoreError>> {
+        self.write_object(|world| {
+            world.check_condition("DeleteObject", key, condition)?;
+            world.objects.remove(key);
+            Ok(())
+        })
+    }
+
+    /// A write under the fault plan.
+    fn write_object<R>(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<R, StoreError>,
+    ) -> Option<Result<R, StoreError>> {
+        self.pass_call_time();
+        let failed = |fault: CallFault| Err(StoreError::Failed(fault.refused().message));
+        match self.store_verdict() {
+            Verdict::Pass => Some(write(self)),
+            Verdict::Crash(CrashSide::Before) => None,
+            Verdict::Crash(CrashSide::After) => {
+                let _ = write(self);
+                None
+            }
+            Verdict::Fault(fault @ CallFault::AnswerLost) => {
+                Some(write(self).and_then(|_| failed(fault)))
+            }
+            Verdict::Fault(fault) => Some(failed(fault)),
+        }
     }
 
     fn check_condition(

@@ -47,6 +47,26 @@ async fn a_crash_stops_the_run_where_it_stands_and_the_next_one_goes_on() {
 }
 
 #[tokio::test]
+async fn a_write_to_the_bucket_may_crash_or_lose_its_answer() {
+    let cloud = SimCloud::in_memory(1);
+    let plan = CrashPlan { mutation: 1, side: CrashSide::After };
+    cloud.with_world(|world| world.faults.store_crash = Some(plan)).unwrap();
+    tokio::select! {
+        biased;
+        _ = cloud.put("lease", b"one".to_vec(), Condition::Absent) => panic!("it answered"),
+        () = cloud.crashed() => {}
+    }
+    cloud.take_crash();
+    let entry = cloud.get("lease").await.unwrap().unwrap();
+
+    let lost = BTreeMap::from([(2, crate::sim::CallFault::AnswerLost)]);
+    cloud.with_world(|world| world.faults.on_store_write = lost).unwrap();
+    let put = cloud.put("lease", b"two".to_vec(), Condition::Match(entry.etag)).await;
+    assert!(matches!(put, Err(StoreError::Failed(_))), "{put:?}");
+    assert_eq!(cloud.get("lease").await.unwrap().unwrap().body, b"two");
+}
+
+#[tokio::test]
 async fn after_a_crash_nothing_answers_until_it_is_taken_note_of() {
     let cloud = SimCloud::in_memory(1);
     let plan = CrashPlan { mutation: 1, side: CrashSide::Before };

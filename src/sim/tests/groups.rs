@@ -160,6 +160,10 @@ fn balance_never_goes_below_the_desired_capacity() {
 fn a_machine_holds_the_interface_of_its_group_until_it_is_gone() {
     let mut world = account(1);
     let made = interface(&mut world, "a", &[], "t");
+    let address = made.attributes[&Attribute::PrivateIpAddress].clone();
+    running_group(&mut world, group("web", 3, 3, "a"));
+    assert!(world.members("web").all(|machine| machine.private_ip_address != address));
+
     let mut data = template_data(&[]);
     data.network_interfaces[0].network_interface_id = Some(Ref::Known(id(&made)));
     data.network_interfaces[0].delete_on_termination = false;
@@ -169,10 +173,9 @@ fn a_machine_holds_the_interface_of_its_group_until_it_is_gone() {
     make(&mut world, &create(wanted)).unwrap();
     world.advance_secs(600);
     let first = world.members("etcd").next().unwrap().clone();
-    assert_eq!(first.private_ip_address, made.attributes[&Attribute::PrivateIpAddress]);
+    assert_eq!(first.private_ip_address, address);
     let delete = Call::DeleteNetworkInterface { network_interface_id: id(&made) };
     assert_eq!(refused(&mut world, &delete), "InvalidNetworkInterface.InUse");
-
     world.terminate_instance(&first.instance_id).unwrap();
     world.advance_secs(10);
     assert_eq!(world.members("etcd").count(), 1, "the old one still holds the interface");
@@ -180,7 +183,7 @@ fn a_machine_holds_the_interface_of_its_group_until_it_is_gone() {
     world.advance_secs(600);
     let second = world.members("etcd").next().unwrap();
     assert_ne!(second.instance_id, first.instance_id);
-    assert_eq!(second.private_ip_address, first.private_ip_address);
+    assert_eq!(second.private_ip_address, address);
 }
 
 #[test]
@@ -211,6 +214,29 @@ fn a_launch_hook_holds_a_machine_back_and_gives_it_up_in_silence() {
     world.faults.silent_hooks.clear();
     world.advance_secs(1800);
     assert_eq!(serving(&world, "web"), zones(&[("a", 1)]));
+}
+
+#[test]
+fn a_termination_hook_delays_the_end_of_what_served() {
+    let mut world = account(1);
+    let mut wanted = group("web", 1, 1, "a");
+    let hook = LifecycleHook {
+        lifecycle_transition: "autoscaling:EC2_INSTANCE_TERMINATING".to_owned(),
+        heartbeat_timeout: 300,
+        default_result: "CONTINUE".to_owned(),
+    };
+    wanted.lifecycle_hooks.insert("drain".to_owned(), hook);
+    running_group(&mut world, wanted);
+    let machine = world.members("web").next().unwrap().instance_id.clone();
+    world.terminate_instance(&machine).unwrap();
+    let mut states = Vec::new();
+    while let Some(machine) = world.machines.get(&machine) {
+        states.push(machine.lifecycle.as_str());
+        world.advance_secs(1);
+    }
+    states.dedup();
+    assert_eq!(states, ["Terminating:Wait", "Terminating"]);
+    assert_eq!(world.members("web").count(), 1, "a new one is on its way already");
 }
 
 #[test]

@@ -124,8 +124,30 @@ fn a_rule_is_ours_by_its_description() {
     let seen = look(&mut world, &[]);
     let rules = &seen.resources[&Key::new(Kind::SecurityGroupRules, "sg")];
     let Resource::SecurityGroupRules(resource) = &rules.resource else { panic!() };
-    assert_eq!(resource.rules, BTreeSet::from([ours]));
+    assert_eq!(resource.rules, BTreeSet::from([ours.clone()]));
     assert_eq!(rules.foreign_rules.len(), 2, "the hand-made one and AWS' own");
+
+    // A group that the spec names by its id: only our rules in it are ours to keep.
+    let world = &mut account(1);
+    let call = Call::CreateSecurityGroup {
+        group_name: "theirs".to_owned(),
+        description: "test".to_owned(),
+        vpc_id: VPC.to_owned(),
+        tags: Tags::new(),
+    };
+    let theirs = id(&make(world, &call).unwrap());
+    let keys = [(Kind::SecurityGroupRules, theirs.as_str())];
+    assert!(look(world, &keys).resources.is_empty());
+    let call = Call::AuthorizeSecurityGroupIngress {
+        group_id: theirs.clone(),
+        rules: BTreeSet::from([ours]),
+        description: SecurityGroupRules::owner_description(CLUSTER),
+    };
+    make(world, &call).unwrap();
+    let seen = look(world, &keys);
+    let (key, rules) = seen.resources.first_key_value().unwrap();
+    assert_eq!((key.name.as_str(), rules.ownership.is_owned()), (theirs.as_str(), true));
+    assert_eq!(seen.resources.len(), 1);
 }
 
 #[test]
