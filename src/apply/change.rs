@@ -150,7 +150,8 @@ impl<C: Cloud> Engine<'_, C> {
         Ok(Turn::Over(if is_idle { Outcome::AlreadyDone } else { Outcome::Done }))
     }
 
-    /// The resource as observed; for a template also the versions that an earlier run may have left.
+    /// The resource as observed; for a template also the version that the plan found to hold what
+    /// is wanted, and the one that an earlier run may have left.
     async fn observed(
         &self,
         change: &Change,
@@ -164,7 +165,8 @@ impl<C: Cloud> Engine<'_, C> {
             && template::named_version(&observed, &wanted.launch_template_data).is_none()
         {
             let name = &wanted.launch_template_name;
-            let versions = self.versions(name, std::collections::BTreeSet::new()).await?;
+            let versions =
+                self.versions(name, change.existing_version.into_iter().collect()).await?;
             observed.template.get_or_insert_default().versions.extend(versions);
         }
         Ok(Some(observed))

@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 pub use compare::removes_tag;
 pub use make::{PlanOptions, describe_foreign, make};
 pub use precondition::{precondition, precondition_holds};
-pub use template::{merge_versions, versions_to_read};
+pub use template::{existing_version, merge_versions, versions_to_read};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

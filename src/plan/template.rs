@@ -48,6 +48,12 @@ impl WantedContent {
     }
 }
 
+/// The version of a template that holds this content already, if one that was read does. Planning and
+/// applying ask the same question, so that an apply makes no version which its plan did not announce.
+pub fn existing_version(data: &LaunchTemplateData, facts: &TemplateFacts) -> Option<u64> {
+    WantedContent::of(data).existing_version(facts)
+}
+
 /// `<version>:<revision>` of a template's wanted content, if both are known before an apply.
 pub(super) fn target(
     key: &Key,

@@ -40,11 +40,40 @@ pub(crate) fn harden(command: &mut Command) {
         .env("COLUMNS", "80");
 }
 
-/// Replaces the folder's path, times, durations and process ids.
+/// Replaces what differs from run to run: the folder's path, times, durations, process ids, and the
+/// ids that the cloud gives, which depend on the order of concurrent calls.
 pub(crate) fn redact(text: &str, folder: &Path) -> String {
     let text = text.replace(&*folder.to_string_lossy(), "FLEET");
     let text = replace_times(&text);
-    replace_after(&text, "(process ", ')', "PID")
+    let text = replace_after(&text, "(process ", ')', "PID");
+    text.split_inclusive([' ', ',', ';', '\n', '"']).map(redact_word).collect()
+}
+
+/// A word without its duration or id; what ends it stays.
+fn redact_word(word: &str) -> String {
+    let core = word.trim_end_matches([' ', ',', ';', '\n', '"', ')', '.']);
+    let tail = &word[core.len()..];
+    if is_duration(core) {
+        return format!("DURATION{tail}");
+    }
+    let prefixes = ["i-", "sg-", "eni-", "vol-", "sgr-"];
+    match prefixes.iter().find(|prefix| core.starts_with(*prefix)) {
+        Some(prefix) if is_id(&core[prefix.len()..]) => format!("{prefix}ID{tail}"),
+        _ => word.to_owned(),
+    }
+}
+
+/// Such as `65ms`, `3s` or `1m14s`.
+fn is_duration(word: &str) -> bool {
+    let units = word.trim_start_matches(|c: char| c.is_ascii_digit() || "msh".contains(c));
+    units.is_empty()
+        && word.starts_with(|c: char| c.is_ascii_digit())
+        && word.ends_with(['s', 'm', 'h'])
+}
+
+/// The digits of an id of AWS.
+fn is_id(digits: &str) -> bool {
+    digits.len() == 17 && digits.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 /// Replaces RFC 3339 times.
@@ -109,4 +138,16 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(&path, &target).unwrap();
         }
     }
+}
+
+#[test]
+fn what_differs_from_run_to_run_is_replaced_and_nothing_else() {
+    let folder = Path::new("/tmp/fleet");
+    let text = "/tmp/fleet/a took 1m14s, 65ms; i-0a1b2c3d4e5f60718, 15 GiB of m6i.large\n";
+    assert_eq!(
+        redact(text, folder),
+        "FLEET/a took DURATION, DURATION; i-ID, 15 GiB of m6i.large\n"
+    );
+    assert_eq!(redact("at 2026-11-21T07:46:47.446Z", folder), "at TIME");
+    assert_eq!(redact("(until 2026-11-21T07:46:47Z at most)", folder), "(until TIME at most)");
 }

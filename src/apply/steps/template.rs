@@ -3,6 +3,7 @@
 
 use super::{Step, StepContext, StepError, TagEdit, told};
 use crate::cloud::{Call, Observed};
+use crate::plan::existing_version;
 use crate::resource::{
     Attribute, DIGEST_TAG, LaunchTemplate, LaunchTemplateData, Tags, VERSION_TAG,
 };
@@ -64,18 +65,13 @@ pub(in crate::apply) fn named_version(
     (*content == data.content_digest()).then_some(*version)
 }
 
-/// A version with the wanted content that an earlier run made and did not come to name.
+/// A version with the wanted content that the template's tag does not name: an older one, or one
+/// that an earlier run made and did not come to name.
 pub(in crate::apply) fn spare_version(
     observed: &Observed,
     data: &LaunchTemplateData,
 ) -> Option<u64> {
-    let revision = data.revision();
-    let versions = &observed.template.as_ref()?.versions;
-    let spare = versions
-        .iter()
-        .rev()
-        .find(|(_, facts)| facts.revision.as_ref() == Some(&revision) && facts.data == *data);
-    spare.map(|(version, _)| *version)
+    existing_version(data, observed.template.as_ref()?)
 }
 
 fn prove(wanted: &LaunchTemplate, spare: Option<u64>, context: &StepContext<'_>) -> Step {
