@@ -151,9 +151,14 @@ pub(super) async fn observe(
     cloud: &AnyCloud,
     deep: bool,
 ) -> anyhow::Result<(Query, Observation)> {
-    let query = Query { deep, ..desired::query(&loaded.spec) };
+    let mut query = Query { deep, ..desired::query(&loaded.spec) };
     let mut observation = cloud.observe(&query).await?;
-    let wanted = desired::build(&loaded.spec, &observation.facts).resources;
+    let mut wanted = desired::build(&loaded.spec, &observation.facts).resources;
+    if !query.deep && observation.hides_changes(&wanted) {
+        query.deep = true;
+        observation = cloud.observe(&query).await?;
+        wanted = desired::build(&loaded.spec, &observation.facts).resources;
+    }
     let unread = plan::versions_to_read(&wanted, &observation);
     if !unread.is_empty() {
         let versions = cloud.versions(&unread).await?;

@@ -235,3 +235,29 @@ mod observed_list {
         Ok(items.into_iter().map(|item| (item.address, item.observed)).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::sample;
+    use crate::resource::{Kind, Resource};
+
+    #[test]
+    fn only_what_was_read_in_part_and_is_wanted_otherwise_hides_changes() {
+        let mut wanted = sample::full_cluster();
+        let mut world = sample::applied(&wanted);
+        for found in world.resources.values_mut() {
+            found.unread.insert("tags".to_owned());
+        }
+        assert!(!world.hides_changes(&wanted), "nothing was changed");
+        for (key, resource) in &mut wanted {
+            if let (Kind::LoadBalancer, Resource::LoadBalancer(balancer)) = (key.kind, resource) {
+                balancer.cross_zone_enabled = !balancer.cross_zone_enabled;
+            }
+        }
+        assert!(world.hides_changes(&wanted));
+        for found in world.resources.values_mut() {
+            found.unread.clear();
+        }
+        assert!(!world.hides_changes(&wanted), "everything was read");
+    }
+}

@@ -6,8 +6,8 @@ use super::draft::Draft;
 use super::{iam, number, security, storage, tag, user_data};
 use crate::facts::Facts;
 use crate::resource::{
-    Attribute, BlockDeviceMapping, InstanceMarketOptions, Key, Kind, LaunchTemplate,
-    LaunchTemplateData, LaunchTemplateInterface, MetadataOptions, Ref, Resource,
+    Attribute, BlockDeviceMapping, IMAGE_TAG, InstanceMarketOptions, Key, Kind, LaunchTemplate,
+    LaunchTemplateData, LaunchTemplateInterface, MetadataOptions, Ref, Resource, Tags,
 };
 use crate::spec::{
     Field, HttpTokens, InstanceGroup, InstanceGroupSpec, Kind as Document, Spec, VolumeSpec,
@@ -27,11 +27,22 @@ pub(super) fn build(spec: &Spec, facts: &Facts, draft: &mut Draft<'_>) {
         let template = LaunchTemplate {
             launch_template_name: name.clone(),
             launch_template_data: data,
-            tags: tag::group(spec, group, &name),
+            tags: tags(spec, facts, group, &name),
         };
         let field = Field::new(Document::InstanceGroup, group.name(), "metadata.name");
         draft.add(&field, &name, Resource::LaunchTemplate(template));
     }
+}
+
+/// The group's tags, and what image the template was built from.
+fn tags(spec: &Spec, facts: &Facts, group: &InstanceGroup, name: &str) -> Tags {
+    let mut tags = tag::group(spec, group, name);
+    if let Some(image) = &group.spec.image
+        && let Some(fact) = facts.images.get(image)
+    {
+        tags.insert(IMAGE_TAG.to_owned(), format!("{image}:{}", fact.root_device_name));
+    }
+    tags
 }
 
 fn data(spec: &Spec, facts: &Facts, group: &InstanceGroup, name: &str) -> LaunchTemplateData {

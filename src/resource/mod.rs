@@ -51,6 +51,10 @@ pub const TARGET_TAG: &str = "kprod.dev/target";
 /// On an ASG: the revision that an automatic rollback left behind.
 pub const FAILED_TAG: &str = "kprod.dev/failed";
 
+/// On a launch template: `<image id>:<root device>`, what it was built from. Neither ever changes for an
+/// id, so that an unchanged plan asks for no image.
+pub const IMAGE_TAG: &str = "kprod.dev/image";
+
 /// kops' own ownership tag; with it and without ours a resource is foreign.
 pub const KOPS_CLUSTER_TAG: &str = "KubernetesCluster";
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
 
 mod apply;
+#[cfg(feature = "aws")]
+mod aws;
 mod cli;
 mod crash;
 mod desired;

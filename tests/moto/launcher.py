@@ -18,6 +18,9 @@ import threading
 from urllib.parse import parse_qsl
 
 from moto.autoscaling import models as autoscaling
+from moto.autoscaling.responses import AutoScalingResponse
+from moto.ec2 import utils as ec2_utils
+from moto.ec2.models import EC2Backend
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -25,8 +28,16 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-# Services that name the action in the body; Route53 is known by method and path.
+# Services that name the action in the body.
 QUERY_SERVICES = {"ec2", "autoscaling", "iam", "sts", "elasticloadbalancing"}
+
+# Route53 knows actions by method and path; these are the ones that read.
+ROUTE53_READS = {
+    r"/2013-04-01/hostedzone/?": "ListHostedZones",
+    r"/2013-04-01/hostedzone/[^/]+/?": "GetHostedZone",
+    r"/2013-04-01/hostedzone/[^/]+/rrset/?": "ListResourceRecordSets",
+    r"/2013-04-01/tags/hostedzone/[^/]+/?": "ListTagsForResource",
+}
 
 
 def remember_launch_versions():
@@ -62,6 +73,59 @@ def remember_launch_versions():
     autoscaling.InstanceState.launch_template = property(launch_template)
 
 
+def keep_group_settings():
+    """A new group has the settings that it was made with.
+
+    Auto Scaling API reference, CreateAutoScalingGroup: `HealthCheckGracePeriod` ("Default: 0
+    seconds") and `MaxInstanceLifetime`. moto makes 300 of 0, and drops the second.
+    """
+    create = AutoScalingResponse.create_auto_scaling_group
+
+    def create_and_keep(self):
+        answer = create(self)
+        groups = self.autoscaling_backend.autoscaling_groups
+        group = groups[self._get_param("AutoScalingGroupName")]
+        group.health_check_grace_period = self._get_int_param("HealthCheckGracePeriod") or 0
+        group.max_instance_lifetime = self._get_int_param("MaxInstanceLifetime")
+        return answer
+
+    AutoScalingResponse.create_auto_scaling_group = create_and_keep
+
+
+def any_value_of_a_filter():
+    """A filter with several values matches what has any of them.
+
+    EC2 API reference, data type `Filter`: "If you specify multiple values for a filter, the values
+    are joined with an OR". Of a resource's tag keys moto wants all of them.
+    """
+    matches = ec2_utils.is_filter_matching
+
+    def matches_any(resource, name, values):
+        if name == "tag-key" and isinstance(values, list):
+            return any(matches(resource, name, [value]) for value in values)
+        return matches(resource, name, values)
+
+    ec2_utils.is_filter_matching = matches_any
+
+
+def keep_template_tags_apart():
+    """A template's own tags are no part of its content.
+
+    EC2 API reference, CreateLaunchTemplate: `TagSpecification` tags the template;
+    `LaunchTemplateData.TagSpecification` tags what is launched. moto adds the first to the second.
+    """
+    create = EC2Backend.create_launch_template
+
+    def create_apart(self, name, description, data, tag_spec):
+        specifications = data.get("TagSpecifications", [])
+        data["TagSpecifications"] = [
+            item for item in specifications if item["ResourceType"] != "launch-template"
+        ]
+        return create(self, name, description, data, tag_spec)
+
+    EC2Backend.create_launch_template = create_apart
+
+
 class Gate:
     """Stands before moto: logs each call, one at a time since moto's stores know no threads."""
 
@@ -95,8 +159,11 @@ class Gate:
                 self.calls.clear()
         elif environ["PATH_INFO"] == "/kprod/deny":
             self.denied.add(body.decode())
-        start_response("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps(answer).encode()]
+        text = json.dumps(answer).encode()
+        # With its length told, the answer comes in one piece and a test can read it plainly.
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(text)))]
+        start_response("200 OK", headers)
+        return [text]
 
     def forward(self, environ, service, start_response):
         """What moto does not know becomes an error of the service: AWS answers an unknown action
@@ -125,8 +192,11 @@ def name_call(environ, body):
     params = {}
     if service in QUERY_SERVICES:
         params = dict(parse_qsl(body.decode("utf8", "replace")))
-    path = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
-    return service, params.get("Action") or path
+    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    for pattern, action in ROUTE53_READS.items():
+        if method == "GET" and re.fullmatch(pattern, path):
+            return service, action
+    return service, params.get("Action") or f"{method} {path}"
 
 
 def refuse(service, code, message, status, start_response):
@@ -143,6 +213,9 @@ def refuse(service, code, message, status, start_response):
 
 def main():
     remember_launch_versions()
+    keep_group_settings()
+    any_value_of_a_filter()
+    keep_template_tags_apart()
     app = DomainDispatcherApplication(create_backend_app)
     app.debug = True
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 0

@@ -1,7 +1,7 @@
 """Fills the emulator with what a test needs. Talks AWS's API only, so what it makes is what AWS has.
 
     python seed.py network  < {"cidr", "zone_name", "subnets": {name: {"zone", "cidr"}}}
-    python seed.py kops     < {"cluster", "vpc", "subnet", "zone", "image", "balancer"}
+    python seed.py kops     < {"cluster", "vpc", "subnet", "availability_zone", "zone", "image", "balancer"}
     python seed.py plan     < the output of `kprod plan -o json` for an empty account
     python seed.py machines < {"group", "count"}
     python seed.py groups   < {"count", "image", "zone"}

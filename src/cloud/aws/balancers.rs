@@ -206,7 +206,11 @@ fn convert_listener(listener: &Listener, balancer: &str, ownership: &Ownership) 
         port,
         protocol: listener.protocol().map_or("", |protocol| protocol.as_str()).to_owned(),
         certificate_arn: certificate.map(str::to_owned),
-        ssl_policy: listener.ssl_policy().filter(|policy| !policy.is_empty()).map(str::to_owned),
+        // Emulators give every listener a policy; AWS gives one to those that speak TLS.
+        ssl_policy: listener
+            .ssl_policy()
+            .filter(|_| listener.protocol() == Some(&types::ProtocolEnum::Tls))
+            .map(str::to_owned),
         target_group_arn: Ref::Known(target.unwrap_or_default().to_owned()),
     });
     Found::new(&resource::Listener::name_of(balancer, port), resource, ownership.clone())

@@ -8,14 +8,19 @@ use super::AwsCloud;
 use super::observe::Found;
 use super::tags::TagSet;
 use crate::cloud::{CloudError, CloudErrorKind, Ownership, Query};
-use crate::facts::{ImageFact, SubnetFact, VpcFact};
+use crate::facts::{SubnetFact, VpcFact};
 use crate::resource::{self, Attribute, DIGEST_TAG, Key, Kind, Ref, Resource, Rule};
 
 /// The biggest page of most EC2 lists.
 const PAGE: i32 = 1000;
 
 /// Values that one filter takes (EC2 API reference, "Filter": 200).
-const FILTER_VALUES: usize = 200;
+pub(super) const FILTER_VALUES: usize = 200;
+
+/// Tags that kops puts on the volumes of etcd members, and on nothing else: one for each etcd cluster
+/// that it knows. Source: kops `pkg/model/master_volumes.go`.
+const KOPS_ETCD_TAGS: [&str; 4] =
+    ["k8s.io/etcd/main", "k8s.io/etcd/events", "k8s.io/etcd/cilium", "k8s.io/etcd/leases"];
 
 /// What EC2 knows of a cluster.
 pub(super) struct Network {
@@ -23,27 +28,25 @@ pub(super) struct Network {
     pub vpc: Option<VpcFact>,
     /// The subnets of the query that exist.
     pub subnets: BTreeMap<String, SubnetFact>,
-    /// The images of the query that exist.
-    pub images: BTreeMap<String, ImageFact>,
     /// Groups, rules, volumes, interfaces.
     pub found: Vec<Found>,
 }
 
 /// Reads all of it at once.
 pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Network, CloudError> {
-    let (subnets, images, groups, volumes, interfaces) = tokio::try_join!(
+    let (subnets, groups, volumes, interfaces) = tokio::try_join!(
         subnets(cloud, query),
-        images(cloud, query),
         security_groups(cloud, query),
         volumes(cloud, query),
         interfaces(cloud, query),
     )?;
     let vpc = vpc(cloud, query, &subnets).await?;
     let found = groups.into_iter().chain(volumes).chain(interfaces).collect();
-    Ok(Network { vpc, subnets, images, found })
+    Ok(Network { vpc, subnets, found })
 }
 
-fn filter(name: &str, values: impl IntoIterator<Item = impl Into<String>>) -> Filter {
+/// A filter: what has any of the values.
+pub(super) fn filter(name: &str, values: impl IntoIterator<Item = impl Into<String>>) -> Filter {
     let values = values.into_iter().map(Into::into).collect();
     Filter::builder().name(name).set_values(Some(values)).build()
 }
@@ -93,26 +96,6 @@ async fn vpc(
             .filter_map(|block| block.cidr_block()?.parse().ok())
             .collect(),
     }))
-}
-
-/// Images by a filter, as subnets.
-async fn images(
-    cloud: &AwsCloud,
-    query: &Query,
-) -> Result<BTreeMap<String, ImageFact>, CloudError> {
-    let ids: Vec<&String> = query.image_ids.iter().collect();
-    let mut facts = BTreeMap::new();
-    for ids in ids.chunks(FILTER_VALUES) {
-        let call = cloud.ec2.describe_images().filters(filter("image-id", ids.iter().copied()));
-        let items = call.into_paginator().items().send().try_collect().await;
-        for image in items.map_err(|error| cloud.failed("DescribeImages", error))? {
-            if let (Some(id), Some(device)) = (image.image_id(), image.root_device_name()) {
-                let fact = ImageFact { root_device_name: device.to_owned() };
-                facts.insert(id.to_owned(), fact);
-            }
-        }
-    }
-    Ok(facts)
 }
 
 /// All groups of the VPC: names are unique there, and the answer holds rules and tags.
@@ -232,7 +215,7 @@ fn missing<'q>(query: &'q Query, kind: Kind, found: &[Found]) -> Vec<&'q str> {
 /// its etcd tags. The owner tag alone would also bring the root volume of every machine. What a
 /// name should find and the tags did not costs a second call, never for an unchanged cluster.
 async fn volumes(cloud: &AwsCloud, query: &Query) -> Result<Vec<Found>, CloudError> {
-    let tagged = filter("tag-key", [DIGEST_TAG, "k8s.io/etcd/*"]);
+    let tagged = filter("tag-key", [DIGEST_TAG].into_iter().chain(KOPS_ETCD_TAGS));
     let mut found = volumes_by(cloud, query, tagged).await?;
     let missing = missing(query, Kind::Volume, &found);
     for names in missing.chunks(FILTER_VALUES) {

@@ -10,7 +10,7 @@
 //! | DescribeAutoScalingGroups, one a hundred groups of the account | groups, pins, machines |
 //! | DescribeLaunchTemplates | templates and the versions last made from the spec |
 //! | DescribeSecurityGroups | groups and rules; a rule's description names its owner |
-//! | DescribeSubnets, DescribeImages | the facts a spec is checked against |
+//! | DescribeSubnets | what a spec is checked against; images are noted on templates |
 //! | DescribeVolumes, DescribeNetworkInterfaces | what outlives etcd's machines |
 //! | ListHostedZones, one a hundred zones | both zones; the caller reference names the owner |
 //! | ListResourceRecordSets, one a zone | the cluster's names, which Route53 keeps together |

@@ -66,6 +66,7 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
     );
     let (iam, network) = (iam?, network?);
     let (groups, templates, balancers, dns) = (groups?, templates?, balancers?, dns?);
+    let images = templates::images(cloud, query, &templates).await?;
     let found = [iam.found, network.found, groups, templates, balancers, dns.found];
     let account = match iam.account {
         Some(account) => account,
@@ -87,7 +88,7 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
             vpc: network.vpc,
             subnets: network.subnets,
             public_zone: dns.public_zone,
-            images: network.images,
+            images,
         },
         resources,
     })

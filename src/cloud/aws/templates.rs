@@ -11,11 +11,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::AwsCloud;
+use super::ec2::{FILTER_VALUES, filter};
 use super::observe::Found;
 use super::tags::TagSet;
 use crate::cloud::{CloudError, Ownership, Query, TemplateFacts, VersionFacts};
+use crate::facts::ImageFact;
 use crate::resource::{
-    self, Attribute, BlockDeviceMapping, InstanceMarketOptions, LaunchTemplateData,
+    self, Attribute, BlockDeviceMapping, IMAGE_TAG, InstanceMarketOptions, LaunchTemplateData,
     LaunchTemplateInterface, MetadataOptions, Ref, Resource,
 };
 
@@ -55,6 +57,42 @@ fn convert(template: &LaunchTemplate, cluster: &str) -> Found {
         versions: BTreeMap::new(),
     });
     found
+}
+
+/// The images of the query that exist, by a filter: asked for by id, one that is missing would fail
+/// the whole call. What our templates note of images costs no call, unless a deep look wants to know
+/// whether they are still there.
+pub(super) async fn images(
+    cloud: &AwsCloud,
+    query: &Query,
+    templates: &[Found],
+) -> Result<BTreeMap<String, ImageFact>, CloudError> {
+    let mut facts = BTreeMap::new();
+    if !query.deep {
+        facts.extend(templates.iter().filter_map(noted_image));
+        facts.retain(|id, _| query.image_ids.contains(id));
+    }
+    let missing: Vec<&String> =
+        query.image_ids.iter().filter(|id| !facts.contains_key(*id)).collect();
+    for ids in missing.chunks(FILTER_VALUES) {
+        let call = cloud.ec2.describe_images().filters(filter("image-id", ids.iter().copied()));
+        let items = call.into_paginator().items().send().try_collect().await;
+        for image in items.map_err(|error| cloud.failed("DescribeImages", error))? {
+            if let (Some(id), Some(device)) = (image.image_id(), image.root_device_name()) {
+                let fact = ImageFact { root_device_name: device.to_owned() };
+                facts.insert(id.to_owned(), fact);
+            }
+        }
+    }
+    Ok(facts)
+}
+
+/// The image that a template of ours was built from.
+fn noted_image(template: &Found) -> Option<(String, ImageFact)> {
+    let Resource::LaunchTemplate(resource) = &template.observed.resource else { return None };
+    let (id, device) = resource.tags.get(IMAGE_TAG)?.split_once(':')?;
+    let fact = ImageFact { root_device_name: device.to_owned() };
+    template.observed.ownership.is_owned().then(|| (id.to_owned(), fact))
 }
 
 /// Reads `<version>:<revision>:<content digest>`.
