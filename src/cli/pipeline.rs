@@ -12,6 +12,7 @@ use crate::cloud::sim::SimCloud;
 use crate::cloud::{Cloud, Observation, Query};
 use crate::desired;
 use crate::error::{ExitCode, Failure};
+use crate::finding::Finding;
 use crate::plan::file::SavedPlan;
 use crate::plan::{self, Plan, PlanOptions};
 use crate::resource::Key;
@@ -199,6 +200,12 @@ fn compare(
     let mut findings = spec::check_facts(&loaded.spec, facts);
     let desired = desired::build(&loaded.spec, facts);
     findings.extend(desired.findings);
+    if observation.hides_changes(&desired.resources) {
+        // Only a recording: a live look would have gone deeper.
+        let message = "the spec has moved since the last apply, and the recording lacks what costs \
+                       a call each: lifecycle hooks, load balancer attributes";
+        findings.push(Finding::warning(message).hint("record with `kprod observe --deep`"));
+    }
     let wanted = context.settle(Some(desired.resources), findings)?;
     let plan = plan::make(&wanted, observation, options);
     Ok(Planned { plan, query, spec_digest: plan::file::spec_digest(&wanted) })
