@@ -1,5 +1,7 @@
 //! kprod brings self-managed Kubernetes clusters on AWS to what a Git repository says.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests work on files of their own"))]
+
 pub mod apply;
 pub mod cli;
 pub mod cloud;

@@ -1,5 +1,7 @@
 //! Arguments that several verbs share.
 
+#![expect(clippy::disallowed_methods, reason = "NO_COLOR is a matter of the terminal")]
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};

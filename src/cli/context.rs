@@ -1,5 +1,7 @@
 //! What every verb starts from: how to talk, where the fleet is, and how input becomes a spec.
 
+#![expect(clippy::disallowed_methods, reason = "reads and writes the files that the user names")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,8 @@
 //! Showing a plan, asking, applying it, and saying what comes next: the same for a fresh plan, a
 //! saved one and a destroy.
 
+#![expect(clippy::disallowed_methods, reason = "who runs this, and a second Ctrl-C")]
+
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 
@@ -56,7 +58,7 @@ pub(super) async fn run(
         context.ui.status(&ui::progress::nothing_to_do(plan));
         return Ok(ExitCode::Done);
     }
-    confirm(context, planned, execution)?;
+    confirm(planned, execution)?;
 
     let stop = StopSignal::new();
     let watcher = tokio::spawn(stop_on_signal(stop.clone()));
@@ -99,7 +101,7 @@ fn refuse(planned: &Planned) -> anyhow::Result<()> {
 }
 
 /// Asks on a terminal; without one it never waits, it says which flag is missing.
-fn confirm(context: &Context, planned: &Planned, execution: &Execution) -> anyhow::Result<()> {
+fn confirm(planned: &Planned, execution: &Execution) -> anyhow::Result<()> {
     if execution.confirmed {
         return Ok(());
     }
@@ -121,7 +123,6 @@ fn confirm(context: &Context, planned: &Planned, execution: &Execution) -> anyho
     if read.is_ok() && answer.trim() == execution.word {
         return Ok(());
     }
-    let _ = context;
     Err(declined().into())
 }
 

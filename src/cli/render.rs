@@ -1,5 +1,7 @@
 //! `kprod render`.
 
+#![expect(clippy::disallowed_methods, reason = "makes the folder that the user names")]
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;

@@ -1,5 +1,7 @@
 //! Reads a fleet, or ready documents, from the disk: the only reader of input files.
 
+#![expect(clippy::disallowed_methods, reason = "the only reader of input files")]
+
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};

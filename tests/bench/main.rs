@@ -4,7 +4,12 @@
 //! clusters; memory is the high-water mark that the kernel keeps. Nothing here fails on a time: a
 //! figure over its budget is printed as such.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench prints, measures time, and may panic"
+)]
 
 mod fleet;
 mod process;

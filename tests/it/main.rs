@@ -1,6 +1,11 @@
 //! The one integration-test binary: laws and stories that cross rooms. One module per room.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail by panicking, and works on files of its own"
+)]
 
 mod apply;
 #[cfg(feature = "aws")]

@@ -20,6 +20,8 @@
 //! Attributes of load balancers and target groups, lifecycle hooks, and a zone's tags and VPC cost
 //! a call each. They are read under `Query::deep` only; see `Observed::unread`.
 
+#![expect(clippy::disallowed_methods, reason = "real time")]
+
 mod balancers;
 mod dns;
 mod ec2;

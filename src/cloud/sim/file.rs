@@ -1,5 +1,7 @@
 //! A world in a file: locked while it is used, replaced whole.
 
+#![expect(clippy::disallowed_methods, reason = "the simulator's state is a file")]
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
