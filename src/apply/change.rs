@@ -3,9 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::engine::{
-    CallEnd, Engine, Outcome, RERUN, cloud_failure, foreign, millis, since, stale,
-};
+use super::engine::{CallEnd, Engine, Outcome, millis, since};
+use super::failure::{RERUN, cloud_failure, foreign, stale};
 use super::gate::{self, Gate};
 use super::journal::JournalStep;
 use super::retry::RetryLimits;

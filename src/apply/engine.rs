@@ -1,23 +1,21 @@
-//! The run: lease, waves, waits, report. And what every change needs: looking, calling, announcing.
+//! The run: lease, waves, waits, report. How it looks and calls is in `link`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::failure::{RERUN, foreign, joined, lease_failure, stale};
 use super::incarnation::Incarnations;
 use super::journal::{self, Journal, JournalStep};
-use super::lease::{self, LONGEST_CALL, Lease, LeaseError, LeaseRequest, later, sleep_or_stop};
+use super::lease::{self, Lease, LeaseRequest, later, sleep_or_stop};
 use super::pool::{self, Task};
 use super::world::World;
-use super::{ApplyReport, ApplyRequest, StopSignal, gate, retry, wave};
-use crate::cloud::{
-    Call, Cloud, CloudError, CloudErrorKind, Observation, Query, Reply, VersionFacts,
-};
+use super::{ApplyReport, ApplyRequest, StopSignal, gate, wave};
+use crate::cloud::{Cloud, CloudError, Observation, Query};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
 use crate::plan::{Action, Change, Plan};
@@ -26,12 +24,6 @@ use crate::resource::{Key, digest};
 /// So many changes at once: enough to hide latency, and EC2's buckets of mutating calls refill at
 /// five a second.
 const CONCURRENCY: usize = 8;
-
-/// An observation may be so old when a change begins.
-const OBSERVATION_AGE_MAX: Duration = Duration::from_secs(5);
-
-/// The hint of everything that a re-run finishes.
-pub(super) const RERUN: &str = "run the same command again: it goes on from here";
 
 /// How one change ended.
 #[derive(Clone, Debug)]
@@ -60,13 +52,13 @@ pub(super) struct Engine<'a, C: Cloud> {
     pub(super) cloud: &'a C,
     pub(super) plan: &'a Plan,
     pub(super) wait_timeout: Duration,
-    query: Query,
+    pub(super) query: Query,
     pub(super) stop: &'a StopSignal,
     announce: &'a (dyn Fn(Event) + Sync),
     lease: AsyncMutex<Lease>,
     journal: AsyncMutex<Journal>,
     incarnations: AsyncMutex<Incarnations>,
-    looking: AsyncMutex<()>,
+    pub(super) looking: AsyncMutex<()>,
     world: Mutex<World>,
     rng: Mutex<fastrand::Rng>,
     halted: Mutex<Option<Failure>>,
@@ -421,120 +413,6 @@ impl<'a, C: Cloud> Engine<'a, C> {
             journal.flush(self.cloud).await;
         }
     }
-
-    /// An observation not much older than now.
-    pub(super) async fn recent(&self) -> Result<Arc<Observation>, Failure> {
-        self.look(earlier(self.cloud.now(), OBSERVATION_AGE_MAX)).await
-    }
-
-    /// An observation taken at `oldest` or later. Whoever asks at the same time shares it.
-    pub(super) async fn look(&self, oldest: Timestamp) -> Result<Arc<Observation>, Failure> {
-        let _one_at_a_time = self.looking.lock().await;
-        if let Some(observation) = self.world().seen_since(oldest) {
-            return Ok(observation);
-        }
-        let at = self.cloud.now();
-        let observation = Arc::new(self.read(|| self.cloud.observe(&self.query)).await?);
-        self.world().see(at, observation.clone());
-        Ok(observation)
-    }
-
-    /// Versions of one launch template: those asked for and the newest.
-    pub(super) async fn versions(
-        &self,
-        template: &str,
-        wanted: BTreeSet<u64>,
-    ) -> Result<BTreeMap<u64, VersionFacts>, Failure> {
-        let wanted = BTreeMap::from([(template.to_owned(), wanted)]);
-        let mut versions = self.read(|| self.cloud.versions(&wanted)).await?;
-        Ok(versions.remove(template).unwrap_or_default())
-    }
-
-    async fn read<T, F>(&self, read: impl Fn() -> F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, CloudError>>,
-    {
-        let started = self.cloud.now();
-        let mut attempts = 1;
-        loop {
-            let error = match read().await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            // A read whose answer was lost is read again: nothing hangs on it.
-            let kind = match error.kind {
-                CloudErrorKind::AnswerLost => CloudErrorKind::Unavailable,
-                kind => kind,
-            };
-            let elapsed = since(self.cloud.now(), started);
-            let wait = retry::limits(kind).and_then(|l| l.wait(attempts, elapsed, self.draw()));
-            let Some(wait) = wait else { return Err(cloud_failure(&error)) };
-            self.pause(wait).await?;
-            attempts += 1;
-        }
-    }
-
-    /// Makes one call of a change: lease first, retries within their limits.
-    pub(super) async fn call(&self, address: &Key, call: &Call) -> Result<Reply, CallEnd> {
-        let operation = call.operation();
-        let started = self.cloud.now();
-        let mut attempts = 1;
-        loop {
-            self.check_stop();
-            if let Some(failure) = self.halted() {
-                return Err(CallEnd::Halted(failure));
-            }
-            self.keep_lease().await.map_err(CallEnd::Halted)?;
-            let error = match self.call_once(call, &operation).await {
-                Ok(reply) => {
-                    let operation = operation.clone();
-                    self.note(address, JournalStep::Call { operation: operation.clone() }).await;
-                    self.announce(Event::CallMade { address: address.clone(), operation });
-                    return Ok(reply);
-                }
-                Err(error) => error,
-            };
-            if error.kind == CloudErrorKind::NotFound && is_removal(call, &operation) {
-                return Ok(Reply::default());
-            }
-            let elapsed = since(self.cloud.now(), started);
-            let limits = retry::limits(error.kind);
-            let wait = limits.and_then(|limits| limits.wait(attempts, elapsed, self.draw()));
-            let Some(wait) = wait else { return Err(CallEnd::Refused(error)) };
-            self.announce(Event::Retrying {
-                address: address.clone(),
-                operation: operation.clone(),
-                attempt: attempts,
-                wait_ms: millis(wait),
-                why: error.to_string(),
-            });
-            self.pause(wait).await.map_err(CallEnd::Halted)?;
-            attempts += 1;
-        }
-    }
-
-    /// The lease's law rests on this limit.
-    async fn call_once(&self, call: &Call, operation: &str) -> Result<Reply, CloudError> {
-        match tokio::time::timeout(LONGEST_CALL, self.cloud.call(call)).await {
-            Ok(result) => result,
-            Err(_) => Err(CloudError::new(
-                CloudErrorKind::AnswerLost,
-                operation,
-                "RequestTimeout",
-                format!("no answer within {} s", LONGEST_CALL.as_secs()),
-            )),
-        }
-    }
-}
-
-/// Whether not finding its object means that a call's work is done already.
-fn is_removal(call: &Call, operation: &str) -> bool {
-    const REMOVE: [&str; 5] = ["Delete", "Revoke", "Detach", "Remove", "Untag"];
-    match call {
-        // Records went with their zone.
-        Call::ChangeResourceRecordSets { upsert, .. } => upsert.is_empty(),
-        _ => REMOVE.iter().any(|verb| operation.starts_with(verb)),
-    }
 }
 
 /// A change that must not begin because of one it depends on.
@@ -544,64 +422,6 @@ fn blocker(change: &Change, outcomes: &BTreeMap<Key, Outcome>) -> Option<String>
         Outcome::Failed(_) => Some(format!("{key} failed")),
         Outcome::Skipped(_) => Some(format!("{key} was skipped")),
     })
-}
-
-/// The world moved: what the plan saw, and what is there.
-pub(super) fn stale(change: &Change, moves: Vec<String>) -> Failure {
-    let details = moves.into_iter().map(|line| format!("{}: {line}", change.address)).collect();
-    Failure::new(ExitCode::Stale, format!("{} has changed since the plan was made", change.address))
-        .details(details)
-        .hint("plan again and look at the difference")
-}
-
-/// Somebody else's resource stands where ours should.
-pub(super) fn foreign(address: &Key) -> Failure {
-    Failure::refused(format!("{address} is there and is not ours"))
-        .hint("remove it, or give the cluster's resource another name")
-}
-
-/// Several failures of one kind as one.
-fn joined(problems: Vec<Failure>) -> Failure {
-    let count = problems.len();
-    let mut problems = problems.into_iter();
-    let Some(mut first) = problems.next() else { return Failure::error("nothing failed") };
-    if count > 1 {
-        first.message = match first.code {
-            ExitCode::Stale => format!("{count} resources have changed since the plan was made"),
-            _ => format!("{}, and {} more", first.message, count - 1),
-        };
-    }
-    first.details.extend(problems.flat_map(|failure| failure.details));
-    first
-}
-
-fn lease_failure(error: &LeaseError, cluster: &str) -> Failure {
-    match error {
-        LeaseError::Locked { record, .. } => Failure::new(ExitCode::Locked, error.to_string())
-            .hint(format!(
-                "wait for it with --lock-timeout; if that run is dead, its lease is taken over \
-                 after {}, or at once after `kprod unlock {cluster}`",
-                record.free_at()
-            )),
-        LeaseError::Lost { .. } | LeaseError::Stopped(_) => {
-            Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN)
-        }
-        LeaseError::Store { .. } => Failure::error(error.to_string())
-            .hint(format!("if the lease is damaged, remove it with `kprod unlock {cluster}`")),
-    }
-}
-
-/// A failed call as a failure: what a re-run may mend is told from what it cannot.
-pub(super) fn cloud_failure(error: &CloudError) -> Failure {
-    if error.kind.is_retriable() {
-        return Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN);
-    }
-    let failure = Failure::error(error.to_string());
-    match error.kind {
-        CloudErrorKind::Denied => failure.hint(format!("allow the action {}", error.operation)),
-        CloudErrorKind::QuotaReached => failure.hint("raise the quota, then run again"),
-        _ => failure,
-    }
 }
 
 /// Sorts outcomes into the report and finds the gravest failure.
@@ -629,7 +449,7 @@ pub(super) fn since(now: Timestamp, started: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(started)).unwrap_or_default()
 }
 
-fn earlier(at: Timestamp, by: Duration) -> Timestamp {
+pub(super) fn earlier(at: Timestamp, by: Duration) -> Timestamp {
     let by = jiff::SignedDuration::try_from(by).unwrap_or_default();
     at.checked_sub(by).unwrap_or(Timestamp::MIN)
 }

@@ -7,10 +7,12 @@
 
 mod change;
 mod engine;
+mod failure;
 mod gate;
 mod incarnation;
 pub mod journal;
 pub mod lease;
+mod link;
 mod pool;
 pub mod retry;
 mod settle;

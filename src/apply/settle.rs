@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::engine::{Engine, Outcome, RERUN, deadline, since};
+use super::engine::{Engine, Outcome, deadline, since};
+use super::failure::RERUN;
 use super::retry::RetryLimits;
 use super::steps::{self, StepContext};
 use crate::cloud::{Cloud, GroupFacts, Observation};

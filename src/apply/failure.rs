@@ -1,0 +1,68 @@
+//! How what went wrong reads to people: with its exit code and the way out.
+
+use super::lease::LeaseError;
+use crate::cloud::{CloudError, CloudErrorKind};
+use crate::error::{ExitCode, Failure};
+use crate::plan::Change;
+use crate::resource::Key;
+
+/// The hint of everything that a re-run finishes.
+pub(super) const RERUN: &str = "run the same command again: it goes on from here";
+
+/// The world moved: what the plan saw, and what is there.
+pub(super) fn stale(change: &Change, moves: Vec<String>) -> Failure {
+    let details = moves.into_iter().map(|line| format!("{}: {line}", change.address)).collect();
+    Failure::new(ExitCode::Stale, format!("{} has changed since the plan was made", change.address))
+        .details(details)
+        .hint("plan again and look at the difference")
+}
+
+/// Somebody else's resource stands where ours should.
+pub(super) fn foreign(address: &Key) -> Failure {
+    Failure::refused(format!("{address} is there and is not ours"))
+        .hint("remove it, or give the cluster's resource another name")
+}
+
+/// Several failures of one kind as one.
+pub(super) fn joined(problems: Vec<Failure>) -> Failure {
+    let count = problems.len();
+    let mut problems = problems.into_iter();
+    let Some(mut first) = problems.next() else { return Failure::error("nothing failed") };
+    if count > 1 {
+        first.message = match first.code {
+            ExitCode::Stale => format!("{count} resources have changed since the plan was made"),
+            _ => format!("{}, and {} more", first.message, count - 1),
+        };
+    }
+    first.details.extend(problems.flat_map(|failure| failure.details));
+    first
+}
+
+pub(super) fn lease_failure(error: &LeaseError, cluster: &str) -> Failure {
+    match error {
+        LeaseError::Locked { record, .. } => Failure::new(ExitCode::Locked, error.to_string())
+            .hint(format!(
+                "wait for it with --lock-timeout; if that run is dead, its lease is taken over \
+                 after {}, or at once after `kprod unlock {cluster}`",
+                record.free_at()
+            )),
+        LeaseError::Lost { .. } | LeaseError::Stopped(_) => {
+            Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN)
+        }
+        LeaseError::Store { .. } => Failure::error(error.to_string())
+            .hint(format!("if the lease is damaged, remove it with `kprod unlock {cluster}`")),
+    }
+}
+
+/// A failed call as a failure: what a re-run may mend is told from what it cannot.
+pub(super) fn cloud_failure(error: &CloudError) -> Failure {
+    if error.kind.is_retriable() {
+        return Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN);
+    }
+    let failure = Failure::error(error.to_string());
+    match error.kind {
+        CloudErrorKind::Denied => failure.hint(format!("allow the action {}", error.operation)),
+        CloudErrorKind::QuotaReached => failure.hint("raise the quota, then run again"),
+        _ => failure,
+    }
+}
