@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use kprod::apply::{self, StopSignal, lease};
+use kprod::cloud::Query;
 use kprod::cloud::sim::SimCloud;
 use kprod::error::ExitCode;
-use kprod::plan::PlanOptions;
+use kprod::plan::{Plan, PlanOptions};
 use kprod::sim::{CrashPlan, CrashSide, World};
 use kprod::spec::Spec;
 
@@ -43,13 +44,11 @@ pub(crate) fn counts(world: &World) -> BTreeMap<String, usize> {
     )
 }
 
-/// Plans and applies, as one process would. None when it was killed on the way.
-async fn run(cloud: &SimCloud, spec: &Spec, options: &PlanOptions, who: &str) -> Option<ExitCode> {
+/// Applies, as one process would. None when it was killed on the way.
+async fn run(cloud: &SimCloud, plan: &Plan, query: &Query, who: &str) -> Option<ExitCode> {
     let stop = StopSignal::new();
     let process = async {
-        let (plan, query) = plan(cloud, spec, options).await;
-        let report = apply::run(cloud, &request(&plan, &query, who), &stop, &|_| ()).await;
-        match report {
+        match apply::run(cloud, &request(plan, query, who), &stop, &|_| ()).await {
             Ok(report) => {
                 assert_eq!(report.exit_code(), ExitCode::Done, "{who}: {}", told(&report));
                 report.exit_code()
@@ -68,7 +67,9 @@ async fn run(cloud: &SimCloud, spec: &Spec, options: &PlanOptions, who: &str) ->
 /// mutation, and finished by a run without any memory of it. The end is always the same.
 pub(crate) async fn survives_every_crash(start: &World, spec: &Spec, options: &PlanOptions) {
     let peaceful = SimCloud::from_world(start.clone());
-    run(&peaceful, spec, options, "ann@laptop (process 1)").await.unwrap();
+    let (first, query) = plan(&peaceful, spec, options).await;
+    let start = peaceful.with_world(|world| world.clone()).unwrap();
+    run(&peaceful, &first, &query, "ann@laptop (process 1)").await.unwrap();
     let wanted = peaceful.with_world(|world| counts(world)).unwrap();
     for mutation in 1..=MUTATIONS_MAX {
         for side in [CrashSide::Before, CrashSide::After] {
@@ -76,7 +77,7 @@ pub(crate) async fn survives_every_crash(start: &World, spec: &Spec, options: &P
             let mut world = start.clone();
             world.faults.crash = Some(CrashPlan { mutation, side });
             let killed = SimCloud::from_world(world);
-            if run(&killed, spec, options, "ann@laptop (process 1)").await.is_some() {
+            if run(&killed, &first, &query, "ann@laptop (process 1)").await.is_some() {
                 // No run got as far as this call: every one before it has been tried.
                 assert!(mutation > 10, "a crash test of {mutation} mutations proves little");
                 return;
@@ -87,7 +88,8 @@ pub(crate) async fn survives_every_crash(start: &World, spec: &Spec, options: &P
             // the next run meets reads that lag behind what the dead one wrote.
             lease::break_lease(&next, spec.name()).await.unwrap();
             let who = format!("bob@ci (process 2), {case}");
-            run(&next, spec, options, &who).await.unwrap();
+            let (second, query) = plan(&next, spec, options).await;
+            run(&next, &second, &query, &who).await.unwrap();
             let (again, _) = plan(&next, spec, options).await;
             assert!(!again.has_changes(), "{case}: {:#?}", again.changes);
             assert_eq!(next.with_world(|world| counts(world)).unwrap(), wanted, "{case}");
@@ -116,7 +118,8 @@ async fn prod_survives_every_crash() {
 async fn destroying_staging_survives_every_crash() {
     let spec = spec_of(STAGING);
     let cloud = SimCloud::from_world(empty_account(&spec));
-    run(&cloud, &spec, &PlanOptions::default(), "ann@laptop (process 1)").await.unwrap();
+    let (first, query) = plan(&cloud, &spec, &PlanOptions::default()).await;
+    run(&cloud, &first, &query, "ann@laptop (process 1)").await.unwrap();
     let made = cloud.with_world(|world| world.clone()).unwrap();
     let destroy = PlanOptions { destroy: true, allow_delete: true, ..PlanOptions::default() };
     survives_every_crash(&made, &spec, &destroy).await;
