@@ -41,7 +41,8 @@ pub(crate) fn harden(command: &mut Command) {
 }
 
 /// Replaces what differs from run to run: the folder's path, times, durations, process ids, and the
-/// ids that the cloud gives, which depend on the order of concurrent calls.
+/// ids that the cloud gives, with the revisions that hold them: they depend on the order of
+/// concurrent calls.
 pub(crate) fn redact(text: &str, folder: &Path) -> String {
     let text = text.replace(&*folder.to_string_lossy(), "FLEET");
     let text = replace_times(&text);
@@ -49,16 +50,22 @@ pub(crate) fn redact(text: &str, folder: &Path) -> String {
     text.split_inclusive([' ', ',', ';', '\n', '"']).map(redact_word).collect()
 }
 
-/// A word without its duration or id; what ends it stays.
+/// A word without its duration, id or revision; what ends it stays.
 fn redact_word(word: &str) -> String {
     let core = word.trim_end_matches([' ', ',', ';', '\n', '"', ')', '.']);
     let tail = &word[core.len()..];
     if is_duration(core) {
         return format!("DURATION{tail}");
     }
+    if let Some((version, revision)) = core.split_once(':')
+        && version.parse::<u64>().is_ok()
+        && is_hex(revision, 16)
+    {
+        return format!("{version}:REVISION{tail}");
+    }
     let prefixes = ["i-", "sg-", "eni-", "vol-", "sgr-"];
     match prefixes.iter().find(|prefix| core.starts_with(*prefix)) {
-        Some(prefix) if is_id(&core[prefix.len()..]) => format!("{prefix}ID{tail}"),
+        Some(prefix) if is_hex(&core[prefix.len()..], 17) => format!("{prefix}ID{tail}"),
         _ => word.to_owned(),
     }
 }
@@ -71,9 +78,9 @@ fn is_duration(word: &str) -> bool {
         && word.ends_with(['s', 'm', 'h'])
 }
 
-/// The digits of an id of AWS.
-fn is_id(digits: &str) -> bool {
-    digits.len() == 17 && digits.chars().all(|c| c.is_ascii_hexdigit())
+/// So many hexadecimal digits, as in ids of AWS and in revisions.
+fn is_hex(digits: &str, count: usize) -> bool {
+    digits.len() == count && digits.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 /// Replaces RFC 3339 times.
@@ -148,6 +155,7 @@ fn what_differs_from_run_to_run_is_replaced_and_nothing_else() {
         redact(text, folder),
         "FLEET/a took DURATION, DURATION; i-ID, 15 GiB of m6i.large\n"
     );
+    assert_eq!(redact("1:00ff00ff00ff00ff -> 2:x", folder), "1:REVISION -> 2:x");
     assert_eq!(redact("at 2026-11-21T07:46:47.446Z", folder), "at TIME");
     assert_eq!(redact("(until 2026-11-21T07:46:47Z at most)", folder), "(until TIME at most)");
 }
