@@ -13,7 +13,7 @@ use super::functions::{self, refuse};
 use super::mark::{self, MARK_CLOSE, MARK_FUNCTION, MARK_OPEN};
 use super::record::{Record, Recorder};
 use super::render::Limits;
-use super::scope::{Fragment, Scope, VarsObject};
+use super::scope::{Fragment, Hole, Scope, VarsObject};
 use super::sources::{SourceFile, Sources, snippet_path};
 use crate::finding::{Finding, Place, PlaceRole, did_you_mean};
 
@@ -99,6 +99,9 @@ pub(super) fn globals(env: &Environment<'static>) -> BTreeSet<String> {
 fn print(out: &mut minijinja::Output<'_>, value: &Value) -> Result<(), Error> {
     if let Some(fragment) = value.downcast_object_ref::<Fragment>() {
         return Ok(out.write_str(&fragment.0)?);
+    }
+    if value.downcast_object_ref::<Hole>().is_some() {
+        return Ok(write!(out, "{value}")?);
     }
     match value.kind() {
         ValueKind::None => Ok(out.write_str("null")?),

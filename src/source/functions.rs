@@ -54,6 +54,12 @@ pub(super) fn refuse(
     Ok(placeholder(recorder))
 }
 
+/// A placeholder for a value that a layer may hold which cannot be read, as is reported already.
+fn hole_of_lost_layer(recorder: &Arc<Recorder>, value: &Value) -> Option<Value> {
+    let is_lost = value.downcast_object_ref::<Hole>().is_some();
+    (is_lost && recorder.lock().vars.is_incomplete).then(|| hole(recorder, &[value]))?
+}
+
 fn placeholder(recorder: &Arc<Recorder>) -> Value {
     Value::from_object(Hole { id: None, recorder: recorder.clone() })
 }
@@ -84,7 +90,9 @@ fn add_missing(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
     let shared = recorder.clone();
     env.add_filter("required", move |value: &Value, message: String| {
         let is_empty = value.is_none() || value.as_str() == Some("");
-        if is_missing(value) || is_empty {
+        if let Some(hole) = hole_of_lost_layer(&shared, value) {
+            Ok(hole)
+        } else if is_missing(value) || is_empty {
             refuse(&shared, message, None)
         } else {
             Ok(value.clone())

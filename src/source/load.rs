@@ -212,7 +212,7 @@ impl Loader<'_> {
     }
 
     fn problem(&mut self, file: &str, problem: Problem) {
-        self.tree.findings.push(problem.finding(file));
+        self.tree.add_unread(file, problem.finding(file));
     }
 }
 
@@ -251,7 +251,7 @@ fn read_problem(error: &std::io::Error) -> Problem {
     Problem::new(format!("cannot be read: {}", error.to_string().to_lowercase()))
 }
 
-/// Takes bytes as text; a byte order mark is dropped.
+/// Takes bytes as text; a byte order mark is dropped and lines end as they do on Unix.
 fn utf8(bytes: Vec<u8>) -> Result<String, Problem> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -265,5 +265,7 @@ fn utf8(bytes: Vec<u8>) -> Result<String, Problem> {
             hint: Some("save the file as UTF-8"),
         }
     })?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    // A checkout on Windows must not change what a machine is built from.
+    Ok(if text.contains('\r') { text.replace("\r\n", "\n") } else { text })
 }

@@ -24,9 +24,17 @@ enum MergedValue {
 
 /// The layers of a cluster, the lowest first and its own file last.
 pub(super) fn layers(tree: &Tree, cluster: &str, findings: &mut Vec<Finding>) -> Vec<String> {
+    walk(tree, cluster, findings).0
+}
+
+/// The layers, and whether one of them is missing or cannot be read, which is reported.
+fn walk(tree: &Tree, cluster: &str, findings: &mut Vec<Finding>) -> (Vec<String>, bool) {
+    let before = findings.len();
     let mut walk = LayerWalk { tree, findings, order: Vec::new(), trail: Vec::new() };
     walk.visit(format!("vars/{cluster}.yaml"));
-    walk.order
+    let is_unread = |path: &String| tree.vars.get(path).is_none_or(|file| file.root.is_none());
+    let is_incomplete = walk.findings.len() > before || walk.order.iter().any(is_unread);
+    (walk.order, is_incomplete)
 }
 
 struct LayerWalk<'a> {
@@ -101,7 +109,8 @@ pub(super) fn merge(tree: &Tree, cluster: &str, sets: &[Set], findings: &mut Vec
         overrode: Vec::new(),
     };
     let mut own_files = BTreeSet::from([root.origin.file.clone()]);
-    for path in layers(tree, cluster, merge.findings) {
+    let (layers, is_incomplete) = walk(tree, cluster, merge.findings);
+    for path in layers {
         merge.file = path.as_str().into();
         if let Some(node) = tree.vars.get(&path).and_then(|file| file.root.as_ref()) {
             merge.overlay(&mut root, node, "");
@@ -112,7 +121,7 @@ pub(super) fn merge(tree: &Tree, cluster: &str, sets: &[Set], findings: &mut Vec
         own_files.insert(merge.file.clone());
         merge.set(&mut root, set);
     }
-    let mut vars = Vars { nodes: Vec::new(), deleted: merge.deleted, own_files };
+    let mut vars = Vars { nodes: Vec::new(), deleted: merge.deleted, own_files, is_incomplete };
     push(&mut vars, root, 0, Step::Key(String::new()));
     vars
 }

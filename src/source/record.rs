@@ -27,6 +27,8 @@ pub(super) struct FileInfo {
 pub(super) struct LineInfo {
     pub(super) uses: Vec<u32>,
     pub(super) binds: Vec<u32>,
+    /// Every name on the line.
+    pub(super) names: Vec<String>,
     pub(super) may_include_nothing: bool,
 }
 
@@ -86,6 +88,9 @@ pub(super) struct Record {
 struct HoleRecord {
     finding: Finding,
     spot: Option<u32>,
+    /// Whether the line says its name. The engine looks up names of other lines, too, to describe an
+    /// error; those are nobody's mistake. A key inside of a value may be computed.
+    is_named: bool,
     is_reported: bool,
 }
 
@@ -232,15 +237,18 @@ impl Record {
             finding = finding.hint(format!("{place} deletes it by a null")).at(place);
         } else if let Some(name) = did_you_mean(key, names) {
             let similar = self.vars.key(parent, name).and_then(|id| self.vars.node(id));
-            let hint = format!("did you mean `{name}`?");
-            finding = finding.places(similar.map(|node| node.origin.place())).hint(hint);
+            let place = similar.map(|node| node.origin.place().with_role(PlaceRole::SeeAlso));
+            finding = finding.places(place).hint(format!("did you mean `{name}`?"));
         } else if parent > 0 {
             let map = self.vars.node(parent).map(|node| node.origin.place());
+            let map = map.map(|place| place.with_role(PlaceRole::SeeAlso));
             finding = finding.places(map).hint(format!("set `{path}` in the vars"));
         } else {
             finding = finding.hint(format!("set `{path}` in the vars, or give it a default"));
         }
-        self.holes.push(HoleRecord { finding, spot, is_reported: false });
+        let names = spot.and_then(|spot| self.line_info(spot)).map(|line| line.names.as_slice());
+        let is_named = parent > 0 || names.is_none_or(|names| names.iter().any(|name| name == key));
+        self.holes.push(HoleRecord { finding, spot, is_named, is_reported: false });
         self.holes.len() - 1
     }
 
@@ -250,6 +258,10 @@ impl Record {
             && !hole.is_reported
         {
             hole.is_reported = true;
+            if self.vars.is_incomplete {
+                self.has_missed_broken = true;
+                return;
+            }
             let finding = hole.finding.clone();
             self.report(finding);
         }
@@ -270,7 +282,7 @@ impl Record {
             .holes
             .iter()
             .enumerate()
-            .filter(|(_, hole)| !hole.is_reported && is_there(hole))
+            .filter(|(_, hole)| !hole.is_reported && hole.is_named && is_there(hole))
             .map(|(id, _)| id)
             .collect();
         for id in &ids {

@@ -183,7 +183,8 @@ impl<'t> Engine<'t> {
         let root = self.root(cluster, &vars, &mut rendered.findings);
 
         let paths = self.tree.templates_of(cluster);
-        if paths.is_empty() && self.findings.is_empty() {
+        let has_templates = !paths.is_empty();
+        if !has_templates && self.findings.is_empty() {
             let finding = Finding::error("there are no templates")
                 .at(Place::file("templates"))
                 .hint("templates are files templates/*.yaml.j2");
@@ -201,7 +202,11 @@ impl<'t> Engine<'t> {
             collect(&mut rendered, path, run);
         }
         let read = std::mem::take(&mut self.recorder.lock().read);
-        if !has_failed {
+        if vars.is_incomplete {
+            // Their mistakes may be those of the layer.
+            rendered.partial.clear();
+        }
+        if !has_failed && has_templates {
             rendered.findings.extend(vars.unread(&read));
         }
         rendered.cloud = root_text(&vars, "cloud");

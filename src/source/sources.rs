@@ -56,6 +56,7 @@ impl Sources {
                 .map(|line| LineInfo {
                     uses: number(&line.uses),
                     binds: number(&line.binds),
+                    names: line.uses.clone(),
                     may_include_nothing: line.may_include_nothing,
                 })
                 .collect(),
@@ -63,8 +64,8 @@ impl Sources {
         Self {
             infos: Arc::new(infos.collect()),
             files,
-            broken: BTreeSet::new(),
-            snippets: Arc::new(tree.snippets.keys().cloned().collect()),
+            broken: tree.unread.clone(),
+            snippets: Arc::new(tree.snippets.keys().chain(&tree.unread).cloned().collect()),
         }
     }
 

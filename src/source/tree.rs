@@ -14,6 +14,8 @@ pub struct Tree {
     pub snippets: BTreeMap<String, String>,
     /// `vars/*.yaml`, by path.
     pub vars: BTreeMap<String, VarsFile>,
+    /// Files that are there and cannot be read.
+    pub unread: BTreeSet<String>,
     /// What was wrong with the files themselves.
     pub findings: Vec<Finding>,
 }
@@ -45,7 +47,7 @@ impl Tree {
     /// fleet are left alone.
     pub fn add(&mut self, path: &str, text: String, limits: &yaml::Limits) {
         if let Some(finding) = stray_character(path, &text) {
-            self.findings.push(finding);
+            self.add_unread(path, finding);
             return;
         }
         if path.starts_with("snippets/") {
@@ -54,6 +56,15 @@ impl Tree {
             self.add_template(path, text);
         } else if let Some(name) = path.strip_prefix("vars/") {
             self.add_vars(path, name, &text, limits);
+        }
+    }
+
+    /// Adds a file that cannot be read, with what is wrong with it: it is broken, but not missing.
+    pub fn add_unread(&mut self, path: &str, finding: Finding) {
+        self.findings.push(finding);
+        self.unread.insert(path.to_owned());
+        if path.starts_with("vars/") && path.ends_with(".yaml") {
+            self.vars.insert(path.to_owned(), VarsFile { root: None });
         }
     }
 

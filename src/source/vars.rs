@@ -45,6 +45,9 @@ pub(super) struct Vars {
     pub(super) deleted: BTreeMap<String, Origin>,
     /// Files whose unread values are worth a word: the cluster's own and the command line.
     pub(super) own_files: BTreeSet<Arc<str>>,
+    /// Whether a layer is missing or cannot be read. Any value may be in it, so that none that is
+    /// not set is a mistake of its own.
+    pub(super) is_incomplete: bool,
 }
 
 #[derive(Debug)]

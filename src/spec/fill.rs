@@ -40,6 +40,9 @@ pub fn fill(spec: &mut Spec) {
 
 fn fill_cluster(cluster: &mut ClusterSpec, name: &str) {
     cluster.cloud_provider.get_or_insert(CloudProvider::Aws);
+    if cluster.region.is_none() {
+        cluster.region = cluster.subnets.first().and_then(|subnet| region_of(&subnet.zone));
+    }
     cluster.master_public_name.get_or_insert_with(|| format!("api.{name}"));
     fill_dns(cluster, name);
     fill_addresses(cluster);
@@ -54,6 +57,22 @@ fn fill_cluster(cluster: &mut ClusterSpec, name: &str) {
     for etcd in &mut cluster.etcd_clusters {
         fill_etcd(etcd, config_base.as_deref());
     }
+}
+
+/// The region that a zone is in, as kops has it: `eu-west-1` of `eu-west-1a`, and of a local zone
+/// such as `us-west-2-lax-1a` what comes before its city.
+fn region_of(zone: &str) -> Option<String> {
+    let mut parts = zone.split('-');
+    let mut region: Vec<&str> = Vec::new();
+    for part in parts.by_ref() {
+        let number = part.trim_end_matches(|letter: char| letter.is_ascii_lowercase());
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        region.push(if is_number { number } else { part });
+        if is_number {
+            return (region.len() > 2).then(|| region.join("-"));
+        }
+    }
+    None
 }
 
 /// The zone of the public records: without a word, the domain that the cluster's name is in.
@@ -253,4 +272,24 @@ fn fill_rollout(
     let missing = inherited.max_unavailable.filter(|value| !(no_surge && none(*value)));
     let usual = IntOrPercent::Int(if none(surge) { 1 } else { 0 });
     rollout.max_unavailable.get_or_insert(missing.unwrap_or(usual));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::region_of;
+
+    #[test]
+    fn a_zone_says_its_region() {
+        let known = [
+            ("eu-west-1a", Some("eu-west-1")),
+            ("us-gov-west-1b", Some("us-gov-west-1")),
+            ("us-west-2-lax-1a", Some("us-west-2")),
+            ("a", None),
+            ("", None),
+            ("1a", None),
+        ];
+        for (zone, region) in known {
+            assert_eq!(region_of(zone).as_deref(), region, "{zone}");
+        }
+    }
 }

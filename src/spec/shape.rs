@@ -13,7 +13,7 @@ use super::honour;
 use super::parse::Strictness;
 use super::text::{check_format, expected_of};
 use crate::document::Document;
-use crate::finding::{Finding, Severity, did_you_mean};
+use crate::finding::{Finding, PlaceRole, Severity, did_you_mean};
 use crate::yaml::{Node, Step, Value};
 
 /// What a value may be.
@@ -279,8 +279,10 @@ impl<'a> Reader<'a> {
             self.field.path.pop();
         }
         for key in required {
-            if node.get(key).is_none_or(|node| node.value == Value::Null) {
-                self.error(line, format!("`{key}` is missing"));
+            match node.entry(key) {
+                Some(entry) if entry.node.value != Value::Null => {}
+                Some(entry) => self.error(entry.line, format!("`{key}` is missing")),
+                None => self.error(line, format!("`{key}` is missing")),
             }
         }
         Json::Object(object)
@@ -314,6 +316,10 @@ impl<'a> Reader<'a> {
             ),
         };
         self.add(severity, line, message);
+        // The name is wrong, wherever the value came from.
+        if let Some(finding) = self.findings.last_mut() {
+            finding.places.retain(|place| place.role != PlaceRole::ValueFrom);
+        }
         self.hint(hint);
     }
 

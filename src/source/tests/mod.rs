@@ -10,7 +10,7 @@ mod vars;
 use std::path::Path;
 
 use super::*;
-use crate::finding::{Finding, PlaceRole, has_errors};
+use crate::finding::{Finding, Place, PlaceRole, has_errors};
 
 fn tree(files: &[(&str, &str)]) -> Tree {
     let mut tree = Tree::default();

@@ -24,12 +24,12 @@ fn mistakes_of_all_templates_come_at_once_with_lines_and_suggestions() {
     ]);
     let rendered = render(&tree, "c", &[], &Limits::default());
     let expected = [
-        "Error [snippets/s.yaml:2, from templates/d.yaml.j2:3, value vars/c.yaml:2] `regoin` is not set (did you mean `region`?)",
-        "Error [snippets/s.yaml:3, from templates/d.yaml.j2:3, value vars/c.yaml:4] `network.cdir` is not set (did you mean `cidr`?)",
-        "Error [templates/a.yaml.j2:2, value vars/c.yaml:2] `regoin` is not set (did you mean `region`?)",
+        "Error [snippets/s.yaml:2, from templates/d.yaml.j2:3, see vars/c.yaml:2] `regoin` is not set (did you mean `region`?)",
+        "Error [snippets/s.yaml:3, from templates/d.yaml.j2:3, see vars/c.yaml:4] `network.cdir` is not set (did you mean `cidr`?)",
+        "Error [templates/a.yaml.j2:2, see vars/c.yaml:2] `regoin` is not set (did you mean `region`?)",
         "Error [templates/a.yaml.j2:3, value vars/c.yaml:4] `10.0.0.0/33` is not a CIDR block such as 10.0.0.0/16",
-        "Error [templates/b.yaml.j2:3, value vars/c.yaml:2] `regoin` is not set (did you mean `region`?)",
-        "Error [templates/b.yaml.j2:5, value vars/c.yaml:2] `regoin` is not set (did you mean `region`?)",
+        "Error [templates/b.yaml.j2:3, see vars/c.yaml:2] `regoin` is not set (did you mean `region`?)",
+        "Error [templates/b.yaml.j2:5, see vars/c.yaml:2] `regoin` is not set (did you mean `region`?)",
     ];
     assert_eq!(show(&rendered.findings), expected.join("\n"));
     assert_eq!(rendered.documents.len(), 1);
@@ -70,7 +70,8 @@ fn a_missing_value_is_reported_however_it_is_used() {
         "{% macro m(p) %}{{ p }}{% endmacro %}a: {{ m(x) }}",
     ] {
         let shown = show(&one(&format!("# x\n{template}\n"), "xx: 1\n").findings);
-        let expected = "Error [templates/a.yaml.j2:2, value vars/c.yaml:1] `x` is not set (did you mean `xx`?)";
+        let expected =
+            "Error [templates/a.yaml.j2:2, see vars/c.yaml:1] `x` is not set (did you mean `xx`?)";
         assert!(shown.starts_with(expected), "{template}: {shown}");
         assert_eq!(shown.matches("Error").count(), 1, "{template}: {shown}");
     }
@@ -91,6 +92,37 @@ fn a_missing_value_is_reported_however_it_is_used() {
     let rendered = one("a: {{ x|required('say x') }}\nb: {{ fail('no') }}\n", "y: 1");
     let shown = show(&rendered.findings);
     assert!(shown.contains("j2:1] say x") && shown.contains("j2:2] no"), "{shown}");
+}
+
+#[test]
+fn an_error_of_another_kind_is_not_blamed_on_names_elsewhere() {
+    let text = "{% for i in list %}\n- {{ i }}\n{% endfor %}\na: {{ max + 1 }}\n";
+    let shown = show(&one(text, "list: [1]\nmax: many\n").findings);
+    assert!(shown.starts_with("Error [templates/a.yaml.j2:4, value vars/c.yaml:2] tried to use +"));
+    assert_eq!(shown.matches("Error").count(), 1, "{shown}");
+}
+
+#[test]
+fn what_a_broken_file_may_hold_is_not_missed() {
+    let template = "a: {{ x }}\nb: {{ x.y|required('say it') }}\nc: {{ z + 1 }}\n";
+    for (extends, layer, wrong) in [
+        ("_l", "x: [", "vars/_l.yaml:2"),
+        ("_l", "- x", "vars/_l.yaml:1"),
+        ("_m", "x: 1", "there is no layer `_m`"),
+    ] {
+        let vars = format!("extends: {extends}\nunused: 1\n");
+        let files =
+            [("vars/_l.yaml", layer), ("vars/c.yaml", &vars), ("templates/a.yaml.j2", template)];
+        let rendered = render(&tree(&files), "c", &[], &Limits::default());
+        let shown = show(&rendered.findings);
+        assert!(shown.contains(wrong), "{layer}: {shown}");
+        assert_eq!(shown.lines().count(), 1, "{layer}: {shown}");
+        assert!(rendered.documents.is_empty() && rendered.partial.is_empty());
+    }
+    let mut broken = tree(&[("vars/c.yaml", ""), ("templates/a.yaml.j2", "{{ snippet('s') }}")]);
+    broken.add_unread("snippets/s", Finding::error("cannot be read").at(Place::file("snippets/s")));
+    let shown = show(&render(&broken, "c", &[], &Limits::default()).findings);
+    assert_eq!(shown, "Error [snippets/s] cannot be read");
 }
 
 #[test]

@@ -166,7 +166,8 @@ fn apart<'r>(range: &Range, others: impl IntoIterator<Item = &'r Range>, report:
     let own = report.positions.wrote(&range.field) || !report.positions.wrote(&other.field);
     let (range, other) = if own { (range, other) } else { (other, range) };
     let message = format!("`{}` overlaps {} `{}`", range.net, other.called, other.net);
-    report.error(&range.field, message);
+    report.error_hint(&range.field, message, "make one of them smaller, or move it");
+    report.see(&other.field);
 }
 
 /// Each source once: AWS refuses the same rule twice.

@@ -80,7 +80,10 @@ fn subnets(spec: &Spec, group: &InstanceGroup, report: &mut Report) {
         let field = list.clone().index(index);
         let Some(subnet) = spec.subnet(name) else {
             let known = cluster.iter().map(|subnet| subnet.name.as_str());
-            report.unknown(&field, format!("the cluster has no subnet `{name}`"), name, known);
+            let near =
+                did_you_mean(name, known).map(|near| format!("did you mean `{near}`? else "));
+            let hint = format!("{}add it to the cluster's `subnets`", near.unwrap_or_default());
+            report.error_hint(&field, format!("the cluster has no subnet `{name}`"), hint);
             continue;
         };
         types.insert(subnet.subnet_type);

@@ -17,7 +17,7 @@ mod names;
 mod node;
 mod volume;
 
-use crate::finding::{Finding, did_you_mean};
+use crate::finding::{Finding, PlaceRole, did_you_mean};
 
 use super::field::{Field, Positions};
 use super::text::is_dns_label;
@@ -73,6 +73,19 @@ impl<'a> Report<'a> {
         let mut finding = self.positions.error(field, message);
         finding.hint = did_you_mean(name, known).map(|near| format!("did you mean `{near}`?"));
         self.findings.push(finding);
+    }
+
+    /// Names another field that has a part in it.
+    fn see(&mut self, field: &Field) {
+        let other = self.positions.places(field).into_iter().next();
+        if let (Some(finding), Some(other)) = (self.findings.last_mut(), other)
+            && !finding
+                .places
+                .iter()
+                .any(|place| place.file == other.file && place.line == other.line)
+        {
+            finding.places.push(other.with_role(PlaceRole::SeeAlso));
+        }
     }
 
     fn warning(&mut self, field: &Field, message: impl Into<String>) {

@@ -43,9 +43,19 @@ fn one_group(spec: &Spec, group: &InstanceGroup, report: &mut Report) {
     let field = group.field("metadata.name");
     let name = spec.machine_name(group);
     if !is_dns_subdomain(group.name()) {
-        let message =
-            format!("`{}` is not a name of lowercase letters, digits, `-` and `.`", group.name());
-        report.error(&field, message);
+        match group.name().split('.').map(str::len).max() {
+            Some(longest) if longest > 63 => {
+                let message = format!("the name has {longest} characters, DNS takes 63 at most");
+                report.error_hint(&field, message, "shorten it, or divide it by a `.`");
+            }
+            _ => report.error(
+                &field,
+                format!(
+                    "`{}` is not a name of lowercase letters, digits, `-` and `.`",
+                    group.name()
+                ),
+            ),
+        }
     } else if name.len() > LAUNCH_TEMPLATE_NAME_MAX {
         report.error(
             &field,
