@@ -9,7 +9,7 @@ use super::args::{CloudArgs, InputArgs, PlanOptionArgs, SpecArgs};
 use super::context::Context;
 use super::execute::{self, EventFormat, Execution};
 use super::pipeline::{self, Planned};
-use crate::error::ExitCode;
+use crate::error::{ExitCode, Failure};
 
 /// Bring the cloud to what the plan says
 ///
@@ -59,10 +59,13 @@ pub(super) fn run(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCod
     }
 }
 
-/// A cluster of the fleet wins over a file of the same name.
+/// A cluster of the fleet wins over a file of the same name. What looks like a file and is none
+/// is better told so than taken for a cluster.
 fn is_plan_file(context: &Context, target: &Path) -> bool {
     let vars = context.root.join("vars").join(format!("{}.yaml", target.display()));
-    target.is_file() && !vars.exists()
+    let looks_like_a_file =
+        target.components().count() > 1 || target.extension().is_some_and(|end| end == "json");
+    (target.is_file() || looks_like_a_file) && !vars.exists()
 }
 
 fn run_fresh(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
@@ -79,6 +82,15 @@ fn run_fresh(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn run_saved(context: &Context, args: &ApplyArgs, file: &Path) -> anyhow::Result<ExitCode> {
+    let is_bare = args.input == InputArgs::default()
+        && args.options == PlanOptionArgs::default()
+        && args.cloud == CloudArgs::default();
+    if !is_bare {
+        let message = format!("`{}` is a saved plan, which is applied as it is", file.display());
+        return Err(Failure::new(ExitCode::Usage, message)
+            .hint("give the options of the input, the plan and the cloud to `kprod plan --out`")
+            .into());
+    }
     let planned = Planned::from_file(file)?;
     context.block_on(async {
         let cloud = pipeline::reconnect(context, &planned.plan).await?;

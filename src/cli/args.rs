@@ -65,7 +65,7 @@ pub(super) struct SpecArgs {
 }
 
 /// Where documents come from and how strictly they are read.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(super) struct InputArgs {
     /// Set a value over all vars, such as spot_nodes.4x_32Gb.max=20 (repeatable)
     #[arg(long = "set", value_name = "PATH=VALUE", help_heading = "Input")]
@@ -92,7 +92,7 @@ pub(super) struct InputArgs {
 }
 
 /// Which cloud, and how much of it is read.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(super) struct CloudArgs {
     /// The cloud; `cloud:` in the vars decides if this is not given, and else it is sim
     #[arg(long, value_enum, help_heading = "Cloud")]
@@ -113,7 +113,7 @@ pub(super) enum CloudName {
 }
 
 /// What a plan may contain.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(super) struct PlanOptionArgs {
     /// Only this resource and what it needs, such as auto_scaling_group/nodes.example.com (repeatable)
     #[arg(long, value_name = "ADDRESS", help_heading = "Plan")]
@@ -140,4 +140,6 @@ pub(super) enum Format {
     Text,
     /// For machines; documented, with a format version
     Json,
+    /// For a comment on a pull request, never longer than GitHub takes
+    Markdown,
 }

@@ -52,9 +52,11 @@ pub(super) async fn run(
     execution: &Execution,
 ) -> anyhow::Result<ExitCode> {
     let plan = &planned.plan;
+    let sink = ui::progress::sink(context.ui, execution.events.is_some(), plan);
     show(context, planned, execution)?;
     refuse(planned)?;
     if plan.changes.is_empty() {
+        sink.nothing_to_do();
         context.ui.status(&ui::progress::nothing_to_do(plan));
         return Ok(ExitCode::Done);
     }
@@ -62,7 +64,6 @@ pub(super) async fn run(
 
     let stop = StopSignal::new();
     let watcher = tokio::spawn(stop_on_signal(stop.clone()));
-    let sink = ui::progress::sink(context.ui, execution.events.is_some(), plan);
     let request = ApplyRequest {
         plan,
         query: &planned.query,
@@ -75,7 +76,8 @@ pub(super) async fn run(
     sink.finish();
     let report = report?;
     context.ui.status(&ui::progress::summary(&report, plan));
-    Ok(report.exit_code())
+    // An error is told even to who wants to hear nothing else.
+    report.failure.map_or(Ok(ExitCode::Done), |failure| Err(failure.into()))
 }
 
 /// The plan goes where it does not mix with events.
@@ -90,13 +92,13 @@ fn show(context: &Context, planned: &Planned, execution: &Execution) -> anyhow::
 }
 
 fn refuse(planned: &Planned) -> anyhow::Result<()> {
-    let refusals = &planned.plan.refusals;
-    if refusals.is_empty() {
+    let plan = &planned.plan;
+    if plan.refusals.is_empty() {
         return Ok(());
     }
-    let details = refusals.iter().map(|refusal| format!("{}: {}", refusal.message, refusal.hint));
-    Err(Failure::refused("the plan is refused; nothing was changed")
-        .details(details.collect())
+    let code = if plan.is_errored() { ExitCode::Error } else { ExitCode::Refused };
+    Err(Failure::new(code, "the plan is refused; nothing was changed")
+        .details(ui::human::reasons(&plan.refusals))
         .into())
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use super::args::{CloudArgs, Format, PlanOptionArgs, SpecArgs};
 use super::context::{Context, write_file};
 use super::pipeline;
-use crate::error::ExitCode;
+use crate::error::{ExitCode, Failure};
 use crate::plan::Plan;
 use crate::ui;
 use crate::ui::human::PlanView;
@@ -15,7 +15,8 @@ use crate::ui::human::PlanView;
 /// Show what would change, why, and which machines would be replaced
 ///
 /// Reads only. Exit code 0, or with --detailed-exitcode 2 when there are changes or a rollout is
-/// pending. A plan that a guard refuses is still shown; applying it exits 5.
+/// pending. A plan that a guard refuses is still shown; applying it exits 5, as does
+/// --detailed-exitcode when nothing but the refusal is left of it.
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
@@ -25,7 +26,7 @@ pub(super) struct PlanArgs {
     #[command(flatten)]
     cloud: CloudArgs,
 
-    /// Exit 2 when there are changes
+    /// Exit 2 when there are changes, 5 when there is nothing but what a guard refuses
     #[arg(long)]
     detailed_exitcode: bool,
 
@@ -67,9 +68,21 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<ExitCode
             file.display()
         ));
     }
-    Ok(match args.detailed_exitcode && planned.plan.has_changes() {
-        true => ExitCode::Changes,
-        false => ExitCode::Done,
+    exit_code(&planned.plan, args.detailed_exitcode)
+}
+
+/// A plan that is wrong is an error. Of one that is only refused and changes nothing, a script must
+/// not think that all is as wanted.
+fn exit_code(plan: &Plan, is_detailed: bool) -> anyhow::Result<ExitCode> {
+    if plan.is_errored() {
+        return Err(Failure::error("the plan makes no sense")
+            .details(ui::human::reasons(&plan.refusals))
+            .into());
+    }
+    Ok(match (is_detailed, plan.has_changes(), plan.refusals.is_empty()) {
+        (false, ..) | (true, false, true) => ExitCode::Done,
+        (true, true, _) => ExitCode::Changes,
+        (true, false, false) => ExitCode::Refused,
     })
 }
 
@@ -87,6 +100,7 @@ pub(super) fn print(
     let text = match format {
         Format::Text => ui::human::plan(plan, view),
         Format::Json => format!("{:#}\n", ui::json::plan(plan)),
+        Format::Markdown => ui::markdown::plan(plan, ui::markdown::COMMENT_CHARS_MAX),
     };
     Ok(context.ui.data(&text)?)
 }

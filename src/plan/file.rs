@@ -32,6 +32,8 @@ pub struct SavedPlan {
 #[derive(Serialize, Deserialize)]
 struct Envelope<T> {
     format_version: String,
+    /// [`content_digest`] of the rest.
+    digest: String,
     #[serde(flatten)]
     content: T,
 }
@@ -56,7 +58,10 @@ pub enum PlanFileError {
         /// The version it says.
         found: String,
     },
-    /// Changed by hand into something that cannot be carried out.
+    /// Changed by hand: whoever approved it approved something else.
+    #[error("saved plan was changed after it was made; make the plan again")]
+    Changed,
+    /// It cannot be carried out.
     #[error("saved plan makes no sense: {0}")]
     Inconsistent(String),
 }
@@ -73,7 +78,8 @@ pub fn spec_digest(desired: &crate::resource::ResourceSet) -> String {
 /// # Errors
 /// Never for a plan made by [`super::make()`].
 pub fn save(saved: &SavedPlan) -> Result<Vec<u8>, PlanFileError> {
-    let envelope = Envelope { format_version: FORMAT_VERSION.to_owned(), content: saved };
+    let digest = content_digest(saved)?;
+    let envelope = Envelope { format_version: FORMAT_VERSION.to_owned(), digest, content: saved };
     let mut bytes = serde_json::to_vec_pretty(&envelope)
         .map_err(|error| PlanFileError::NotAPlan(error.to_string()))?;
     bytes.push(b'\n');
@@ -92,12 +98,32 @@ pub fn load(bytes: &[u8]) -> Result<SavedPlan, PlanFileError> {
         return Err(PlanFileError::UnknownVersion { found: version.format_version });
     }
     let envelope: Envelope<SavedPlan> = serde_json::from_slice(bytes).map_err(not_a_plan)?;
+    // A newer minor version may hold fields that this kprod does not know, hence cannot digest.
+    if version.format_version == FORMAT_VERSION
+        && content_digest(&envelope.content)? != envelope.digest
+    {
+        return Err(PlanFileError::Changed);
+    }
     check(&envelope.content.plan)?;
     Ok(envelope.content)
 }
 
-/// Each change once, of the kind its address says, after what it depends on.
+/// Guards against slips and edits, not against attackers: they can write a digest too.
+fn content_digest(saved: &SavedPlan) -> Result<String, PlanFileError> {
+    let value =
+        serde_json::to_value(saved).map_err(|error| PlanFileError::NotAPlan(error.to_string()))?;
+    Ok(crate::resource::digest(&value))
+}
+
+/// A cloud there is, and each change once, of the kind its address says, after what it depends on.
 fn check(plan: &Plan) -> Result<(), PlanFileError> {
+    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if !["sim", "aws"].contains(&plan.cloud.as_str()) {
+        return Err(PlanFileError::Inconsistent(format!("`{}` is no cloud", plan.cloud)));
+    }
+    if !is_word(&plan.account) || !is_word(&plan.region) {
+        return Err(PlanFileError::Inconsistent("account or region has a strange name".to_owned()));
+    }
     let mut done: BTreeSet<&Key> = BTreeSet::new();
     for change in &plan.changes {
         let address = &change.address;

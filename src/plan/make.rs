@@ -8,7 +8,7 @@ use super::select::Selection;
 use super::{Action, Change, ForeignResource, ForeignRules, Plan, Reason};
 use super::{guard, order, path, rollout};
 use crate::cloud::{Foreignness, Observation, Observed, Ownership};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, did_you_mean};
 use crate::resource::{Key, Ref, Resource, ResourceSet, Rule};
 
 /// What the user allows and asks for.
@@ -46,6 +46,8 @@ pub fn make(desired: &ResourceSet, observation: &Observation, options: &PlanOpti
     refusals.retain(|refusal| refusal.address.as_ref().is_none_or(|key| selected.reads(key)));
     refusals.extend(guard::unknown_addresses(&options.only, desired, observation));
     refusals.extend(guard::cycle(&in_cycle));
+    let mut findings = foreign_tags(&comparisons);
+    findings.extend(idle_deletes(&options.delete_named, &changes));
     Plan {
         cluster: observation.cluster.clone(),
         cloud: observation.cloud.clone(),
@@ -59,7 +61,7 @@ pub fn make(desired: &ResourceSet, observation: &Observation, options: &PlanOpti
         foreign_rules: foreign_rules(observation, &comparisons),
         rollout,
         refusals,
-        findings: foreign_tags(&comparisons),
+        findings,
     }
 }
 
@@ -213,6 +215,29 @@ fn foreign_tags(comparisons: &BTreeMap<Key, Comparison<'_>>) -> Vec<Finding> {
                 ),
             )
             .field(key.to_string())
+        })
+        .collect()
+}
+
+/// A remark for each `--delete` that names nothing which this plan deletes: a slip of the pen would
+/// else go unseen.
+fn idle_deletes(named: &BTreeSet<Key>, changes: &[Change]) -> Vec<Finding> {
+    let deleted: Vec<String> = changes
+        .iter()
+        .filter(|change| matches!(change.action, Action::Delete | Action::Replace))
+        .map(|change| change.address.to_string())
+        .collect();
+    named
+        .iter()
+        .map(ToString::to_string)
+        .filter(|name| !deleted.contains(name))
+        .map(|name| {
+            let finding = Finding::warning("--delete names it, and this plan does not delete it");
+            let finding = match did_you_mean(&name, deleted.iter().map(String::as_str)) {
+                Some(near) => finding.hint(format!("did you mean {near}?")),
+                None => finding,
+            };
+            finding.field(name)
         })
         .collect()
 }

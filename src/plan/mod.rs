@@ -262,6 +262,12 @@ impl Plan {
         !self.changes.is_empty() || self.rollout.machine_count() > 0
     }
 
+    /// Whether the plan itself is wrong, and not only unwelcome: it was limited to an address that
+    /// nobody knows, or its changes wait for each other.
+    pub fn is_errored(&self) -> bool {
+        self.refusals.iter().any(|refusal| ["address", "cycle"].contains(&refusal.guard.as_str()))
+    }
+
     /// How many changes have this action.
     pub fn count(&self, action: Action) -> usize {
         self.changes.iter().filter(|change| change.action == action).count()

@@ -19,6 +19,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::finding::did_you_mean;
+
 pub use balancer::{HealthCheck, Listener, LoadBalancer, SubnetMapping, TargetGroup};
 pub use compute::{
     AutoScalingGroup, BlockDeviceMapping, GroupTag, InstanceMarketOptions, InstanceRequirements,
@@ -164,20 +166,42 @@ impl fmt::Display for Key {
     }
 }
 
-/// An address that names no kind, or is not `kind/name`.
+/// Why a text is no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an address; write kind/name, such as auto_scaling_group/nodes.example.com")]
-pub struct AddressError(String);
+pub enum AddressError {
+    /// It is not `kind/name`.
+    #[error(
+        "`{0}` is not an address; write kind/name, such as auto_scaling_group/nodes.example.com"
+    )]
+    Form(String),
+    /// It names a kind that there is not.
+    #[error("`{address}` is not an address: there is no kind `{kind}`{near}")]
+    Kind {
+        /// The text.
+        address: String,
+        /// Its first part.
+        kind: String,
+        /// `; did you mean …?`, or nothing.
+        near: String,
+    },
+}
 
 impl FromStr for Key {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || AddressError(text.to_owned());
-        let (kind, name) = text.split_once('/').ok_or_else(error)?;
-        let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind).ok_or_else(error)?;
+        let form = || AddressError::Form(text.to_owned());
+        let (word, name) = text.split_once('/').ok_or_else(form)?;
+        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.as_str() == word) else {
+            let near = did_you_mean(word, Kind::ALL.map(Kind::as_str));
+            return Err(AddressError::Kind {
+                address: text.to_owned(),
+                kind: word.to_owned(),
+                near: near.map(|near| format!("; did you mean {near}?")).unwrap_or_default(),
+            });
+        };
         if name.is_empty() {
-            return Err(error());
+            return Err(form());
         }
         Ok(Key::new(kind, name))
     }

@@ -45,6 +45,9 @@ pub struct Ui {
 /// Narrowest and widest text; a plan is written for 80 columns and more.
 const WIDTH_RANGE: std::ops::RangeInclusive<usize> = 40..=160;
 
+/// Details of a failure that are shown.
+const DETAILS_MAX: usize = 40;
+
 impl Ui {
     /// Decides from the terminal and the user's wishes. `no_color` is whether `NO_COLOR` is set.
     pub fn new(color: ColorChoice, no_color: bool, quiet: bool) -> Self {
@@ -101,9 +104,13 @@ impl Ui {
     pub fn failure(&self, failure: &Failure) {
         self.findings(&failure.findings);
         let mut text = format!("{} {}", self.err.error("error:"), failure.message);
-        for detail in &failure.details {
+        for detail in failure.details.iter().take(DETAILS_MAX) {
             text.push_str("\n  ");
             text.push_str(detail);
+        }
+        let untold = failure.details.len().saturating_sub(DETAILS_MAX);
+        if untold > 0 {
+            text.push_str(&format!("\n  ... and {untold} more"));
         }
         if let Some(hint) = &failure.hint {
             text.push_str(&format!("\n\n{} {hint}", self.err.hint("hint:")));

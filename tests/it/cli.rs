@@ -8,21 +8,21 @@ use serde_json::Value;
 
 use crate::env;
 
-const STAGING: &str = "staging.k8s.example.com";
+pub(crate) const STAGING: &str = "staging.k8s.example.com";
 const PROD: &str = "prod.k8s.example.com";
 
 /// Runs the program to its end; gives the exit code and both outputs.
-fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let output = env::kprod(folder).args(arguments).stdin(Stdio::null()).output().unwrap();
     told(&output)
 }
 
-fn told(output: &Output) -> (i32, String, String) {
+pub(crate) fn told(output: &Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
-fn start(folder: &Path, arguments: &[&str]) -> Child {
+pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Child {
     env::kprod(folder)
         .args(arguments)
         .stdin(Stdio::null())

@@ -15,6 +15,7 @@ mod crash;
 mod desired;
 mod env;
 mod honour;
+mod on_call;
 mod report;
 mod sim;
 mod spec;

@@ -173,13 +173,29 @@ fn remarks(text: &mut String, findings: &[Finding], view: PlanView) {
     }
     let title = format!("Remarks ({})", findings.len());
     let _ = writeln!(text, "{}\n", view.style.heading(&title));
-    let shown = if view.verbose { findings.len() } else { LISTED_MAX };
-    for finding in findings.iter().take(shown) {
-        let field = finding.field.as_deref().unwrap_or_default();
-        let line = format!("{field} {}", finding.message);
-        let _ = writeln!(text, "  {}", wrap(line.trim(), view.width, 2, 4));
+    let mut by_message: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
+    for finding in findings {
+        by_message.entry(&finding.message).or_default().push(finding);
     }
-    more(text, findings.len(), shown, 2);
+    for (message, findings) in by_message {
+        if let [finding] = findings.as_slice() {
+            let field = finding.field.as_deref().unwrap_or_default();
+            let line = format!("{field} {message}");
+            let _ = writeln!(text, "  {}", wrap(line.trim(), view.width, 2, 4));
+        } else {
+            // The same is said once, of all that it is true of.
+            let _ = writeln!(text, "  {}:", wrap(message, view.width, 2, 4));
+            let shown = if view.verbose { findings.len() } else { LISTED_MAX };
+            for field in findings.iter().take(shown).filter_map(|f| f.field.as_deref()) {
+                let _ = writeln!(text, "    {}", wrap(field, view.width, 4, 6));
+            }
+            more(text, findings.len(), shown, 4);
+        }
+        if let Some(hint) = findings.first().and_then(|finding| finding.hint.as_deref()) {
+            let hint = wrap(hint, view.width, 10, 10);
+            let _ = writeln!(text, "    {} {hint}", view.style.hint("hint:"));
+        }
+    }
     text.push('\n');
 }
 
@@ -206,6 +222,26 @@ fn refusals(text: &mut String, refusals: &[Refusal], view: PlanView) {
             writeln!(text, "    {} {}", view.style.hint("hint:"), wrap(hint, view.width, 10, 10));
     }
     text.push('\n');
+}
+
+/// What stands against a plan as lines of an error: reasons with the same way out together.
+pub fn reasons(refusals: &[Refusal]) -> Vec<String> {
+    let mut by_hint: BTreeMap<&str, Vec<&Refusal>> = BTreeMap::new();
+    for refusal in refusals {
+        by_hint.entry(&refusal.hint).or_default().push(refusal);
+    }
+    let mut lines = Vec::new();
+    for (hint, refusals) in by_hint {
+        for refusal in refusals.iter().take(LISTED_MAX) {
+            let address = refusal.address.as_ref().map(|key| format!("{key}: "));
+            lines.push(format!("{}{}", address.unwrap_or_default(), refusal.message));
+        }
+        if refusals.len() > LISTED_MAX {
+            lines.push(format!("... and {} more", refusals.len() - LISTED_MAX));
+        }
+        lines.push(format!("  hint: {hint}"));
+    }
+    lines
 }
 
 /// Says how many entries of a list are not shown.

@@ -22,7 +22,7 @@
 //! | `resources[].before`, `after` | all fields, named as in the AWS API in snake_case; null when there is none |
 //! | `resources[].fields` | the fields that differ: `path`, `before`, `after`, `class` |
 //! | `resources[].fields[].class` | `in_place`, `drains_first`, `rolls_machines`, `replaces_resource`, `forbidden` |
-//! | `resources[].unknown_until_apply` | paths in `after` whose value is still `${address:attribute}` |
+//! | `resources[].unknown_until_apply` | paths in `after` whose value is still `${address:attribute}`, or a list that holds one |
 //! | `resources[].depends_on` | addresses whose changes come first |
 //! | `resources[].existing_version` | launch template version that holds the content already, or null |
 //! | `resources[].machine_count` | machines that a group has now |
@@ -45,9 +45,6 @@ use crate::plan::{
 
 /// Version of the form; see the module's documentation.
 pub const FORMAT_VERSION: &str = "1.0";
-
-/// Guards that say that the plan itself is wrong, and not only unwelcome.
-const ERROR_GUARDS: [&str; 2] = ["address", "cycle"];
 
 #[derive(Serialize)]
 struct PlanJson {
@@ -163,7 +160,6 @@ struct RemarkJson {
 
 /// The plan as JSON.
 pub fn plan(plan: &Plan) -> Value {
-    let is_error = |guard: &str| ERROR_GUARDS.contains(&guard);
     let wire = PlanJson {
         format_version: FORMAT_VERSION,
         kprod_version: env!("CARGO_PKG_VERSION"),
@@ -178,7 +174,7 @@ pub fn plan(plan: &Plan) -> Value {
         complete: plan.only.is_empty()
             && plan.refusals.is_empty()
             && plan.rollout.machine_count() == 0,
-        errored: plan.refusals.iter().any(|refusal| is_error(&refusal.guard)),
+        errored: plan.is_errored(),
         summary: summary(plan),
         resources: plan.changes.iter().map(resource).collect(),
         drift: plan

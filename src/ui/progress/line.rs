@@ -49,9 +49,8 @@ pub(super) fn of(event: &Event, style: Style, is_simulated: bool) -> Option<Stri
         Event::ChangeFailed { address, why, .. } => {
             format!("  {} {address}: {why}", style.error("failed"))
         }
-        Event::ChangeSkipped { address, why } => {
-            format!("  {} {address}: {why}", style.warning("skipped"))
-        }
+        // The summary says what was not begun, and why.
+        Event::ChangeSkipped { .. } => return None,
         Event::Waiting { address, what, deadline } => match address {
             Some(address) => {
                 format!("waiting for {address}: {what} {}", until(deadline, style))

@@ -41,8 +41,7 @@ struct State {
 /// stdout as one JSON line, after a first line with the version of that form.
 pub fn sink<'a>(ui: &'a Ui, writes_events: bool, plan: &Plan) -> Sink<'a> {
     let change_count = plan.changes.len();
-    let live = ui.live.then(|| Live::new(change_count));
-    let state = State { live, change_count, ..State::default() };
+    let state = State { change_count, ..State::default() };
     let is_simulated = plan.cloud == "sim";
     let sink = Sink { ui, writes_events, is_simulated, state: Mutex::new(state) };
     sink.write_json(&wire::version(&plan.cluster, is_simulated));
@@ -55,6 +54,9 @@ impl Sink<'_> {
         self.write_json(&record(event));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.follow(event);
+        if self.ui.live && state.live.is_none() {
+            state.live = Some(Live::new(state.change_count));
+        }
         let line = line::of(event, self.ui.err, self.is_simulated);
         match (&state.live, line) {
             (Some(live), line) => {
@@ -63,6 +65,16 @@ impl Sink<'_> {
             (None, Some(line)) => self.ui.status(&line),
             (None, None) => {}
         }
+    }
+
+    /// Tells readers of events that the run had nothing to make.
+    pub fn nothing_to_do(&self) {
+        self.write_json(&record(&Event::ApplyFinished {
+            done: 0,
+            failed: 0,
+            skipped: 0,
+            elapsed_ms: 0,
+        }));
     }
 
     /// Ends the live view; what was said stays.

@@ -10,7 +10,7 @@ use crate::ui::finding::plural;
 /// Changes that are listed one by one.
 const LISTED_MAX: usize = 20;
 
-/// The summary of a run, several lines.
+/// The summary of a run, several lines; its failure is told apart, as an error.
 pub fn summary(report: &ApplyReport, plan: &Plan) -> String {
     let mut text = String::new();
     if report.is_simulated {
@@ -30,16 +30,10 @@ pub fn summary(report: &ApplyReport, plan: &Plan) -> String {
     }
     let _ = writeln!(text, ", {}", duration(report.elapsed));
     list(&mut text, "failed", &report.failed);
-    list(&mut text, "not begun", &report.skipped);
-    if let Some(failure) = &report.failure {
-        let _ = writeln!(text, "\nerror: {}", failure.message);
-        for detail in failure.details.iter().take(LISTED_MAX) {
-            let _ = writeln!(text, "  {detail}");
-        }
-        if let Some(hint) = &failure.hint {
-            let _ = writeln!(text, "hint: {hint}");
-        }
-    }
+    // What stopped the run stopped all that was left; it is told once, as the error.
+    let why_all = report.failure.as_ref().map(|failure| failure.message.as_str());
+    let others = report.skipped.iter().filter(|(_, why)| Some(why.as_str()) != why_all);
+    list(&mut text, "not begun", &others.cloned().collect::<Vec<_>>());
     text.push_str(&pending(plan));
     text
 }
