@@ -13,9 +13,10 @@ use crate::cloud::{Cloud, Observation, Query};
 use crate::desired;
 use crate::error::{ExitCode, Failure};
 use crate::finding::Finding;
+use crate::finding::did_you_mean;
 use crate::plan::file::SavedPlan;
 use crate::plan::{self, Plan, PlanOptions};
-use crate::resource::Key;
+use crate::resource::{Key, Kind};
 use crate::sim::AdoptedNetwork;
 use crate::spec::{self, Spec};
 
@@ -230,6 +231,15 @@ fn read_observation(file: &Path) -> anyhow::Result<Observation> {
     Ok(observation)
 }
 
+/// The kind that an address may have meant, if its own is none.
+fn near_kind(address: &str) -> String {
+    let word = address.split('/').next().unwrap_or_default();
+    match did_you_mean(word, Kind::ALL.map(Kind::as_str)) {
+        Some(near) if near != word => format!("; did you mean {near}?"),
+        _ => String::new(),
+    }
+}
+
 /// Reads the plan options; addresses that make no sense are all named at once.
 ///
 /// # Errors
@@ -243,7 +253,7 @@ pub(super) fn options(args: &PlanOptionArgs) -> anyhow::Result<PlanOptions> {
                 Ok(key) => {
                     keys.insert(key);
                 }
-                Err(error) => wrong.push(error.to_string()),
+                Err(error) => wrong.push(format!("{error}{}", near_kind(text))),
             }
         }
         (keys, wrong)

@@ -19,8 +19,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::did_you_mean;
-
 pub use balancer::{HealthCheck, Listener, LoadBalancer, SubnetMapping, TargetGroup};
 pub use compute::{
     AutoScalingGroup, BlockDeviceMapping, GroupTag, InstanceMarketOptions, InstanceRequirements,
@@ -166,42 +164,20 @@ impl fmt::Display for Key {
     }
 }
 
-/// Why a text is no address.
+/// An address that names no kind, or is not `kind/name`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
-    /// It is not `kind/name`.
-    #[error(
-        "`{0}` is not an address; write kind/name, such as auto_scaling_group/nodes.example.com"
-    )]
-    Form(String),
-    /// It names a kind that there is not.
-    #[error("`{address}` is not an address: there is no kind `{kind}`{near}")]
-    Kind {
-        /// The text.
-        address: String,
-        /// Its first part.
-        kind: String,
-        /// `; did you mean …?`, or nothing.
-        near: String,
-    },
-}
+#[error("`{0}` is not an address; write kind/name, such as auto_scaling_group/nodes.example.com")]
+pub struct AddressError(String);
 
 impl FromStr for Key {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let form = || AddressError::Form(text.to_owned());
-        let (word, name) = text.split_once('/').ok_or_else(form)?;
-        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.as_str() == word) else {
-            let near = did_you_mean(word, Kind::ALL.map(Kind::as_str));
-            return Err(AddressError::Kind {
-                address: text.to_owned(),
-                kind: word.to_owned(),
-                near: near.map(|near| format!("; did you mean {near}?")).unwrap_or_default(),
-            });
-        };
+        let error = || AddressError(text.to_owned());
+        let (kind, name) = text.split_once('/').ok_or_else(error)?;
+        let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind).ok_or_else(error)?;
         if name.is_empty() {
-            return Err(form());
+            return Err(error());
         }
         Ok(Key::new(kind, name))
     }

@@ -60,7 +60,7 @@ fn a_saved_plan_is_applied_as_it_was_made_or_not_at_all() {
     let (code, _, said) = run(at, &["apply", "absent.json", "--yes"]);
     assert!(code == 1 && said.contains("cannot read `absent.json`"), "{code} {said}");
     let (code, _, said) = run(at, &["apply", "up.json", "--yes"]);
-    assert!(code == 0 && said.contains("2 as wanted already"), "{said}");
+    assert!(code == 0 && said.contains("1 as wanted already"), "{said}");
 }
 
 #[test]
@@ -82,8 +82,7 @@ fn quiet_is_no_reason_to_hide_an_error() {
     assert_eq!(run(at, &["apply", STAGING, "--set", &set(11), "--yes"]).0, 0);
     let (code, _, said) = run(at, &["apply", "up.json", "--yes", "--quiet"]);
     assert!(code == 3 && said.contains("max_size: 9 when planned, 11 now"), "{code} {said}");
-    let named = said.matches("spot-4x-32gb").count();
-    assert_eq!(named, 1, "each difference is told once: {said}");
+    assert_eq!(said.matches("when planned").count(), 1, "each difference is told once: {said}");
 }
 
 #[test]
