@@ -16,6 +16,7 @@ mod desired;
 mod env;
 mod honour;
 mod on_call;
+mod readme;
 mod report;
 mod sim;
 mod spec;

@@ -6,6 +6,7 @@
 //! Times, durations and ids differ from run to run: any one does. To write the outputs anew, run
 //! with `KPROD_BLESS=1`; what is right stays as it is, and so does what has a `...`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,11 @@ fn tell(story: &Path) -> Result<(), String> {
                     step.command, step.expected
                 );
             }
-            let kept = if is_right || is_elided(&step.expected) { &step.expected } else { &actual };
+            let keeps = is_right || is_elided(&step.expected);
+            let kept = match keeps {
+                true => step.expected.clone(),
+                false => with_old_lines(&step.expected, &actual, fleet.path()),
+            };
             let _ = write!(told, "$ {}\n{kept}", step.command);
         }
     }
@@ -117,6 +122,14 @@ fn run(command: &str, folder: &Path) -> String {
         None => text.push_str("? killed\n"),
     }
     text
+}
+
+/// The output with the lines of the old one that tell the same: a new time is no news.
+fn with_old_lines(old: &str, new: &str, folder: &Path) -> String {
+    let old: BTreeMap<String, &str> =
+        old.split_inclusive('\n').map(|line| (env::redact(line, folder), line)).collect();
+    let kept = |line| old.get(&env::redact(line, folder)).copied().unwrap_or(line);
+    new.split_inclusive('\n').map(kept).collect()
 }
 
 fn is_elided(expected: &str) -> bool {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Which rooms a room may import from. Vocabulary, then pure stages, then ports, then drivers, then
 /// the command line: arrows never turn.
-const IMPORTS: &[(&str, &[&str])] = &[
+pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ("error", &["finding"]),
     ("finding", &[]),
     ("yaml", &["finding"]),

@@ -1,0 +1,74 @@
+//! What the README quotes from the code is what the code says.
+
+use std::fs;
+
+use kprod::error::ExitCode;
+use kprod::spec::CARRIED;
+
+use crate::env;
+use crate::tidy::IMPORTS;
+
+fn readme() -> String {
+    fs::read_to_string(env::root().join("README.md")).unwrap()
+}
+
+/// The lines of the tables in a file's own documentation.
+fn tables(file: &str) -> Vec<String> {
+    let code = fs::read_to_string(env::root().join(file)).unwrap();
+    let lines = code.lines().filter_map(|line| line.strip_prefix("//! "));
+    let rows: Vec<String> = lines.filter(|line| line.starts_with('|')).map(str::to_owned).collect();
+    assert!(!rows.is_empty(), "{file} documents no table");
+    rows
+}
+
+#[test]
+fn tables_of_the_code_stand_in_the_readme() {
+    let readme = readme();
+    let missing: Vec<String> = ["src/source/mod.rs", "src/ui/json/plan.rs"]
+        .into_iter()
+        .flat_map(tables)
+        .filter(|row| !readme.lines().any(|line| line == row))
+        .collect();
+    assert!(missing.is_empty(), "not in README.md:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_field_that_shapes_nothing_is_named() {
+    let readme = readme();
+    for carried in CARRIED {
+        assert!(
+            readme.contains(&format!("`{}`", carried.path)),
+            "README.md lacks {}",
+            carried.path
+        );
+    }
+}
+
+#[test]
+fn exit_codes_mean_what_the_help_says() {
+    let readme = readme();
+    let folder = env::fleet();
+    let help = env::kprod(folder.path()).arg("exit-codes").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains(&format!("{} ", ExitCode::Usage as i32)));
+    for line in help.lines() {
+        let (code, meaning) = line.trim().split_once("  ").unwrap();
+        assert!(readme.contains(&format!("| {code} | {} |", meaning.trim())), "{line}");
+    }
+}
+
+#[test]
+fn the_table_of_rooms_is_the_one_that_is_enforced() {
+    let readme = readme();
+    let (_, readme) = readme.split_once("### Rooms").unwrap();
+    let row = |room: &str| {
+        let start = format!("| `{room}` |");
+        let row = readme.lines().find(|line| line.starts_with(&start));
+        row.unwrap_or_else(|| panic!("README.md has no row for src/{room}"))
+    };
+    for (room, imports) in IMPORTS {
+        let imports: Vec<String> = imports.iter().map(|other| format!("`{other}`")).collect();
+        let expected = format!("| {} |", imports.join(", ")).replace("|  |", "| |");
+        assert!(row(room).ends_with(&expected), "src/{room} may import {expected}");
+    }
+}
