@@ -5,21 +5,11 @@ use clap::Args;
 use super::context::Context;
 use crate::error::ExitCode;
 
-/// List what kprod's exit codes mean
-///
-///   0  nothing to do, or all done
-///   1  an error: bad input, a failed call, a missing file
-///   2  `plan --detailed-exitcode`: there are changes, or a rollout is pending
-///   3  the plan no longer fits the world; plan again
-///   4  another run holds the lease
-///   5  refused by a guard, a lint or a policy
-///   6  stopped on the way; a re-run goes on from there
-///  64  the command line makes no sense
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(about = "List what kprod's exit codes mean", long_about = TABLE)]
 pub(super) struct ExitCodesArgs {}
 
-/// The same table as the help text, for those who type `kprod exit-codes`.
+/// One line a code; [`ExitCode`] says the same to the compiler.
 const TABLE: &str = "\
  0  nothing to do, or all done
  1  an error: bad input, a failed call, a missing file
