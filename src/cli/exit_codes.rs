@@ -11,14 +11,15 @@ pub(super) struct ExitCodesArgs {}
 
 /// One line a code; [`ExitCode`] says the same to the compiler.
 const TABLE: &str = "\
- 0  nothing to do, or all done
- 1  an error: bad input, a failed call, a missing file
- 2  `plan --detailed-exitcode`: there are changes, or a rollout is pending
- 3  the plan no longer fits the world; plan again
- 4  another run holds the lease
- 5  refused by a guard, a lint or a policy
- 6  stopped on the way; a re-run goes on from there
-64  the command line makes no sense
+Code  Meaning
+   0  nothing to do, or all done
+   1  an error: bad input, a failed call, a missing file
+   2  `plan --detailed-exitcode`: there are changes, or a rollout is pending
+   3  the plan no longer fits the world; plan again
+   4  another run holds the lease
+   5  refused by a guard, a lint or a policy
+   6  stopped on the way; a re-run goes on from there
+  64  the command line makes no sense
 ";
 
 pub(super) fn run(context: &Context, _args: &ExitCodesArgs) -> anyhow::Result<ExitCode> {
