@@ -13,7 +13,7 @@ use super::world::{Made, proof_subnet};
 use crate::cloud::{Call, Cloud, CloudError, CloudErrorKind, Observation, Observed};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
-use crate::plan::Change;
+use crate::plan::{Action, Change};
 use crate::resource::{Attribute, Resource};
 
 /// Looks that a surprise gets before it counts, over half a minute or so: reads lag.
@@ -95,6 +95,10 @@ impl<C: Cloud> Engine<'_, C> {
             attempt.looks += 1;
             let elapsed = since(self.cloud.now(), attempt.looking_since);
             let Some(wait) = RetryLimits::LOOK.wait(attempt.looks, elapsed, self.draw()) else {
+                if attempt.unseen.is_some() && change.action == Action::Create {
+                    // Made once under this token, and removed by somebody since.
+                    let _ = self.forget_tokens(&[&change.address]).await;
+                }
                 let failure = Failure::new(ExitCode::Halted, why);
                 return Outcome::Failed(failure.hint(RERUN));
             };
@@ -142,7 +146,7 @@ impl<C: Cloud> Engine<'_, C> {
                     attempt.calls_made += 1;
                     attempt.unseen = None;
                 }
-                Err(end) => return self.after_error(change, call, end, attempt),
+                Err(end) => return self.after_error(change, call, end, attempt).await,
             }
         }
         self.learn_target(observed.as_ref(), after.as_ref(), &mut attempt.own);
@@ -204,7 +208,7 @@ impl<C: Cloud> Engine<'_, C> {
         context
     }
 
-    fn after_error(
+    async fn after_error(
         &self,
         change: &Change,
         call: Call,
@@ -229,6 +233,13 @@ impl<C: Cloud> Engine<'_, C> {
             // did not show that the first one took effect.
             _ if attempt.lost.as_ref() == Some(&call) || is_lagging(&call, &error) => {
                 Ok(surprise(attempt, cloud_failure(&error)))
+            }
+            CloudErrorKind::NotFound
+                if change.action == Action::Create && attempt.calls_made > 0 =>
+            {
+                // AWS answered the create with what somebody removed since.
+                self.forget_tokens(&[&change.address]).await?;
+                Err(cloud_failure(&error))
             }
             _ => Err(cloud_failure(&error)),
         }

@@ -10,7 +10,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::failure::{RERUN, foreign, joined, lease_failure, stale};
 use super::incarnation::Incarnations;
-use super::journal::{self, Journal, JournalStep};
+use super::journal::{self, Journal, JournalRecord, JournalStep};
 use super::lease::{self, Lease, LeaseRequest, later, sleep_or_stop};
 use super::pool::{self, Task};
 use super::world::World;
@@ -62,6 +62,8 @@ pub(super) struct Engine<'a, C: Cloud> {
     world: Mutex<World>,
     rng: Mutex<fastrand::Rng>,
     halted: Mutex<Option<Failure>>,
+    /// The last run was killed, or did not do all that it should.
+    pub(super) resumes: bool,
 }
 
 /// Applies a plan. Everything that happens is announced; the report says how it ended.
@@ -136,7 +138,9 @@ async fn begin<'a, C: Cloud>(
         holder: request.holder.clone(),
         expires_at: lease.record().expires_at.to_string(),
     });
-    if let Some(last) = journal::read_last(cloud, &plan.cluster).await
+    let last = journal::read_last(cloud, &plan.cluster).await;
+    let resumes = last.as_ref().is_some_and(|last| !last.is_done());
+    if let Some(last) = last
         && last.finished_at.is_none()
     {
         announce(Event::PreviousRunUnfinished {
@@ -172,6 +176,7 @@ async fn begin<'a, C: Cloud>(
         world: Mutex::new(World::default()),
         rng: Mutex::new(rng),
         halted: Mutex::new(None),
+        resumes,
     })
 }
 
@@ -196,17 +201,16 @@ impl<'a, C: Cloud> Engine<'a, C> {
     /// Makes the changes wave by wave, then waits until they are seen.
     async fn work(&self) -> BTreeMap<Key, Outcome> {
         let mut outcomes = BTreeMap::new();
-        if self.plan.changes.is_empty() {
-            return outcomes;
-        }
         let waves = wave::waves(&self.plan.changes);
-        self.announce(Event::ApplyStarted {
-            cluster: self.plan.cluster.clone(),
-            changes: self.plan.changes.len(),
-            waves: waves.len(),
-        });
-        if let Err(failure) = self.check_all().await {
-            self.halt(failure);
+        if !waves.is_empty() {
+            self.announce(Event::ApplyStarted {
+                cluster: self.plan.cluster.clone(),
+                changes: self.plan.changes.len(),
+                waves: waves.len(),
+            });
+            if let Err(failure) = self.check_all().await {
+                self.halt(failure);
+            }
         }
         for (number, changes) in waves.iter().enumerate() {
             if let Err(failure) = self.count_removals(changes).await {
@@ -297,9 +301,14 @@ impl<'a, C: Cloud> Engine<'a, C> {
             .filter(|change| matches!(change.action, Action::Delete | Action::Replace))
             .map(|change| &change.address)
             .collect();
+        self.forget_tokens(&removed).await
+    }
+
+    /// The next create of these is told apart from all that went before.
+    pub(super) async fn forget_tokens(&self, removed: &[&Key]) -> Result<(), Failure> {
         let mut incarnations = self.incarnations.lock().await;
         incarnations
-            .count(self.cloud, &self.plan.cluster, &removed)
+            .count(self.cloud, &self.plan.cluster, removed)
             .await
             .map_err(|error| Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN))
     }
@@ -327,6 +336,7 @@ impl<'a, C: Cloud> Engine<'a, C> {
 
     async fn make_unless_halted(&self, change: &Change) -> Outcome {
         self.check_stop();
+        self.check_lease().await;
         match self.halted() {
             Some(failure) => self.skip(change, failure.message),
             None => self.make(change).await,
@@ -345,7 +355,7 @@ impl<'a, C: Cloud> Engine<'a, C> {
         let ending = match &halted {
             Some(failure) => failure.message.clone(),
             None if is_failed => "some changes failed".to_owned(),
-            None => "done".to_owned(),
+            None => JournalRecord::DONE.to_owned(),
         };
         self.journal.into_inner().close(self.cloud, &ending).await;
         self.lease.into_inner().release(self.cloud).await;
@@ -393,6 +403,16 @@ impl<'a, C: Cloud> Engine<'a, C> {
         sleep_or_stop(self.cloud, duration, self.stop).await;
         self.check_stop();
         self.halted().map_or(Ok(()), Err)
+    }
+
+    /// Halts when somebody broke the lease, or took it over. Changes that begin at the same time
+    /// share a look.
+    async fn check_lease(&self) {
+        let asked_at = self.cloud.now();
+        let checked = self.lease.lock().await.check(self.cloud, asked_at).await;
+        if let Err(error) = checked {
+            self.halt(lease_failure(&error, &self.plan.cluster));
+        }
     }
 
     /// Keeps the lease, whatever goes on for long without a call.

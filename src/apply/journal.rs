@@ -77,6 +77,14 @@ pub enum JournalStep {
 }
 
 impl JournalRecord {
+    /// The outcome of a run that did all that it should.
+    pub const DONE: &str = "done";
+
+    /// Whether the run ended, and well.
+    pub fn is_done(&self) -> bool {
+        self.finished_at.is_some() && self.outcome.as_deref() == Some(Self::DONE)
+    }
+
     /// Resources whose change began and did not end.
     pub fn unfinished(&self) -> Vec<Key> {
         let mut open = std::collections::BTreeSet::new();

@@ -106,6 +106,8 @@ pub struct Lease {
     cluster: String,
     record: LeaseRecord,
     etag: String,
+    /// When it was last looked at and found ours.
+    seen_at: Timestamp,
 }
 
 /// Who wants a lease, and how long they wait for it.
@@ -179,7 +181,10 @@ pub async fn take<C: Cloud>(
             expires_at: later(now, TERM),
         };
         match put(cloud, &request.cluster, &record, condition).await {
-            Ok(etag) => return Ok(Lease { cluster: request.cluster.clone(), record, etag }),
+            Ok(etag) => {
+                let cluster = request.cluster.clone();
+                return Ok(Lease { cluster, record, etag, seen_at: now });
+            }
             // Somebody was faster, or an answer was lost: look again.
             Err(StoreError::Conflict(_)) => {}
             Err(error @ StoreError::Failed(_)) => {
@@ -247,6 +252,30 @@ impl Lease {
             return Ok(());
         }
         Err(self.lost("it could not be renewed in time"))
+    }
+
+    /// Looks whether it is still ours, unless that was seen at `asked_at` or later: somebody may have
+    /// broken it. Time alone does not tell.
+    ///
+    /// # Errors
+    /// [`LeaseError::Lost`] when it is not. A store that does not answer is no proof of that.
+    pub async fn check<C: Cloud>(
+        &mut self,
+        cloud: &C,
+        asked_at: Timestamp,
+    ) -> Result<(), LeaseError> {
+        if self.seen_at >= asked_at {
+            return Ok(());
+        }
+        let now = cloud.now();
+        match self.recognise(cloud).await {
+            Ok(()) => {
+                self.seen_at = now;
+                Ok(())
+            }
+            Err(LeaseError::Store { .. }) if self.record.covers_a_call(cloud.now()) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// After a conflict: ours under another entity tag (a lost answer), or gone.

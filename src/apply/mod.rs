@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use engine::run;
 pub use stop::StopSignal;
 
-use crate::cloud::Query;
+use crate::cloud::{Cloud, Query};
 use crate::error::{ExitCode, Failure};
 use crate::plan::Plan;
 use crate::resource::Key;
@@ -45,6 +45,12 @@ pub struct ApplyRequest<'a> {
     /// How long a new group may take to have its machines in service; zero for not to wait. A
     /// control plane with etcd forms within a few minutes, spot capacity may take longer.
     pub wait_timeout: Duration,
+}
+
+/// Whether the last run on a cluster was killed, or stopped before all was done: then there may be
+/// machines to wait for even when there is nothing left to make. A hint, as the journal is.
+pub async fn is_unfinished<C: Cloud>(cloud: &C, cluster: &str) -> bool {
+    journal::read_last(cloud, cluster).await.is_some_and(|last| !last.is_done())
 }
 
 /// How a run ended.

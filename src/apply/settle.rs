@@ -1,7 +1,7 @@
 //! After the last wave: wait until reads show what was written, and until new groups have their
 //! machines. An apply that ends is an apply whose next plan is empty.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::engine::{Engine, Outcome, deadline, since};
@@ -34,12 +34,17 @@ impl<C: Cloud> Engine<'_, C> {
     }
 
     async fn wait_until_seen(&self, made: &[&Change]) -> Result<(), Failure> {
+        if made.is_empty() {
+            return Ok(());
+        }
         let removes = made.iter().any(|change| change.action == Action::Delete);
         let limit = if removes { GONE_TIMEOUT } else { SEEN_TIMEOUT };
         let until = deadline(self.cloud.now(), limit);
         let mut announced = 0;
-        self.poll(limit, |observation| {
+        let mut last_unseen = Vec::new();
+        let seen = self.poll(limit, |observation| {
             let unseen = self.unseen(made, observation);
+            last_unseen.clone_from(&unseen);
             if unseen.is_empty() {
                 return Ok(());
             }
@@ -52,8 +57,20 @@ impl<C: Cloud> Engine<'_, C> {
                 });
             }
             Err(unseen.iter().map(|key| format!("{key} is not seen as written")).collect())
-        })
-        .await
+        });
+        let Err(failure) = seen.await else { return Ok(()) };
+        if self.halted().is_none() {
+            // AWS may have answered a create with what somebody else removed since: its token is
+            // used up, and the next run needs another one.
+            let created: Vec<&Key> = made
+                .iter()
+                .filter(|change| change.action == Action::Create)
+                .map(|change| &change.address)
+                .filter(|key| last_unseen.contains(key))
+                .collect();
+            self.forget_tokens(&created).await?;
+        }
+        Err(failure)
     }
 
     /// Changes whose work a reader would not see as done: computing their steps gives some.
@@ -86,13 +103,15 @@ impl<C: Cloud> Engine<'_, C> {
             .map(|change| &change.address)
             .filter(|key| key.kind == Kind::AutoScalingGroup)
             .collect();
-        if groups.is_empty() || limit.is_zero() {
+        if (groups.is_empty() && !self.resumes) || limit.is_zero() {
             return Ok(());
         }
         let until = deadline(self.cloud.now(), limit);
         let mut announced: BTreeMap<Key, String> = BTreeMap::new();
         self.poll(limit, |observation| {
-            let missing = missing_machines(&groups, observation);
+            let older = if self.resumes { self.older_groups(observation) } else { Vec::new() };
+            let awaited: BTreeSet<&Key> = groups.iter().copied().chain(older).collect();
+            let missing = missing_machines(&awaited, observation);
             for (key, what) in &missing {
                 if announced.get(key) != Some(what) {
                     self.announce(Event::Waiting {
@@ -109,6 +128,25 @@ impl<C: Cloud> Engine<'_, C> {
             Err(missing.into_iter().map(|(key, what)| format!("{key}: {what}")).collect())
         })
         .await
+    }
+
+    /// Groups that are there to stay. A run that goes on from one that did not end waits for theirs
+    /// as well: that one may have made them.
+    fn older_groups<'o>(&self, observation: &'o Observation) -> Vec<&'o Key> {
+        let goes = |key: &Key| {
+            let mut changes = self.plan.changes.iter();
+            changes.any(|change| change.address == *key && change.action == Action::Delete)
+        };
+        let is_asked = |key: &Key| self.plan.only.is_empty() || self.plan.only.contains(key);
+        observation
+            .resources
+            .iter()
+            .filter(|(key, found)| {
+                found.group.is_some() && found.ownership.is_owned() && !goes(key)
+            })
+            .map(|(key, _)| key)
+            .filter(|key| is_asked(key))
+            .collect()
     }
 
     /// Looks until `check` is content; its complaints of the last look become the failure.
@@ -145,7 +183,7 @@ fn is_empty_rule_set(observed: &crate::cloud::Observed) -> bool {
 }
 
 /// What each group still lacks, in words.
-fn missing_machines(groups: &[&Key], observation: &Observation) -> BTreeMap<Key, String> {
+fn missing_machines(groups: &BTreeSet<&Key>, observation: &Observation) -> BTreeMap<Key, String> {
     groups
         .iter()
         .filter_map(|key| {
@@ -162,7 +200,8 @@ fn missing_machines(groups: &[&Key], observation: &Observation) -> BTreeMap<Key,
 }
 
 fn missing_of(facts: &GroupFacts, min_size: i32) -> Option<String> {
-    let wanted = usize::try_from(facts.desired_capacity.max(min_size)).unwrap_or_default();
+    // What is wanted above the minimum is the autoscaler's affair.
+    let wanted = usize::try_from(min_size).unwrap_or_default();
     let in_service =
         facts.instances.iter().filter(|instance| instance.lifecycle_state == "InService").count();
     if in_service >= wanted {

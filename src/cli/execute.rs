@@ -55,12 +55,15 @@ pub(super) async fn run(
     let sink = ui::progress::sink(context.ui, execution.events.is_some(), plan);
     show(context, planned, execution)?;
     refuse(planned)?;
-    if plan.changes.is_empty() {
+    let is_idle = plan.changes.is_empty();
+    if is_idle && (execution.destroy || !apply::is_unfinished(cloud, &plan.cluster).await) {
         sink.nothing_to_do();
         context.ui.status(&ui::progress::nothing_to_do(plan));
         return Ok(ExitCode::Done);
     }
-    confirm(planned, execution)?;
+    if !is_idle {
+        confirm(planned, execution)?;
+    }
 
     let stop = StopSignal::new();
     let watcher = tokio::spawn(stop_on_signal(stop.clone()));
@@ -75,7 +78,10 @@ pub(super) async fn run(
     watcher.abort();
     sink.finish();
     let report = report?;
-    context.ui.status(&ui::progress::summary(&report, plan));
+    match (is_idle, &report.failure) {
+        (true, None) => context.ui.status(&ui::progress::nothing_to_do(plan)),
+        _ => context.ui.status(&ui::progress::summary(&report, plan)),
+    }
     // An error is told even to who wants to hear nothing else.
     report.failure.map_or(Ok(ExitCode::Done), |failure| Err(failure.into()))
 }

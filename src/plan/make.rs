@@ -47,6 +47,7 @@ pub fn make(desired: &ResourceSet, observation: &Observation, options: &PlanOpti
     refusals.extend(guard::unknown_addresses(&options.only, desired, observation));
     refusals.extend(guard::cycle(&in_cycle));
     let mut findings = foreign_tags(&comparisons);
+    findings.extend(rollout::stale_pins(&comparisons, observation, &rollout));
     findings.extend(idle_deletes(&options.delete_named, &changes));
     Plan {
         cluster: observation.cluster.clone(),

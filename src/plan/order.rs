@@ -72,9 +72,50 @@ pub(super) fn link(changes: &mut [Change], desired: &ResourceSet, observation: &
     let by_key: BTreeMap<Key, &Change> =
         changes.iter().map(|change| (change.address.clone(), change)).collect();
     let mut edges = edges(&by_key, desired, observation);
+    for (name, first) in switches(&by_key, desired) {
+        edges.entry(name).or_default().insert(first);
+    }
     for change in changes {
         change.depends_on = edges.remove(&change.address).unwrap_or_default();
     }
+}
+
+/// A name that moves to a new load balancer moves when that one has somebody to send clients to: its
+/// listeners are made, and the groups that are there have joined their target groups.
+fn switches(changes: &BTreeMap<Key, &Change>, desired: &ResourceSet) -> Vec<(Key, Key)> {
+    let refers = |key: &Key, to: &Key| {
+        desired.get(key).is_some_and(|resource| resource.references().contains(to))
+    };
+    let of_kind = |kind: Kind, action: fn(Action) -> bool| {
+        changes
+            .iter()
+            .filter(move |(key, change)| key.kind == kind && action(change.action))
+            .map(|(key, _)| key)
+    };
+    let mut switches = Vec::new();
+    for balancer in of_kind(Kind::LoadBalancer, |a| matches!(a, Action::Create | Action::Replace)) {
+        let listeners: Vec<&Key> = of_kind(Kind::Listener, |action| action != Action::Delete)
+            .filter(|listener| refers(listener, balancer))
+            .collect();
+        let serves = |group: &Key| {
+            listeners.iter().filter_map(|listener| desired.get(listener)).any(|listener| {
+                listener
+                    .references()
+                    .iter()
+                    .any(|target| target.kind == Kind::TargetGroup && refers(group, target))
+            })
+        };
+        let groups: Vec<&Key> = of_kind(Kind::AutoScalingGroup, |action| action == Action::Update)
+            .filter(|group| serves(group))
+            .collect();
+        for name in of_kind(Kind::DnsName, |action| action == Action::Update) {
+            if refers(name, balancer) {
+                let first = listeners.iter().chain(&groups);
+                switches.extend(first.map(|key| (name.clone(), (*key).clone())));
+            }
+        }
+    }
+    switches
 }
 
 /// Puts new groups last: a group launches its machines at once, and they look for rules, volumes,

@@ -7,6 +7,7 @@ use super::path;
 use super::template::{self, WantedContent};
 use super::{FieldChange, FieldClass, GroupRollout, MachineToReplace, Rollout, classify};
 use crate::cloud::{Instance, Observation, Observed, TemplateFacts};
+use crate::finding::{Finding, Severity};
 use crate::resource::{Key, Kind, LaunchTemplateData, Resource};
 
 /// The machines that a rolling update replaces once the compared changes are made.
@@ -108,6 +109,48 @@ fn causes(
     }
     causes.sort_by(|left, right| left.path.cmp(&right.path));
     causes
+}
+
+/// A remark for each group that would launch machines from something else than what is wanted,
+/// though none that it has is to be replaced: an empty one, or one whose pin was moved by hand.
+pub(super) fn stale_pins(
+    comparisons: &BTreeMap<Key, Comparison<'_>>,
+    observation: &Observation,
+    rollout: &Rollout,
+) -> Vec<Finding> {
+    let is_told = |key: &Key| rollout.groups.iter().any(|group| group.address == *key);
+    comparisons
+        .iter()
+        .filter(|(key, _)| key.kind == Kind::AutoScalingGroup && !is_told(key))
+        .filter_map(|(key, comparison)| {
+            let what = stale_pin(comparison, comparisons, observation)?;
+            let message = format!(
+                "new machines boot {what}, not what is wanted; a rolling update moves the group"
+            );
+            Some(Finding::new(Severity::Note, message).field(key.to_string()))
+        })
+        .collect()
+}
+
+fn stale_pin(
+    comparison: &Comparison<'_>,
+    comparisons: &BTreeMap<Key, Comparison<'_>>,
+    observation: &Observation,
+) -> Option<String> {
+    let observed = comparison.observed.filter(|observed| observed.ownership.is_owned())?;
+    let Resource::AutoScalingGroup(wanted) = &comparison.resolved else { return None };
+    let template_key = Key::new(Kind::LaunchTemplate, &wanted.launch_template_name);
+    let Resource::LaunchTemplate(template) = &comparisons.get(&template_key)?.resolved else {
+        return None;
+    };
+    let Some(pin) = observed.group.as_ref()?.pin else {
+        return Some("whatever version is the newest or the default".to_owned());
+    };
+    let facts = observation.resources.get(&template_key)?.template.as_ref()?;
+    let content = WantedContent::of(&template.launch_template_data);
+    let is_wanted =
+        content.revision.is_some() && template::revision_of(facts, pin) == content.revision;
+    (!is_wanted).then(|| format!("template version {pin}"))
 }
 
 /// Rolling order: bastions, then etcd and the control plane, then the rest. Told by kops' role

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use kprod::cloud::sim::SimCloud;
+use kprod::cloud::{Call, Cloud};
 use serde_json::Value;
 
 use crate::cli::{STAGING, run};
@@ -107,4 +109,82 @@ fn a_plan_becomes_a_comment_that_fits() {
     assert_eq!(code, 0, "{said}");
     assert!(text.starts_with("### kprod plan: `prod.k8s.example.com` (SIMULATED)"), "{text}");
     assert!(text.chars().count() <= 65_536 && text.ends_with("</details>\n"), "{text}");
+}
+
+/// Every group of a cluster with how many machines it has in service and how many it should have.
+fn machines(at: &Path) -> Vec<(String, usize, usize)> {
+    let (_, text, _) = run(at, &["observe", STAGING]);
+    let observed: Value = serde_json::from_str(&text).unwrap();
+    let resources = observed["resources"].as_array().unwrap();
+    let groups = resources.iter().filter(|resource| resource["group"].is_object());
+    groups
+        .map(|group| {
+            let instances = group["group"]["instances"].as_array().into_iter().flatten();
+            let serving = instances.filter(|i| i["lifecycle_state"] == "InService").count();
+            let wanted = group["resource"]["value"]["min_size"].as_u64().unwrap();
+            (group["address"].to_string(), serving, usize::try_from(wanted).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn a_run_that_ended_too_early_leaves_the_wait_to_the_next_one() {
+    let fleet = env::fleet();
+    let at = fleet.path();
+    let (code, _, said) = run(at, &["apply", STAGING, "--yes", "--wait-timeout", "1s"]);
+    assert_eq!(code, 6, "{said}");
+    let serving = |groups: &[(String, usize, usize)]| groups.iter().all(|(_, is, min)| is >= min);
+    assert!(!serving(&machines(at)), "the first run must not have waited long enough");
+    let (code, _, said) = run(at, &["apply", STAGING, "--yes"]);
+    assert!(code == 0 && said.contains("nothing to do"), "{said}");
+    assert!(serving(&machines(at)), "{:?}", machines(at));
+    // From then on nothing is waited for.
+    let (code, _, said) = run(at, &["apply", STAGING, "--yes"]);
+    assert!(code == 0 && !said.contains("waiting"), "{said}");
+}
+
+#[tokio::test]
+async fn what_somebody_removed_is_made_anew_and_not_taken_for_the_old_one() {
+    let fleet = applied();
+    let at = fleet.path();
+    let cloud = SimCloud::open(&at.join(".kprod"), "210987654321", "eu-west-3").unwrap();
+    let volume_id = cloud
+        .with_world(|world| {
+            let mut volumes = world.volumes.iter();
+            volumes.next().map(|(id, _)| id.clone()).unwrap()
+        })
+        .unwrap();
+    let launch_template_name = format!("on-demand-4x-32gb.{STAGING}");
+    cloud.call(&Call::DeleteVolume { volume_id }).await.unwrap();
+    cloud.call(&Call::DeleteLaunchTemplate { launch_template_name }).await.unwrap();
+    // AWS answers the same client token with what is gone; the run notices, the next one mends it.
+    let (code, _, said) = run(at, &["apply", STAGING, "--yes"]);
+    assert_eq!(code, 6, "{said}");
+    let (code, _, said) = run(at, &["apply", STAGING, "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(run(at, &["plan", STAGING, "--detailed-exitcode"]).0, 0);
+}
+
+#[test]
+fn the_api_moves_to_a_new_balancer_when_that_one_has_machines_behind_it() {
+    let fleet = applied();
+    let public = ["plan", STAGING, "--set", "api_load_balancer=Public", "-o", "json"];
+    let (_, text, _) = run(fleet.path(), &public);
+    let plan: Value = serde_json::from_str(&text).unwrap();
+    let changes = plan["resources"].as_array().unwrap();
+    let place = |kind: &str| changes.iter().rposition(|change| change["kind"] == kind).unwrap();
+    assert!(place("dns_name") > place("auto_scaling_group"), "{text}");
+    assert!(place("dns_name") > place("listener"), "{text}");
+}
+
+#[test]
+fn an_empty_group_that_would_boot_the_old_image_is_told() {
+    let fleet = applied();
+    let image = ["--set", "image=ami-0123456789abcdef0"];
+    let (code, _, said) = run(fleet.path(), &[&["apply", STAGING, "--yes"][..], &image].concat());
+    assert_eq!(code, 0, "{said}");
+    let (_, text, _) = run(fleet.path(), &[&["plan", STAGING][..], &image].concat());
+    assert!(text.contains("not what is wanted"), "{text}");
+    let (_, text, _) = run(fleet.path(), &["plan", STAGING]);
+    assert!(!text.contains("not what is wanted"), "{text}");
 }

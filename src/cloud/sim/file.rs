@@ -60,13 +60,11 @@ impl WorldFile {
             return Ok(());
         }
         let read: Stored = serde_json::from_slice(&fs::read(&self.path)?)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            .map_err(|error| unreadable(&error.to_string()))?;
         if read.world.format_version != World::FORMAT_VERSION {
             let found = read.world.format_version;
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("simulator format {found}, this kprod writes {}", World::FORMAT_VERSION),
-            ));
+            let wanted = World::FORMAT_VERSION;
+            return Err(unreadable(&format!("format {found}, this kprod writes {wanted}")));
         }
         *stored = read;
         *seen = Some(stamp);
@@ -93,4 +91,11 @@ impl Stamp {
         let inode = 0;
         Ok(Self { modified: metadata.modified()?, length: metadata.len(), inode })
     }
+}
+
+fn unreadable(why: &str) -> io::Error {
+    let message = format!(
+        "no simulated account of this kprod ({why}); remove the file to begin with an empty one"
+    );
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
