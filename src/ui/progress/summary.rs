@@ -53,12 +53,10 @@ fn pending(plan: &Plan) -> String {
     if machines == 0 {
         return String::new();
     }
-    let groups: Vec<&str> =
-        plan.rollout.groups.iter().map(|group| group.address.name.as_str()).collect();
     format!(
-        "rollout pending: {} in {}; they stay as they are until they are replaced\n",
+        "rollout pending: {} in {}, named in the plan, stay as they are\n",
         plural(machines, "machine"),
-        groups.join(", ")
+        plural(plan.rollout.groups.len(), "group")
     )
 }
 
