@@ -179,9 +179,11 @@ fn remarks(text: &mut String, findings: &[Finding], view: PlanView) {
     }
     for (message, findings) in by_message {
         if let [finding] = findings.as_slice() {
-            let field = finding.field.as_deref().unwrap_or_default();
-            let line = format!("{field} {message}");
-            let _ = writeln!(text, "  {}", wrap(line.trim(), view.width, 2, 4));
+            let line = match finding.field.as_deref() {
+                Some(field) => format!("{field}: {message}"),
+                None => message.to_owned(),
+            };
+            let _ = writeln!(text, "  {}", wrap(&line, view.width, 2, 4));
         } else {
             // The same is said once, of all that it is true of.
             let _ = writeln!(text, "  {}:", wrap(message, view.width, 2, 4));
