@@ -101,6 +101,11 @@ impl Finding {
         Self { severity, places: Vec::new(), field: None, message: message.into(), hint: None }
     }
 
+    /// Whether it stops planning.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     /// Adds a place.
     #[must_use]
     pub fn at(mut self, place: Place) -> Self {
@@ -132,7 +137,7 @@ impl Finding {
 
 /// Whether any finding stops the work.
 pub fn has_errors(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.severity == Severity::Error)
+    findings.iter().any(Finding::is_error)
 }
 
 /// The candidate closest to `word`, if one is close enough to be a likely slip.

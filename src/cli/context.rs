@@ -151,7 +151,13 @@ impl<'a> Context<'a> {
                 Ok(value)
             }
             _ => {
-                let hint = "nothing was planned or changed; mend these and run again";
+                let is_optional = |f: &Finding| f.is_error() && spec::is_lenient_matter(f);
+                let lenient = match findings.iter().any(is_optional) {
+                    true => "; --lenient takes fields that kprod does not know as warnings",
+                    false => "",
+                };
+                let hint =
+                    format!("nothing was planned or changed; mend these and run again{lenient}");
                 Err(Failure::error("the input has errors").findings(findings).hint(hint).into())
             }
         }

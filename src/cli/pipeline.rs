@@ -122,7 +122,11 @@ fn network_of(spec: &Spec) -> AdoptedNetwork {
         .filter_map(|subnet| Some((subnet.id.clone()?, subnet.zone.clone(), subnet.cidr)));
     AdoptedNetwork {
         vpc_id: query.vpc_id,
-        vpc_cidrs: cluster.network_cidr.into_iter().collect(),
+        vpc_cidrs: cluster
+            .network_cidr
+            .into_iter()
+            .chain(cluster.additional_network_cidrs.iter().copied())
+            .collect(),
         subnets: subnets.collect(),
         public_zone: query.public_zone,
         cluster: spec.name().to_owned(),

@@ -84,6 +84,7 @@ impl World {
             );
         }
         match (vpc_is_new, subnets.len()) {
+            (true, 1) => made.push(format!("VPC {} with 1 subnet", network.vpc_id)),
             (true, count) => made.push(format!("VPC {} with {count} subnets", network.vpc_id)),
             (false, 0) => {}
             (false, count) => made.push(format!("{count} subnets in VPC {}", network.vpc_id)),

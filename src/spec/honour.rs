@@ -4,6 +4,16 @@
 use super::field::{Field, Kind};
 use crate::yaml::Step;
 
+/// How messages about all of them end.
+pub(super) const NOT_HONOURED_HERE: &str = "kprod does not honour it";
+
+/// Kinds of documents that `kops get -o yaml` prints beside those that kprod reads, with what to do
+/// instead.
+pub(super) const KINDS: &[(&str, &str)] = &[
+    ("SSHCredential", "leave it out, and name a key pair of EC2 in the cluster's `sshKeyName`"),
+    ("Keyset", "leave it out"),
+];
+
 /// A field of kops that kprod does not honour.
 pub(super) struct NotHonoured {
     pub(super) kind: Kind,
@@ -82,6 +92,7 @@ pub(super) const NOT_HONOURED: &[NotHonoured] = &[
     cluster("spec.api.loadBalancer.useForInternalApi", ALWAYS_INTERNAL),
     cluster("spec.assets", None),
     cluster("spec.authentication", None),
+    cluster("spec.additionalSans", USER_DATA),
     cluster("spec.authorization.alwaysAllow", Some("write `rbac: {}`")),
     cluster("spec.awsLoadBalancerController", ADD_ON),
     cluster("spec.certManager", ADD_ON),

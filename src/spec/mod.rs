@@ -47,7 +47,7 @@ pub use machine::{
 pub use network::{
     DnsType, NetworkingSpec, NoOptions, SubnetSpec, SubnetType, TopologyDnsSpec, TopologySpec,
 };
-pub use parse::{Parsed, Strictness, check_documents, parse, read};
+pub use parse::{Parsed, Strictness, check_documents, is_lenient_matter, parse, read};
 pub use quantity::{CpuCount, Memory};
 pub use rollout::{IntOrPercent, RollingUpdateSpec};
 pub use schema::schema;

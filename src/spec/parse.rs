@@ -7,11 +7,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::field::{Field, Kind, Positions};
+use super::honour;
 use super::schema;
 use super::shape::{Reader, Shape, shown};
 use super::{Cluster, InstanceGroup, Spec, check, fill};
 use crate::document::Document;
-use crate::finding::{Finding, PlaceRole, did_you_mean, has_errors};
+use crate::finding::{Finding, PlaceRole, Severity, did_you_mean, has_errors};
 use crate::yaml::Value;
 
 /// What to do with fields that kprod does not know or does not honour.
@@ -22,6 +23,22 @@ pub enum Strictness {
     Strict,
     /// They are warnings, and go.
     Lenient,
+}
+
+impl Strictness {
+    /// How much a field weighs that does nothing.
+    pub(super) fn severity(self) -> Severity {
+        match self {
+            Strictness::Strict => Severity::Error,
+            Strictness::Lenient => Severity::Warning,
+        }
+    }
+}
+
+/// Whether a finding would weigh less for a [`Strictness::Lenient`] reader.
+pub fn is_lenient_matter(finding: &Finding) -> bool {
+    finding.message.ends_with(honour::NOT_HONOURED_HERE)
+        || finding.message.starts_with(super::shape::UNKNOWN_FIELD)
 }
 
 /// What documents say.
@@ -91,7 +108,7 @@ impl Assembly {
         let mut groups: Vec<(usize, String, Option<InstanceGroup>)> = Vec::new();
         for (position, document) in documents.iter().enumerate() {
             let reading = Reading::of(document, strictness);
-            if reading.identity.is_none() {
+            if reading.identity.is_none() && kind_of_kops(document, strictness).is_none() {
                 strangers += 1;
             }
             if let Some((kind, name)) = reading.identity {
@@ -151,7 +168,7 @@ fn group(content: Content) -> Option<InstanceGroup> {
 
 impl Reading {
     fn of(document: &Document, strictness: Strictness) -> Self {
-        let (kind, mut findings) = read_header(document);
+        let (kind, mut findings) = read_header(document, strictness);
         let Some(kind) = kind else {
             return Self { identity: None, content: None, findings };
         };
@@ -194,9 +211,12 @@ fn content<T: DeserializeOwned>(
 }
 
 /// Reads `apiVersion` and `kind`; the kind is `None` when nothing more can be said of the document.
-fn read_header(document: &Document) -> (Option<Kind>, Vec<Finding>) {
+fn read_header(document: &Document, strictness: Strictness) -> (Option<Kind>, Vec<Finding>) {
     let root = &document.root;
     let mut findings = Vec::new();
+    if let Some(finding) = kind_of_kops(document, strictness) {
+        return (None, vec![finding]);
+    }
     let mut error = |line: u32, message: String, hint: Option<String>| {
         let mut finding = Finding::error(message).places(document.places(line));
         finding.hint = hint;
@@ -238,6 +258,15 @@ fn read_header(document: &Document) -> (Option<Kind>, Vec<Finding>) {
         }
     };
     (kind, findings)
+}
+
+/// What is said of a document of a kind that only kops has.
+fn kind_of_kops(document: &Document, strictness: Strictness) -> Option<Finding> {
+    let entry = document.root.entry("kind")?;
+    let (kind, instead) = honour::KINDS.iter().find(|(kind, _)| entry.node.as_str() == Some(kind))?;
+    let message = format!("kops has the kind `{kind}`, {}", honour::NOT_HONOURED_HERE);
+    let finding = Finding::new(strictness.severity(), message).places(document.places(entry.line));
+    Some(finding.hint(*instead))
 }
 
 /// The shape of a kind's documents, made once.

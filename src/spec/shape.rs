@@ -16,6 +16,9 @@ use crate::document::Document;
 use crate::finding::{Finding, PlaceRole, Severity, did_you_mean};
 use crate::yaml::{Node, Step, Value};
 
+/// How messages about fields that nobody knows begin.
+pub(super) const UNKNOWN_FIELD: &str = "unknown field";
+
 /// What a value may be.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {
@@ -301,21 +304,17 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown<'k>(&mut self, line: u32, key: &str, known: impl Iterator<Item = &'k str>) {
-        let severity = match self.strictness {
-            Strictness::Strict => Severity::Error,
-            Strictness::Lenient => Severity::Warning,
-        };
         let (message, hint) = match honour::lookup(&self.field) {
             Some(entry) => (
-                format!("kops has the field `{}`, kprod does not honour it", short(key)),
+                format!("kops has the field `{}`, {}", short(key), honour::NOT_HONOURED_HERE),
                 entry.instead.map(str::to_owned),
             ),
             None => (
-                format!("unknown field `{}`", short(key)),
+                format!("{UNKNOWN_FIELD} `{}`", short(key)),
                 did_you_mean(key, known).map(|near| format!("did you mean `{near}`?")),
             ),
         };
-        self.add(severity, line, message);
+        self.add(self.strictness.severity(), line, message);
         // The name is wrong, wherever the value came from.
         if let Some(finding) = self.findings.last_mut() {
             finding.places.retain(|place| place.role != PlaceRole::ValueFrom);

@@ -113,6 +113,7 @@ impl Ui {
             text.push_str(&format!("\n  ... and {untold} more"));
         }
         if let Some(hint) = &failure.hint {
+            let hint = finding::wrap(hint, self.width, 6, 6);
             text.push_str(&format!("\n\n{} {hint}", self.err.hint("hint:")));
         }
         self.talk(&text);
