@@ -64,9 +64,9 @@ pub(super) struct SpecArgs {
     pub(super) input: InputArgs,
 }
 
-/// Where documents come from and how strictly they are read.
+/// What lies over the vars.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-pub(super) struct InputArgs {
+pub(super) struct SetArgs {
     /// Set a value over all vars, such as spot_nodes.4x_32Gb.max=20 (repeatable)
     #[arg(long = "set", value_name = "PATH=VALUE", help_heading = "Input")]
     pub(super) set: Vec<String>,
@@ -74,6 +74,13 @@ pub(super) struct InputArgs {
     /// Like --set, but the value stays text (repeatable)
     #[arg(long = "set-string", value_name = "PATH=TEXT", help_heading = "Input")]
     pub(super) set_string: Vec<String>,
+}
+
+/// Where documents come from and how strictly they are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct InputArgs {
+    #[command(flatten)]
+    pub(super) sets: SetArgs,
 
     /// Read ready documents in place of the fleet; `-` is standard input (repeatable)
     #[arg(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::args::{CloudName, GlobalArgs, InputArgs, SpecArgs};
+use super::args::{CloudName, GlobalArgs, InputArgs, SetArgs, SpecArgs};
 use crate::error::{ExitCode, Failure};
 use crate::finding::{Finding, has_errors};
 use crate::source::{self, Limits, LoadLimits, Rendered, Set, Tree};
@@ -76,8 +76,8 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// When a `--set` makes no sense; what is wrong with the fleet is among the findings.
-    pub(super) fn render(&self, cluster: &str, input: &InputArgs) -> anyhow::Result<Rendered> {
-        let sets = sets(input)?;
+    pub(super) fn render(&self, cluster: &str, args: &SetArgs) -> anyhow::Result<Rendered> {
+        let sets = sets(args)?;
         let tree = self.tree()?;
         Ok(source::render(&tree, cluster, &sets, &Limits::default()))
     }
@@ -125,7 +125,15 @@ impl<'a> Context<'a> {
         Ok((parsed.spec.map(|spec| Loaded { spec, cloud }), findings))
     }
 
-    fn documents(&self, cluster: Option<&str>, input: &InputArgs) -> anyhow::Result<Rendered> {
+    /// Ready documents, or those of the fleet.
+    ///
+    /// # Errors
+    /// When the input cannot be named at all.
+    pub(super) fn documents(
+        &self,
+        cluster: Option<&str>,
+        input: &InputArgs,
+    ) -> anyhow::Result<Rendered> {
         if !input.files.is_empty() {
             let files: Vec<String> =
                 input.files.iter().map(|file| file.to_string_lossy().into_owned()).collect();
@@ -133,7 +141,7 @@ impl<'a> Context<'a> {
             return Ok(Rendered { documents, findings, ..Rendered::default() });
         }
         match cluster {
-            Some(cluster) => self.render(cluster, input),
+            Some(cluster) => self.render(cluster, &input.sets),
             None => {
                 Err(Failure::error("no cluster named").hint("`kprod clusters` lists them").into())
             }
@@ -182,9 +190,9 @@ fn chosen_cloud(rendered: &mut Rendered) -> Option<CloudName> {
 ///
 /// # Errors
 /// A usage error.
-pub(super) fn sets(input: &InputArgs) -> anyhow::Result<Vec<Set>> {
-    let typed = input.set.iter().map(|text| Set::parse(text));
-    let texts = input.set_string.iter().map(|text| Set::parse_string(text));
+pub(super) fn sets(args: &SetArgs) -> anyhow::Result<Vec<Set>> {
+    let typed = args.set.iter().map(|text| Set::parse(text));
+    let texts = args.set_string.iter().map(|text| Set::parse_string(text));
     let usage = |message: String| Failure::new(ExitCode::Usage, message).into();
     typed.chain(texts).collect::<Result<_, _>>().map_err(usage)
 }

@@ -6,7 +6,9 @@ use serde_json::Value as Json;
 use super::args::InputArgs;
 use super::context::{Context, sets};
 use crate::error::{ExitCode, Failure};
-use crate::source::{Engine, Limits};
+use crate::finding::{Finding, has_errors};
+use crate::source::{self, Engine, Explanation, Limits};
+use crate::spec;
 use crate::ui;
 use crate::yaml::{self, Step};
 
@@ -29,18 +31,44 @@ pub(super) struct ExplainArgs {
 }
 
 pub(super) fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let tree = context.tree()?;
-    let sets = sets(&args.input)?;
-    let engine = Engine::new(&tree, &Limits::default());
-    let explained = engine.explain(&args.cluster, &sets, &args.path).map_err(|findings| {
+    let refused = |findings: Vec<Finding>| {
         Failure::error(format!("cannot explain `{}`", args.path)).findings(findings)
-    })?;
+    };
+    if args.path.trim().is_empty() {
+        let message = "PATH is empty: write a vars path or a document's field";
+        return Err(Failure::new(ExitCode::Usage, message).into());
+    }
+    let explained = explain(context, args)?.map_err(refused)?;
     let default = match explained.value {
         Some(_) => None,
-        None => default_of(context, args)?,
+        None => {
+            let (document, field) = args.path.split_once(' ').unwrap_or((&args.path, ""));
+            let kind = document.split('/').next().unwrap_or_default();
+            spec::check_field(kind, field.trim()).map_err(|finding| refused(vec![finding]))?;
+            default_of(context, args)?
+        }
     };
     context.ui.data(&ui::source::explanation(&explained, default.as_deref()))?;
     Ok(ExitCode::Done)
+}
+
+/// Looks in ready documents, or in what the fleet renders.
+fn explain(
+    context: &Context,
+    args: &ExplainArgs,
+) -> anyhow::Result<Result<Explanation, Vec<Finding>>> {
+    if !args.input.files.is_empty() {
+        let rendered = context.documents(Some(&args.cluster), &args.input)?;
+        if has_errors(&rendered.findings) {
+            return Ok(Err(rendered.findings));
+        }
+        let explained = source::explain_document(&rendered.documents, &args.path);
+        return Ok(explained.map_err(|finding| vec![finding]));
+    }
+    let tree = context.tree()?;
+    let sets = sets(&args.input.sets)?;
+    let engine = Engine::new(&tree, &Limits::default());
+    Ok(engine.explain(&args.cluster, &sets, &args.path))
 }
 
 /// The value that a field gets when nobody writes it, as compact JSON.

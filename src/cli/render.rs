@@ -2,14 +2,17 @@
 
 #![expect(clippy::disallowed_methods, reason = "makes the folder that the user names")]
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use tempfile::NamedTempFile;
 
-use super::args::InputArgs;
-use super::context::{Context, write_file};
-use crate::error::ExitCode;
+use super::args::SetArgs;
+use super::context::Context;
+use crate::error::{ExitCode, Failure};
 use crate::finding::has_errors;
 
 /// Print a cluster's documents as its templates give them
@@ -26,11 +29,11 @@ pub(super) struct RenderArgs {
     output: Option<PathBuf>,
 
     #[command(flatten)]
-    input: InputArgs,
+    sets: SetArgs,
 }
 
 pub(super) fn run(context: &Context, args: &RenderArgs) -> anyhow::Result<ExitCode> {
-    let rendered = context.render(&args.cluster, &args.input)?;
+    let rendered = context.render(&args.cluster, &args.sets)?;
     let sound = (!has_errors(&rendered.findings)).then_some(());
     context.settle(sound, rendered.findings.clone())?;
     match &args.output {
@@ -39,16 +42,47 @@ pub(super) fn run(context: &Context, args: &RenderArgs) -> anyhow::Result<ExitCo
             context.ui.data(&join(&documents))?;
         }
         Some(folder) => {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make `{}`", folder.display()))?;
-            for (template, text) in &rendered.texts {
-                let name = template.rsplit('/').next().unwrap_or(template);
-                write_file(&folder.join(name.trim_end_matches(".j2")), text.as_bytes())?;
-            }
+            write_all(folder, &rendered.texts)?;
             context.ui.status(&format!("{} files in {}", rendered.texts.len(), folder.display()));
         }
     }
     Ok(ExitCode::Done)
+}
+
+/// Writes one file per template. All are written beside their names first, so that a full disk
+/// leaves what was there.
+///
+/// # Errors
+/// When the folder cannot be written.
+fn write_all(folder: &Path, texts: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    let cannot = || format!("cannot write into `{}`", folder.display());
+    std::fs::create_dir_all(folder).with_context(cannot)?;
+    let mut ready = Vec::new();
+    for (template, text) in texts {
+        let name = template.rsplit('/').next().unwrap_or(template);
+        let path = folder.join(name.trim_end_matches(".j2"));
+        if path.is_dir() {
+            let message = format!("cannot write `{}`: it is a folder", path.display());
+            return Err(Failure::error(message).hint("move it away, or choose another -o").into());
+        }
+        let mut file = readable_file(folder).with_context(cannot)?;
+        file.write_all(text.as_bytes()).with_context(cannot)?;
+        ready.push((file, path));
+    }
+    for (file, path) in ready {
+        file.persist(&path)
+            .map_err(|error| error.error)
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A file that others may read as far as the umask lets them.
+fn readable_file(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 /// One YAML stream of several texts; each starts a document of its own.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::render::{ClusterRun, Engine, TemplateRun};
+use super::scope::CLUSTER_NAME;
 use super::set::Set;
-use super::vars::{Overridden, Vars};
+use super::vars::{Overridden, VarKind, Vars};
 use crate::document::Document;
 use crate::finding::{Finding, Place, PlaceRole, did_you_mean, has_errors};
 use crate::yaml::{self, Node};
@@ -22,6 +23,8 @@ pub struct Explanation {
     pub lines: Vec<Place>,
     /// The vars that it was made of, or the value of the vars itself.
     pub vars: Vec<Trace>,
+    /// Whether templates gave it; else the lines are those of ready documents.
+    pub is_rendered: bool,
 }
 
 /// One value of the vars on its way through the layers.
@@ -94,7 +97,7 @@ fn explain_var(run: &ClusterRun, path: &str) -> Result<Explanation, Finding> {
     let trace = trace(&run.vars, id);
     let value = trace.as_ref().map(|trace| trace.value.clone());
     let path = run.vars.path(id);
-    Ok(Explanation { path, value, lines, vars: trace.into_iter().collect() })
+    Ok(Explanation { path, value, lines, vars: trace.into_iter().collect(), is_rendered: true })
 }
 
 fn vars_id(vars: &Vars, path: &str) -> Option<u32> {
@@ -109,6 +112,11 @@ fn vars_id(vars: &Vars, path: &str) -> Option<u32> {
 /// Names the first step that leads nowhere, and a similar one.
 fn no_such_var(vars: &Vars, path: &str) -> Finding {
     let finding = Finding::error(format!("the vars have no `{path}`"));
+    match path {
+        CLUSTER_NAME => return finding.hint("templates see the cluster's name under this word"),
+        "extends" => return finding.hint("`kprod clusters` lists the layers"),
+        _ => {}
+    }
     if let Some(origin) = vars.deleted(path) {
         let place = Place { role: PlaceRole::At, ..origin.place() };
         return finding.at(place).hint("a null deletes it here");
@@ -119,18 +127,114 @@ fn no_such_var(vars: &Vars, path: &str) -> Finding {
             Some(child) => here = child,
             None => {
                 let place = vars.node(here).map(|node| node.origin.place());
-                let finding = finding.places(place.filter(|_| here > 0));
-                let yaml::Step::Key(key) = step else { return finding };
-                return match did_you_mean(&key, vars.keys(here)) {
-                    Some(name) => finding.hint(format!("did you mean `{name}`?")),
-                    None => finding.hint(
-                        "a rendered field is written like `InstanceGroup/nodes spec.maxSize`",
-                    ),
-                };
+                let place = place.map(|place| place.with_role(PlaceRole::SeeAlso));
+                return finding.places(place.filter(|_| here > 0)).hint(way_on(vars, here, &step));
             }
         }
     }
     finding
+}
+
+/// What to write in place of a step that leads nowhere.
+fn way_on(vars: &Vars, here: u32, step: &yaml::Step) -> String {
+    let path = match vars.path(here) {
+        path if path.is_empty() => "this".to_owned(),
+        path => format!("`{path}`"),
+    };
+    let keys: Vec<&str> = vars.keys(here).collect();
+    match (vars.node(here).map(|node| &node.kind), step) {
+        (Some(VarKind::List(items)), _) => {
+            format!("{path} is a list of {}; its first item is [0]", items.len())
+        }
+        (_, yaml::Step::Key(key)) if here == 0 => match did_you_mean(key, keys) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => {
+                "a rendered field is written like `InstanceGroup/nodes spec.maxSize`".to_owned()
+            }
+        },
+        (Some(VarKind::Map { .. }), yaml::Step::Key(key)) => {
+            match did_you_mean(key, keys.iter().copied()) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => format!("{path} has {}", keys.join(", ")),
+            }
+        }
+        (Some(VarKind::Map { .. }), _) => format!("{path} has {}", keys.join(", ")),
+        _ => format!("{path} is a single value"),
+    }
+}
+
+/// Explains a field of ready documents, such as `InstanceGroup/nodes spec.maxSize`.
+///
+/// # Errors
+/// When there is no such document, or the path is none.
+pub fn explain_document(documents: &[Document], path: &str) -> Result<Explanation, Finding> {
+    let (name, field) = path.split_once(' ').unwrap_or((path, ""));
+    let Some(document) = documents.iter().find(|document| document_name(document) == name) else {
+        return Err(no_such_document(name, documents.iter(), "no document is"));
+    };
+    let place = |line: u32| document.places(line);
+    let path = format!("{name} {}", field.trim()).trim_end().to_owned();
+    let (line, value) = match descend(document, field.trim())? {
+        Ok((line, node)) => (line, Some(node.to_json().to_string())),
+        Err(line) => (line, None),
+    };
+    Ok(Explanation { path, value, lines: place(line), vars: Vec::new(), is_rendered: false })
+}
+
+fn no_such_document<'d>(
+    name: &str,
+    documents: impl Iterator<Item = &'d Document>,
+    verb: &str,
+) -> Finding {
+    let names: Vec<String> = documents.map(document_name).collect();
+    let finding = Finding::error(format!("{verb} `{name}`"));
+    match did_you_mean(name, names.iter().map(String::as_str)) {
+        Some(similar) => finding.hint(format!("did you mean `{similar}`?")),
+        None => finding.hint(format!("there are {}", names.join(", "))),
+    }
+}
+
+/// Walks to a field: its line and value, or the last line on the way when it is not written. Keys
+/// that hold dots, as labels do, need no brackets.
+#[expect(clippy::type_complexity, reason = "two ways to find nothing: no path, no field")]
+fn descend<'d>(
+    document: &'d Document,
+    field: &str,
+) -> Result<Result<(u32, &'d Node), u32>, Finding> {
+    let Some(steps) = yaml::path_steps(field) else {
+        let finding = Finding::error(format!("`{field}` is not a path"));
+        return Err(finding.hint("write it like spec.subnets[0]"));
+    };
+    let (mut line, mut node) = (document.root.line, &document.root);
+    let mut rest = steps.as_slice();
+    while let Some((step, after)) = rest.split_first() {
+        let found = match step {
+            yaml::Step::Key(_) => key_of(node, rest),
+            yaml::Step::Index(at) => node.items().get(*at).map(|item| (item.line, item, after)),
+        };
+        let Some(found) = found else { return Ok(Err(line)) };
+        (line, node, rest) = found;
+    }
+    Ok(Ok((line, node)))
+}
+
+/// The entry that the fewest of the next steps name, joined by dots, with the steps after it.
+fn key_of<'d, 's>(
+    node: &'d Node,
+    steps: &'s [yaml::Step],
+) -> Option<(u32, &'d Node, &'s [yaml::Step])> {
+    let mut key = String::new();
+    for (at, step) in steps.iter().enumerate() {
+        let yaml::Step::Key(part) = step else { return None };
+        if at > 0 {
+            key.push('.');
+        }
+        key.push_str(part);
+        if let Some(entry) = node.entry(&key) {
+            return Some((entry.line, &entry.node, steps.get(at + 1..)?));
+        }
+    }
+    None
 }
 
 fn explain_field(run: &ClusterRun, name: &str, field: &str) -> Result<Explanation, Finding> {
@@ -139,42 +243,32 @@ fn explain_field(run: &ClusterRun, name: &str, field: &str) -> Result<Explanatio
         templates.flat_map(|(_, run)| run.documents.iter().map(move |document| (run, document)))
     };
     let Some((template, document)) = documents().find(|(_, doc)| document_name(doc) == name) else {
-        let names: Vec<String> = documents().map(|(_, doc)| document_name(doc)).collect();
-        let finding = Finding::error(format!("no template renders `{name}`"));
-        return Err(match did_you_mean(name, names.iter().map(String::as_str)) {
-            Some(similar) => finding.hint(format!("did you mean `{similar}`?")),
-            None => finding.hint(format!("there are {}", names.join(", "))),
-        });
+        let all = documents().map(|(_, document)| document);
+        return Err(no_such_document(name, all, "no template renders"));
     };
     let path = format!("{name} {field}").trim_end().to_owned();
-    let Some(steps) = yaml::path_steps(field) else {
-        let finding = Finding::error(format!("`{field}` is not a path"));
-        return Err(finding.hint("write it like spec.subnets[0]"));
+    let (line, node) = match descend(document, field)? {
+        Ok(found) => found,
+        Err(line) => return missing_field(path, document, line),
     };
-    let mut node = &document.root;
-    let mut line = node.line;
-    for step in &steps {
-        let next = match step {
-            yaml::Step::Key(key) => node.entry(key).map(|entry| (entry.line, &entry.node)),
-            yaml::Step::Index(at) => node.items().get(*at).map(|item| (item.line, item)),
-        };
-        let Some((key_line, next)) = next else {
-            return missing_field(path, document, line);
-        };
-        (line, node) = (key_line, next);
-    }
     let ids = spots_of(template, line, node);
     let lines = document.places(line);
     let lines = lines.into_iter().filter(|place| place.role != PlaceRole::ValueFrom).collect();
     let vars = ids.into_iter().filter_map(|id| trace(&run.vars, id)).collect();
-    Ok(Explanation { path, value: Some(node.to_json().to_string()), lines, vars })
+    Ok(Explanation {
+        path,
+        value: Some(node.to_json().to_string()),
+        lines,
+        vars,
+        is_rendered: true,
+    })
 }
 
 /// A field that no template writes: the nearest line that could hold it.
 fn missing_field(path: String, document: &Document, line: u32) -> Result<Explanation, Finding> {
     let lines = document.places(line);
     let lines = lines.into_iter().filter(|place| place.role != PlaceRole::ValueFrom).collect();
-    Ok(Explanation { path, value: None, lines, vars: Vec::new() })
+    Ok(Explanation { path, value: None, lines, vars: Vec::new(), is_rendered: true })
 }
 
 /// The values read on the lines of a field, from its key to the end of what it holds.

@@ -77,10 +77,22 @@ pub fn load_documents(files: &[String], limits: &LoadLimits) -> (Vec<Document>, 
         };
         let parsed = bytes
             .and_then(utf8)
-            .map_err(|problem| vec![problem.finding(shown)])
+            .map_err(|problem| {
+                let finding = problem.finding(shown);
+                match files.len() > 1 && !Path::new(file).exists() && file != "-" {
+                    true => vec![finding.hint("if it names the cluster, it goes before -f")],
+                    false => vec![finding],
+                }
+            })
             .and_then(|text| parse_documents(shown, &text, limits));
         match parsed {
-            Ok(more) => documents.extend(more),
+            Ok(more) => {
+                if more.is_empty() {
+                    let finding = Finding::warning("there is no document in it");
+                    findings.push(finding.at(Place::file(shown)));
+                }
+                documents.extend(more);
+            }
             Err(more) => findings.extend(more),
         }
     }
@@ -248,7 +260,9 @@ fn read_limited(input: impl Read, bytes_max: u64) -> Result<Vec<u8>, Problem> {
 }
 
 fn read_problem(error: &std::io::Error) -> Problem {
-    Problem::new(format!("cannot be read: {}", error.to_string().to_lowercase()))
+    let text = error.to_string().to_lowercase();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    Problem::new(format!("cannot be read: {text}"))
 }
 
 /// Takes bytes as text; a byte order mark is dropped and lines end as they do on Unix.

@@ -66,7 +66,7 @@ mod tree;
 mod usage;
 mod vars;
 
-pub use explain::{Explanation, Trace};
+pub use explain::{Explanation, Trace, explain_document};
 pub use load::{LoadLimits, load, load_documents, parse_documents};
 pub use render::{Engine, Limits, Rendered, clusters, render};
 pub use set::Set;

@@ -263,7 +263,8 @@ fn read_header(document: &Document, strictness: Strictness) -> (Option<Kind>, Ve
 /// What is said of a document of a kind that only kops has.
 fn kind_of_kops(document: &Document, strictness: Strictness) -> Option<Finding> {
     let entry = document.root.entry("kind")?;
-    let (kind, instead) = honour::KINDS.iter().find(|(kind, _)| entry.node.as_str() == Some(kind))?;
+    let (kind, instead) =
+        honour::KINDS.iter().find(|(kind, _)| entry.node.as_str() == Some(kind))?;
     let message = format!("kops has the kind `{kind}`, {}", honour::NOT_HONOURED_HERE);
     let finding = Finding::new(strictness.severity(), message).places(document.places(entry.line));
     Some(finding.hint(*instead))

@@ -7,6 +7,8 @@ use super::field::Kind;
 use super::parse::API_VERSIONS;
 use super::shape::Shape;
 use super::{Cluster, InstanceGroup};
+use crate::finding::{Finding, did_you_mean};
+use crate::yaml::{Step, path_steps};
 
 /// One JSON Schema (draft 2020-12) for the documents of both kinds.
 pub fn schema() -> Value {
@@ -38,6 +40,40 @@ pub(super) fn shape(kind: Kind) -> Shape {
         }
         other => other,
     }
+}
+
+/// Whether documents of a kind have a field at all, such as `spec.maxSize`.
+///
+/// # Errors
+/// What is wrong with the first key that leads nowhere, and what was perhaps meant.
+pub fn check_field(kind: &str, path: &str) -> Result<(), Finding> {
+    let Some(kind) = Kind::ALL.into_iter().find(|known| known.name() == kind) else {
+        return Ok(());
+    };
+    let mut shape = &shape(kind);
+    for step in path_steps(path).unwrap_or_default() {
+        shape = match (shape, step) {
+            (Shape::Object { fields, .. }, Step::Key(key)) => match fields.get(&key) {
+                Some(inside) => inside,
+                None => {
+                    let message = format!("{} has no field `{key}` in `{path}`", kind.name());
+                    let finding = Finding::error(message);
+                    return Err(match did_you_mean(&key, fields.keys().map(String::as_str)) {
+                        Some(near) => finding.hint(format!("did you mean `{near}`?")),
+                        None => finding.hint("`kprod schema` prints all of them"),
+                    });
+                }
+            },
+            (Shape::List(inside), Step::Index(_)) => inside,
+            (Shape::List(_), Step::Key(key)) => {
+                let message = format!("`{key}` in `{path}` is a field of the items of a list");
+                return Err(Finding::error(message).hint("write the item's number before it: [0]"));
+            }
+            // Keys of maps are free and may hold dots.
+            _ => return Ok(()),
+        };
+    }
+    Ok(())
 }
 
 /// The schema of a kind's documents, header included.

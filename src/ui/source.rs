@@ -67,16 +67,29 @@ pub fn clusters_json(clusters: &[ClusterEntry]) -> serde_json::Value {
     serde_json::json!({ "format_version": "1.0", "clusters": clusters })
 }
 
+/// The start of a value that is too long to be read; `kprod render` prints all of it.
+fn shorten(value: &str) -> String {
+    const CHARS_MAX: usize = 300;
+    match value.char_indices().nth(CHARS_MAX) {
+        Some((at, _)) => {
+            let start = value.get(..at).unwrap_or_default();
+            format!("{start}… ({} characters)", value.chars().count())
+        }
+        None => value.to_owned(),
+    }
+}
+
 /// Where a value came from, line by line; `default` is what applies when no template writes it.
 pub fn explanation(explained: &Explanation, default: Option<&str>) -> String {
     let mut text = String::new();
     match (&explained.value, default) {
         (Some(value), _) => {
-            let _ = writeln!(text, "{} = {value}", explained.path);
+            let _ = writeln!(text, "{} = {}", explained.path, shorten(value));
         }
         (None, Some(default)) => {
-            let _ = writeln!(text, "{} = {default}", explained.path);
-            let _ = writeln!(text, "  no template writes it: this is kprod's default");
+            let _ = writeln!(text, "{} = {}", explained.path, shorten(default));
+            let writer = if explained.is_rendered { "template" } else { "document" };
+            let _ = writeln!(text, "  no {writer} writes it: this is kprod's default");
         }
         (None, None) => {
             let _ = writeln!(text, "{} is not set, and has no default", explained.path);
@@ -85,12 +98,19 @@ pub fn explanation(explained: &Explanation, default: Option<&str>) -> String {
     for place in &explained.lines {
         let how = match place.role {
             PlaceRole::IncludedFrom => "included from",
-            _ => "template",
+            _ if explained.is_rendered => "template",
+            _ => "document",
         };
         let _ = writeln!(text, "  {how} {place}");
     }
     for trace in &explained.vars {
-        let _ = writeln!(text, "  vars {} = {} from {}", trace.path, trace.value, trace.place);
+        let _ = writeln!(
+            text,
+            "  vars {} = {} from {}",
+            trace.path,
+            shorten(&trace.value),
+            trace.place
+        );
         for overridden in trace.overrode.iter().rev() {
             let place = overridden.origin.place();
             let _ = writeln!(text, "    overrode {} from {place}", overridden.value);

@@ -163,6 +163,9 @@ fn explain_says_where_values_and_fields_came_from() {
     for (path, hint) in [
         ("pools.a.mx", "did you mean `max`?"),
         ("pool.a", "did you mean `pools`?"),
+        ("pools.a.other", "`pools.a` has max"),
+        ("pools.a.max.x", "`pools.a.max` is a single value"),
+        ("cluster", "templates see the cluster's name under this word"),
         ("Grup/a spec", "did you mean `Group/a`?"),
         ("Group/a spec..x", "write it like spec.subnets[0]"),
     ] {

@@ -60,8 +60,7 @@ fn networks(spec: &Spec, vpc: &VpcFact, report: &mut Report) {
     for (net, field) in first.into_iter().chain(further) {
         if !vpc.cidrs.contains(&net) {
             let cidrs: Vec<String> = vpc.cidrs.iter().map(ToString::to_string).collect();
-            let message =
-                format!("VPC `{}` has no CIDR `{net}`, but {}", vpc.id, cidrs.join(", "));
+            let message = format!("VPC `{}` has no CIDR `{net}`, but {}", vpc.id, cidrs.join(", "));
             report.error(&field, message);
         }
     }
