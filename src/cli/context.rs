@@ -161,7 +161,7 @@ impl<'a> Context<'a> {
             _ => {
                 let is_optional = |f: &Finding| f.is_error() && spec::is_lenient_matter(f);
                 let lenient = match findings.iter().any(is_optional) {
-                    true => "; --lenient takes fields that kprod does not know as warnings",
+                    true => "; --lenient takes what kprod does not honour as warnings",
                     false => "",
                 };
                 let hint =

@@ -35,10 +35,10 @@ impl Strictness {
     }
 }
 
-/// Whether a finding would weigh less for a [`Strictness::Lenient`] reader.
+/// Whether a finding is about something of kops that kprod does not honour: a
+/// [`Strictness::Lenient`] reader lives with it.
 pub fn is_lenient_matter(finding: &Finding) -> bool {
     finding.message.ends_with(honour::NOT_HONOURED_HERE)
-        || finding.message.starts_with(super::shape::UNKNOWN_FIELD)
 }
 
 /// What documents say.

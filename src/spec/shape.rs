@@ -16,9 +16,6 @@ use crate::document::Document;
 use crate::finding::{Finding, PlaceRole, Severity, did_you_mean};
 use crate::yaml::{Node, Step, Value};
 
-/// How messages about fields that nobody knows begin.
-pub(super) const UNKNOWN_FIELD: &str = "unknown field";
-
 /// What a value may be.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {
@@ -310,7 +307,7 @@ impl<'a> Reader<'a> {
                 entry.instead.map(str::to_owned),
             ),
             None => (
-                format!("{UNKNOWN_FIELD} `{}`", short(key)),
+                format!("unknown field `{}`", short(key)),
                 did_you_mean(key, known).map(|near| format!("did you mean `{near}`?")),
             ),
         };

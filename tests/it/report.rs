@@ -72,8 +72,7 @@ error: Cluster/staging.k8s.example.com spec.networkCIDR: `10.20.0.0/33` is not a
 3 errors, 0 warnings
 error: the input has errors
 
-hint: nothing was planned or changed; mend these and run again; --lenient takes
-      fields that kprod does not know as warnings
+hint: nothing was planned or changed; mend these and run again
 ",
         field = line("snippets/machine.yaml", "rootVolumTipe"),
         worker = line("snippets/worker.yaml", "machine.yaml"),
