@@ -196,7 +196,6 @@ fn no_such_document<'d>(
 
 /// Walks to a field: its line and value, or the last line on the way when it is not written. Keys
 /// that hold dots, as labels do, need no brackets.
-#[expect(clippy::type_complexity, reason = "two ways to find nothing: no path, no field")]
 fn descend<'d>(
     document: &'d Document,
     field: &str,
