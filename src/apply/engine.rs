@@ -323,9 +323,11 @@ impl<'a, C: Cloud> Engine<'a, C> {
             .map(|change| {
                 let blocker = blocker(change, earlier);
                 Box::pin(async move {
-                    let outcome = match blocker {
-                        Some(why) => self.skip(change, why),
-                        None => self.make_unless_halted(change).await,
+                    // What stops the run is the reason for all that is left.
+                    let outcome = match (self.halted(), blocker) {
+                        (Some(failure), _) => self.skip(change, failure.message),
+                        (None, Some(why)) => self.skip(change, why),
+                        (None, None) => self.make_unless_halted(change).await,
                     };
                     (change.address.clone(), outcome)
                 }) as Task<'_, (Key, Outcome)>

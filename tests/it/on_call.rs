@@ -188,3 +188,13 @@ fn an_empty_group_that_would_boot_the_old_image_is_told() {
     let (_, text, _) = run(fleet.path(), &["plan", STAGING]);
     assert!(!text.contains("not what is wanted"), "{text}");
 }
+
+#[test]
+fn a_destroy_speaks_of_destroying() {
+    let fleet = applied();
+    let destroy = ["destroy", STAGING, "--confirm", STAGING];
+    let (code, _, said) = run(fleet.path(), &destroy);
+    assert!(code == 0 && said.contains("destroyed staging"), "{said}");
+    let (code, _, said) = run(fleet.path(), &destroy);
+    assert!(code == 0 && said.contains("nothing of it is there"), "{said}");
+}

@@ -64,6 +64,11 @@ pub(super) fn of(event: &Event, style: Style, is_simulated: bool) -> Option<Stri
 }
 
 fn until(deadline: &str, style: Style) -> String {
+    // Nobody waits for milliseconds.
+    let deadline = match deadline.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => deadline.to_owned(),
+    };
     style.dim(&format!("(until {deadline} at most)"))
 }
 

@@ -57,7 +57,9 @@ impl Sink<'_> {
         if self.ui.live && state.live.is_none() {
             state.live = Some(Live::new(state.change_count));
         }
-        let line = line::of(event, self.ui.err, self.is_simulated);
+        // The moving line tells what is waited for; without one each step is told.
+        let moves = self.ui.live && matches!(event, Event::Waiting { address: Some(_), .. });
+        let line = if moves { None } else { line::of(event, self.ui.err, self.is_simulated) };
         match (&state.live, line) {
             (Some(live), line) => {
                 live.show(line.as_deref(), &state.standing(), state.finished_count);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::apply::ApplyReport;
-use crate::plan::Plan;
+use crate::plan::{Plan, Reason};
 use crate::ui::finding::plural;
 
 /// Changes that are listed one by one.
@@ -17,7 +17,12 @@ pub fn summary(report: &ApplyReport, plan: &Plan) -> String {
         text.push_str("SIMULATED ");
     }
     let done = report.done.len() + report.already_done.len();
-    let verb = if report.failure.is_none() { "applied" } else { "not all of" };
+    let is_destroy = plan.changes.iter().all(|change| change.reason == Reason::Destroy);
+    let verb = match (&report.failure, is_destroy) {
+        (Some(_), _) => "not all of",
+        (None, true) => "destroyed",
+        (None, false) => "applied",
+    };
     let _ = write!(text, "{verb} {}: {}", report.cluster, plural(done, "change"));
     let _ = write!(text, " of {} done", report.change_count);
     let counts = [
@@ -41,8 +46,11 @@ pub fn summary(report: &ApplyReport, plan: &Plan) -> String {
 /// What is said of a plan without changes.
 pub fn nothing_to_do(plan: &Plan) -> String {
     let simulated = if plan.cloud == "sim" { "SIMULATED " } else { "" };
-    let resources = plural(plan.unchanged_count, "resource");
-    let mut text = format!("{simulated}{}: nothing to do, {resources} as wanted\n", plan.cluster);
+    let state = match plan.unchanged_count {
+        0 => "nothing of it is there".to_owned(),
+        count => format!("{} as wanted", plural(count, "resource")),
+    };
+    let mut text = format!("{simulated}{}: nothing to do, {state}\n", plan.cluster);
     text.push_str(&pending(plan));
     text
 }
