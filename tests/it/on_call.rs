@@ -37,7 +37,7 @@ fn a_slip_in_an_address_is_told_and_fails() {
         run(at, &["plan", STAGING, "--only", &group.replace("scaling", "scalng")]);
     assert!(code == 64 && said.contains("did you mean auto_scaling_group?"), "{code} {said}");
     let (code, text, _) = run(at, &["plan", STAGING, "--delete", "volume/nothing.example.com"]);
-    assert!(code == 0 && text.contains("does not delete it"), "{text}");
+    assert!(code == 0 && text.contains("--delete names it"), "{text}");
 }
 
 #[test]
