@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::context::Context;
 use crate::error::ExitCode;
+use crate::finding::has_errors;
 use crate::source;
 use crate::ui;
 
@@ -31,5 +32,6 @@ pub(super) fn run(context: &Context, args: &ClustersArgs) -> anyhow::Result<Exit
         ListFormat::Json => format!("{:#}\n", ui::source::clusters_json(&clusters)),
     };
     context.ui.data(&text)?;
-    Ok(ExitCode::Done)
+    // The list may lack a cluster whose file is broken in its name or place.
+    Ok(if has_errors(&tree.findings) { ExitCode::Error } else { ExitCode::Done })
 }

@@ -11,7 +11,7 @@ use super::args::{CloudName, GlobalArgs, InputArgs, SetArgs, SpecArgs};
 use crate::error::{ExitCode, Failure};
 use crate::finding::{Finding, has_errors};
 use crate::source::{self, Limits, LoadLimits, Rendered, Set, Tree};
-use crate::spec::{self, Spec, Strictness};
+use crate::spec::{self, Field, Kind, Spec, Strictness};
 use crate::ui::Ui;
 
 /// How to talk and where the fleet is.
@@ -100,29 +100,7 @@ impl<'a> Context<'a> {
         cluster: Option<&str>,
         input: &InputArgs,
     ) -> anyhow::Result<(Option<Loaded>, Vec<Finding>)> {
-        let strictness = if input.lenient { Strictness::Lenient } else { Strictness::Strict };
-        let mut rendered = self.documents(cluster, input)?;
-        let cloud = chosen_cloud(&mut rendered);
-        let mut findings = std::mem::take(&mut rendered.findings);
-        if has_errors(&findings) {
-            // What did render is still worth a look: all problems in one report.
-            rendered.findings.clone_from(&findings);
-            let documents = [rendered.documents.as_slice(), &rendered.partial].concat();
-            let more = spec::check_documents(&documents, strictness);
-            findings.extend(more.into_iter().filter(|f| !rendered.is_consequence(f)));
-            return Ok((None, findings));
-        }
-        let documents = rendered.documents;
-        let parsed = spec::read(documents, strictness);
-        findings.extend(parsed.findings);
-        if let (Some(spec), Some(cluster)) = (&parsed.spec, cluster)
-            && spec.name() != cluster
-        {
-            let message = format!("the documents describe `{}`, not `{cluster}`", spec.name());
-            findings.push(Finding::error(message).field("Cluster metadata.name"));
-            return Ok((None, findings));
-        }
-        Ok((parsed.spec.map(|spec| Loaded { spec, cloud }), findings))
+        Ok(read_documents(self.documents(cluster, input)?, cluster, input.lenient))
     }
 
     /// Ready documents, or those of the fleet.
@@ -172,6 +150,37 @@ impl<'a> Context<'a> {
     }
 }
 
+/// What rendered, or was ready, as a spec with every finding of every stage.
+pub(super) fn read_documents(
+    mut rendered: Rendered,
+    cluster: Option<&str>,
+    is_lenient: bool,
+) -> (Option<Loaded>, Vec<Finding>) {
+    let strictness = if is_lenient { Strictness::Lenient } else { Strictness::Strict };
+    let cloud = chosen_cloud(&mut rendered);
+    let mut findings = std::mem::take(&mut rendered.findings);
+    if has_errors(&findings) {
+        // What did render is still worth a look: all problems in one report.
+        rendered.findings.clone_from(&findings);
+        let documents = [rendered.documents.as_slice(), &rendered.partial].concat();
+        let more = spec::check_documents(&documents, strictness);
+        findings.extend(more.into_iter().filter(|f| !rendered.is_consequence(f)));
+        return (None, findings);
+    }
+    let parsed = spec::read(rendered.documents, strictness);
+    findings.extend(parsed.findings);
+    if let (Some(spec), Some(cluster)) = (&parsed.spec, cluster)
+        && spec.name() != cluster
+    {
+        let field = Field::new(Kind::Cluster, spec.name(), "metadata.name");
+        let message = format!("the documents describe `{}`, not `{cluster}`", spec.name());
+        let finding = Finding::error(message).field(field.to_string());
+        findings.push(finding.places(spec.positions.places(&field)));
+        return (None, findings);
+    }
+    (parsed.spec.map(|spec| Loaded { spec, cloud }), findings)
+}
+
 /// `cloud:` in the vars; a word that names no cloud becomes a finding.
 fn chosen_cloud(rendered: &mut Rendered) -> Option<CloudName> {
     match rendered.cloud.as_deref() {
@@ -180,7 +189,8 @@ fn chosen_cloud(rendered: &mut Rendered) -> Option<CloudName> {
         Some("aws") => Some(CloudName::Aws),
         Some(other) => {
             let message = format!("`{other}` is no cloud: write sim or aws");
-            rendered.findings.push(Finding::error(message).field("cloud (vars)"));
+            let finding = Finding::error(message).field("cloud");
+            rendered.findings.push(finding.places(rendered.cloud_place.clone()));
             None
         }
     }

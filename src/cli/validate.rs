@@ -3,9 +3,14 @@
 use clap::Args;
 
 use super::args::InputArgs;
-use super::context::Context;
-use crate::error::ExitCode;
+use super::context::{Context, Loaded, read_documents, sets};
+use crate::error::{ExitCode, Failure};
+use crate::finding::Finding;
+use crate::source::{Engine, Limits};
 use crate::ui::finding::plural;
+
+/// Clusters that the summary names; more are counted.
+const NAMES_MAX: usize = 8;
 
 /// Check clusters without asking any cloud
 ///
@@ -20,35 +25,43 @@ pub(super) struct ValidateArgs {
 }
 
 pub(super) fn run(context: &Context, args: &ValidateArgs) -> anyhow::Result<ExitCode> {
-    let mut findings = Vec::new();
-    let mut checked = Vec::new();
-    let names = names(context, args)?;
-    for cluster in &names {
-        let (loaded, found) = context.read(cluster.as_deref(), &args.input)?;
-        if let Some(loaded) = loaded {
-            checked.push(loaded.spec.name().to_owned());
+    let results = match args.input.files.is_empty() {
+        true => check_fleet(context, args)?,
+        false if args.clusters.len() > 1 => {
+            let message = "with -f, name at most the one cluster that the documents describe";
+            return Err(Failure::new(ExitCode::Usage, message).into());
         }
-        findings.extend(found);
-    }
+        false => vec![context.read(args.clusters.first().map(String::as_str), &args.input)?],
+    };
+    let (loaded, findings): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    let names: Vec<&str> = loaded.iter().flatten().map(|loaded| loaded.spec.name()).collect();
     // A cluster that could not be read and an error to say why come together.
-    let sound = (checked.len() == names.len()).then_some(());
-    context.settle(sound, findings)?;
-    context.ui.status(&format!(
-        "{} checked: {}",
-        plural(checked.len(), "cluster"),
-        checked.join(", ")
-    ));
+    let sound = (names.len() == loaded.len()).then_some(());
+    context.settle(sound, findings.into_iter().flatten().collect())?;
+    let count = plural(names.len(), "cluster");
+    context.ui.status(&match names.len() {
+        1..=NAMES_MAX => format!("{count} checked: {}", names.join(", ")),
+        _ => format!("{count} checked"),
+    });
     Ok(ExitCode::Done)
 }
 
-/// Clusters to check; with `-f` and none named, whichever the documents describe.
-fn names(context: &Context, args: &ValidateArgs) -> anyhow::Result<Vec<Option<String>>> {
-    if !args.clusters.is_empty() {
-        return Ok(args.clusters.iter().cloned().map(Some).collect());
-    }
-    if !args.input.files.is_empty() {
-        return Ok(vec![None]);
-    }
+/// Checks clusters of the fleet, whose files are read once.
+fn check_fleet(
+    context: &Context,
+    args: &ValidateArgs,
+) -> anyhow::Result<Vec<(Option<Loaded>, Vec<Finding>)>> {
     let tree = context.tree()?;
-    Ok(tree.cluster_names().map(|name| Some(name.to_owned())).collect())
+    let sets = sets(&args.input.sets)?;
+    let engine = Engine::new(&tree, &Limits::default());
+    let names: Vec<&str> = match args.clusters.is_empty() {
+        true => tree.cluster_names().collect(),
+        false => args.clusters.iter().map(String::as_str).collect(),
+    };
+    if names.is_empty() {
+        return Ok(vec![(None, tree.findings.clone())]);
+    }
+    let check =
+        |name: &str| read_documents(engine.render(name, &sets), Some(name), args.input.lenient);
+    Ok(names.into_iter().map(check).collect())
 }

@@ -15,6 +15,7 @@ use super::record::{Record, Recorder};
 use super::render::Limits;
 use super::scope::{Fragment, Hole, Scope, VarsObject};
 use super::sources::{SourceFile, Sources, snippet_path};
+use super::weight;
 use crate::finding::{Finding, Place, PlaceRole, did_you_mean};
 
 /// What an environment is for.
@@ -53,7 +54,8 @@ pub(super) fn environment(
     {
         env.set_syntax(syntax);
     }
-    env.set_formatter(|out, _, value| print(out, value));
+    let shared = recorder.clone();
+    env.set_formatter(move |out, _, value| print(out, value, &shared));
     functions::add(&mut env, recorder);
     env.add_global(MARK_FUNCTION, at_function(recorder));
     add_snippet(&mut env, recorder, sources, *limits);
@@ -62,6 +64,13 @@ pub(super) fn environment(
     let mut findings = Vec::new();
     for file in &sources.files {
         if sources.broken.contains(&file.name) {
+            continue;
+        }
+        if let Some(line) = file.knotted {
+            let message =
+                format!("more than {} operators or branches in one piece", mark::OPERATORS_MAX);
+            let finding = Finding::error(message).at(Place::at(&*file.name, line));
+            findings.push((file.name.clone(), finding.hint("give parts of it a name by `set`")));
             continue;
         }
         let text = if kind == Kind::Plain { &file.plain } else { &file.marked };
@@ -96,8 +105,13 @@ pub(super) fn globals(env: &Environment<'static>) -> BTreeSet<String> {
 }
 
 /// Prints a value as YAML would want it.
-fn print(out: &mut minijinja::Output<'_>, value: &Value) -> Result<(), Error> {
+fn print(
+    out: &mut minijinja::Output<'_>,
+    value: &Value,
+    recorder: &Arc<Recorder>,
+) -> Result<(), Error> {
     if let Some(fragment) = value.downcast_object_ref::<Fragment>() {
+        recorder.lock().printed(fragment.0.len())?;
         return Ok(out.write_str(&fragment.0)?);
     }
     if value.downcast_object_ref::<Hole>().is_some() {
@@ -107,18 +121,34 @@ fn print(out: &mut minijinja::Output<'_>, value: &Value) -> Result<(), Error> {
         ValueKind::None => Ok(out.write_str("null")?),
         ValueKind::Bool => Ok(out.write_str(if value.is_true() { "true" } else { "false" })?),
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
-            Ok(write!(out, "{}", functions::to_json(value, 0)?)?)
+            weight::check(recorder, [value])?;
+            let text = functions::to_json(value, 0)?.to_string();
+            recorder.lock().printed(text.len())?;
+            Ok(out.write_str(&text)?)
         }
-        _ => Ok(write!(out, "{value}")?),
+        _ => {
+            recorder.lock().printed(value.len().unwrap_or_default())?;
+            Ok(write!(out, "{value}")?)
+        }
     }
 }
 
-/// The function behind the marks: notes the line and gives the mark.
+/// The function behind the marks: notes the line and gives the mark. `bytes` is the length of the
+/// source since the mark before, all that can be printed without passing one.
 pub(super) fn at_function(recorder: &Arc<Recorder>) -> Value {
     let recorder = recorder.clone();
-    Value::from_function(move |code: u32| {
-        let id = recorder.lock().at(code);
-        format!("{MARK_OPEN}{id}{MARK_CLOSE}")
+    Value::from_function(move |state: &State, code: u32, bytes: usize| {
+        let names = recorder.lock().names_to_weigh(code);
+        if !names.is_empty() {
+            recorder.lock().is_probing = true;
+            let values: Vec<Value> = names.iter().filter_map(|name| state.lookup(name)).collect();
+            recorder.lock().is_probing = false;
+            weight::check(&recorder, &values)?;
+        }
+        let mut record = recorder.lock();
+        record.printed(bytes)?;
+        let id = record.at(code);
+        Ok(format!("{MARK_OPEN}{id}{MARK_CLOSE}"))
     })
 }
 
@@ -149,6 +179,7 @@ fn add_snippet(
         for key in params.args() {
             values.insert(key.to_owned(), params.get::<Value>(key)?);
         }
+        weight::check(&recorder, values.values())?;
         call_snippet(state, &path, values, &recorder, &limits)
     });
 }
@@ -322,6 +353,11 @@ fn innermost(error: &Error) -> &Error {
     innermost
 }
 
+/// Whether the engine ran out of steps.
+pub(super) fn is_endless(error: &Error) -> bool {
+    innermost(error).kind() == ErrorKind::OutOfFuel
+}
+
 /// An error of the engine as a finding, with the chain of includes it happened in.
 pub(super) fn error_finding(
     error: &Error,
@@ -342,12 +378,17 @@ pub(super) fn error_finding(
             (ErrorKind::UndefinedError, None) => "a value used here is not set".to_owned(),
             (kind, None) => kind.to_string(),
             (_, Some(detail)) if detail.contains("recursion limit") => {
-                "files include each other without end".to_owned()
+                "files, macros or loops call each other without end".to_owned()
             }
             (_, Some(detail)) => detail,
         }
     };
-    let finding = record.placed(Finding::error(message), None);
+    let mut finding = record.placed(Finding::error(message), None);
+    if record.is_over_size || is_endless(error) {
+        // The values that the line happened to read are not what is wrong.
+        finding.places.retain(|place| place.role != PlaceRole::ValueFrom);
+        finding = finding.hint("look at the loops around this line");
+    }
     let (file, line) = error_place(error, path);
     let place = line.map_or_else(|| Place::file(&*file), |line| Place::at(&*file, line));
     first_place(finding, place)

@@ -17,6 +17,7 @@ use super::cidr;
 use super::mark::{is_blank, without_last_newline};
 use super::record::Recorder;
 use super::scope::{Fragment, Hole, is_missing};
+use super::weight;
 use crate::finding::Finding;
 use crate::yaml;
 
@@ -32,6 +33,7 @@ pub(super) fn add(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
     add_strict(env, recorder);
     add_text(env, recorder);
     add_cidr(env, recorder);
+    weight::add(env, recorder);
     let shared = recorder.clone();
     env.add_function("fail", move |message: String| refuse(&shared, message, None));
     // They show the insides of the engine, not of the fleet.
@@ -158,6 +160,10 @@ fn add_strict(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
                 return Err(Error::from(ErrorKind::UndefinedError));
             }
             let args: Vec<Value> = std::iter::once(value).chain(args.0).collect();
+            weight::check(&shared, &args)?;
+            if weight::expected_bytes(name, &args) > shared.lock().value_bytes_max {
+                return Err(weight::too_large(&shared));
+            }
             builtin.empty_state().apply_filter(name, &args)
         });
     }
@@ -183,6 +189,7 @@ fn add_text(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
         if let Some(hole) = hole(&shared, &[value]) {
             return Ok(hole);
         }
+        weight::check(&shared, [value])?;
         let json = to_json(value, 0)?;
         let is_pretty = args.first().is_some_and(Value::is_true);
         let text =
@@ -194,6 +201,7 @@ fn add_text(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
         if let Some(hole) = hole(&shared, &[value]) {
             return Ok(hole);
         }
+        weight::check(&shared, [value])?;
         let text = yaml::to_text(&to_json(value, 0)?);
         Ok::<Value, Error>(Value::from(text.trim_end_matches('\n')))
     });
@@ -209,7 +217,11 @@ fn add_text(env: &mut Environment<'static>, recorder: &Arc<Recorder>) {
         let digest = Sha256::digest(text.as_bytes());
         Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
     });
-    env.add_filter("indent", indent);
+    let shared = recorder.clone();
+    env.add_filter("indent", move |value: &Value, args: Rest<Value>| {
+        weight::check(&shared, [value])?;
+        indent(value, args)
+    });
 }
 
 /// Adds a filter of text. What is not set has none.
@@ -227,6 +239,7 @@ fn add_text_filter(
         if value.is_undefined() {
             return Err(Error::from(ErrorKind::UndefinedError));
         }
+        weight::check(&shared, [value])?;
         filter(&shared, &value.to_string())
     });
 }

@@ -20,6 +20,13 @@ pub(super) const MARK_CLOSE: char = '\u{fdd1}';
 /// The template engine counts lines in 16 bits.
 pub(super) const LINES_MAX: usize = 65_535;
 
+/// Operators of one expression, and branches of one `if`. The engine reads and runs them by
+/// recursion, some 2 KB of stack each; a main thread has 8 MB.
+pub(super) const OPERATORS_MAX: usize = 500;
+
+/// Repetitions (`*`) in one expression: each may make 100 MB of a letter.
+const REPETITIONS_MAX: usize = 8;
+
 /// A template's source with marks, and what can be known from its text alone.
 #[derive(Debug, Default)]
 pub(super) struct Marked {
@@ -29,6 +36,10 @@ pub(super) struct Marked {
     /// Whether output is captured as a value somewhere. Marks then get into values, and only a
     /// second rendering without marks can tell that they did no harm.
     pub(super) captures: bool,
+    /// Names that get values by a call, or at the end of a block.
+    pub(super) params: Vec<String>,
+    /// The first line with more than [`OPERATORS_MAX`] operators or branches in one piece.
+    pub(super) knotted: Option<u32>,
     /// Files named by `include` and `snippet`, with the line, as far as they are plain strings.
     pub(super) includes: Vec<(u32, String)>,
 }
@@ -39,6 +50,8 @@ pub(super) struct LineNames {
     pub(super) uses: Vec<String>,
     /// Set by `for` or `set` on this line.
     pub(super) binds: Vec<String>,
+    /// The same without attributes: of `ns.a`, `ns`.
+    pub(super) sets: Vec<String>,
     /// Says `ignore missing`.
     pub(super) may_include_nothing: bool,
 }
@@ -51,6 +64,8 @@ pub(super) fn mark(source: &str, file: u32) -> Marked {
         at: 0,
         line: 1,
         needs_mark: true,
+        marked_at: 0,
+        branches: Vec::new(),
         out: Marked { text: String::with_capacity(source.len() * 2), ..Marked::default() },
     };
     marker.out.lines.resize(source.split('\n').count(), LineNames::default());
@@ -71,6 +86,10 @@ struct Marker<'s> {
     line: u32,
     /// Whether what comes next on this line would be printed without a mark before it.
     needs_mark: bool,
+    /// Where the last mark stands, in bytes of the source.
+    marked_at: usize,
+    /// Of each open `if`, its branches.
+    branches: Vec<usize>,
     out: Marked,
 }
 
@@ -86,8 +105,10 @@ impl<'s> Marker<'s> {
         self.line += u32::try_from(taken.matches('\n').count()).unwrap_or(0);
     }
 
-    fn code(&self) -> u32 {
-        (self.file << 16) | (self.line & 0xffff)
+    /// What the next mark says: file and line, and the bytes since the mark before.
+    fn code(&mut self) -> String {
+        let bytes = self.at - std::mem::replace(&mut self.marked_at, self.at);
+        format!("{},{bytes}", (self.file << 16) | (self.line & 0xffff))
     }
 
     /// A mark in the text.
@@ -140,6 +161,7 @@ impl<'s> Marker<'s> {
         let end = self.tag_end("}}");
         let inside = self.rest().get(2..end).unwrap_or_default();
         self.names(inside);
+        self.count_operators(inside);
         self.copy(end);
     }
 
@@ -161,7 +183,10 @@ impl<'s> Marker<'s> {
             _ => body,
         };
         self.names(value);
+        self.count_operators(body);
+        self.count_branches(keyword);
         self.binds(keyword, body);
+        self.params(keyword, body);
         if body.ends_with("ignore missing")
             && let Some(names) = self.line_names()
         {
@@ -271,12 +296,79 @@ impl<'s> Marker<'s> {
         };
         for target in targets.unwrap_or_default().split(',') {
             let target = target.trim().trim_matches(['(', ')']);
+            let name = target.split('.').next().unwrap_or_default().trim();
+            if !name.is_empty()
+                && let Some(names) = self.line_names()
+            {
+                names.sets.push(name.to_owned());
+            }
             if !target.is_empty()
                 && !target.contains('.')
                 && let Some(names) = self.line_names()
             {
                 names.binds.push(target.to_owned());
             }
+        }
+    }
+
+    /// Notes names that get their values elsewhere than where the rendering comes from.
+    fn params(&mut self, keyword: &str, body: &str) {
+        let text = match keyword {
+            "macro" | "call" | "with" => body,
+            "set" if !body.contains('=') => body,
+            "for" if body.contains("recursive") => body.split(" in ").next().unwrap_or_default(),
+            _ => return,
+        };
+        let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        for word in words.filter(|word| !word.is_empty()) {
+            if !self.out.params.iter().any(|known| known == word) {
+                self.out.params.push(word.to_owned());
+            }
+        }
+    }
+
+    /// Counts what an expression is made of, outside of its strings.
+    fn count_operators(&mut self, expression: &str) {
+        let bytes = expression.as_bytes();
+        let (mut operators, mut repetitions, mut at) = (0_usize, 0_usize, 0);
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'"' | b'\'' => at += string_len(bytes.get(at..).unwrap_or_default()) - 1,
+                b'*' => {
+                    operators += 1;
+                    repetitions += 1;
+                }
+                b'+' | b'-' | b'/' | b'%' | b'~' | b'|' | b'.' | b'[' | b'(' | b'<' | b'>'
+                | b'=' => {
+                    operators += 1;
+                }
+                // The words `not`, `and`, `or`, `if`, `is`, `in`; names count, too.
+                byte if byte.is_ascii_whitespace() => {
+                    operators += usize::from(bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase));
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        if operators > OPERATORS_MAX || repetitions > REPETITIONS_MAX {
+            self.out.knotted.get_or_insert(self.line);
+        }
+    }
+
+    /// Counts the branches of the `if`s that are open: each lies in the one before.
+    fn count_branches(&mut self, keyword: &str) {
+        match keyword {
+            "if" => self.branches.push(0),
+            "elif" => {
+                if let Some(last) = self.branches.last_mut() {
+                    *last += 1;
+                }
+            }
+            "endif" => _ = self.branches.pop(),
+            _ => {}
+        }
+        if self.branches.iter().sum::<usize>() > OPERATORS_MAX {
+            self.out.knotted.get_or_insert(self.line);
         }
     }
 

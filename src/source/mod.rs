@@ -65,6 +65,7 @@ mod sources;
 mod tree;
 mod usage;
 mod vars;
+mod weight;
 
 pub use explain::{Explanation, Trace, explain_document};
 pub use load::{LoadLimits, load, load_documents, parse_documents};

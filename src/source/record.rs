@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minijinja::value::Value;
+use minijinja::{Error, ErrorKind};
 
 use super::mark::split_code;
 use super::vars::Vars;
@@ -19,6 +20,9 @@ use crate::finding::{Finding, Place, PlaceRole, did_you_mean};
 pub(super) struct FileInfo {
     pub(super) name: Arc<str>,
     pub(super) captures: bool,
+    /// Names that get values elsewhere than on the line that runs before: parameters of macros, and
+    /// what blocks capture.
+    pub(super) params: Vec<Arc<str>>,
     /// Per line, the numbers of the variables used and bound there, of those bound anywhere.
     pub(super) lines: Vec<LineInfo>,
 }
@@ -29,6 +33,8 @@ pub(super) struct LineInfo {
     pub(super) binds: Vec<u32>,
     /// Every name on the line.
     pub(super) names: Vec<String>,
+    /// Names, of those that grow, that the line gives a value to.
+    pub(super) sets: Vec<Arc<str>>,
     pub(super) may_include_nothing: bool,
 }
 
@@ -37,6 +43,9 @@ const FINDINGS_MAX: usize = 200;
 
 /// Source lines that one template may run; far above what fits the output limit.
 const SPOTS_MAX: usize = 300_000;
+
+/// How many times the largest value may be weighed in one template; that takes about a second.
+const WEIGHED_TIMES_MAX: usize = 100;
 
 /// Shared by everything that takes part in a rendering.
 #[derive(Debug, Default)]
@@ -81,6 +90,16 @@ pub(super) struct Record {
     pub(super) snippet_depth: usize,
     /// Set when the output limit ended the rendering.
     pub(super) is_over_size: bool,
+    /// Bytes that were printed, captured ones included.
+    printed_bytes: usize,
+    pub(super) printed_bytes_max: usize,
+    /// Bytes that were weighed.
+    weighed_bytes: usize,
+    pub(super) value_bytes_max: usize,
+    /// Whether a problem that is reported already ended the rendering.
+    pub(super) is_halted: bool,
+    /// Whether names are looked up to weigh them, which is no use of them.
+    pub(super) is_probing: bool,
 }
 
 /// A value that was looked up and is not there.
@@ -110,6 +129,9 @@ impl Record {
         self.fuel_used = 0;
         self.snippet_depth = 0;
         self.is_over_size = false;
+        self.printed_bytes = 0;
+        self.weighed_bytes = 0;
+        self.is_halted = false;
     }
 
     /// Notes that a source line runs; gives the number of the new spot.
@@ -164,6 +186,50 @@ impl Record {
 
     fn binds_of(&self, spot: u32) -> Vec<u32> {
         self.line_info(spot).map(|line| line.binds.clone()).unwrap_or_default()
+    }
+
+    /// The names that may have got a value since the last mark, in a file that is there now.
+    pub(super) fn names_to_weigh(&self, code: u32) -> Vec<Arc<str>> {
+        let (file, _) = split_code(code);
+        let file = usize::try_from(file).ok().and_then(|file| self.files.get(file));
+        let params = file.map(|file| file.params.as_slice()).unwrap_or_default();
+        let line = self.current().and_then(|spot| self.line_info(spot));
+        let sets = line.map(|line| line.sets.as_slice()).unwrap_or_default();
+        params.iter().chain(sets).cloned().collect()
+    }
+
+    /// Counts what is printed.
+    ///
+    /// # Errors
+    /// When it is too much.
+    pub(super) fn printed(&mut self, bytes: usize) -> Result<(), Error> {
+        self.printed_bytes = self.printed_bytes.saturating_add(bytes);
+        self.is_over_size |= self.printed_bytes > self.printed_bytes_max;
+        match self.is_over_size {
+            true => Err(Error::new(ErrorKind::WriteFailure, "the output limit is reached")),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts what was weighed, which takes time.
+    ///
+    /// # Errors
+    /// When it is too much.
+    pub(super) fn weighed(&mut self, bytes: usize) -> Result<(), Error> {
+        self.weighed_bytes = self.weighed_bytes.saturating_add(bytes);
+        match self.weighed_bytes > self.value_bytes_max.saturating_mul(WEIGHED_TIMES_MAX) {
+            true => Err(Error::from(ErrorKind::OutOfFuel)),
+            false => Ok(()),
+        }
+    }
+
+    /// Reports what ends the rendering.
+    pub(super) fn halt(&mut self, message: &str) {
+        self.is_halted = true;
+        self.problem(
+            Finding::error(message).hint("build less in one value, or print it in parts"),
+            None,
+        );
     }
 
     fn line_info(&self, spot: u32) -> Option<&LineInfo> {

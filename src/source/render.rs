@@ -26,6 +26,8 @@ pub struct Limits {
     pub fuel: u64,
     /// Bytes that one template may print.
     pub output_bytes_max: usize,
+    /// Bytes of one value, texts inside of it included.
+    pub value_bytes_max: usize,
     /// Snippets that call snippets.
     pub snippet_depth_max: usize,
     /// Limits on the YAML that comes out.
@@ -38,6 +40,7 @@ impl Default for Limits {
         Self {
             fuel: 5_000_000,
             output_bytes_max: 8 << 20,
+            value_bytes_max: 2 << 20,
             snippet_depth_max: 16,
             yaml: yaml::Limits::default(),
         }
@@ -58,6 +61,8 @@ pub struct Rendered {
     pub findings: Vec<Finding>,
     /// The cloud that the vars name.
     pub cloud: Option<String>,
+    /// Where they name it.
+    pub cloud_place: Option<Place>,
     /// The wave that the vars name.
     pub channel: Option<String>,
 }
@@ -153,6 +158,9 @@ impl<'t> Engine<'t> {
             record.files = sources.infos.clone();
             record.broken = Arc::new(sources.broken.clone());
             record.globals = Arc::new(engine::globals(&marked));
+            record.value_bytes_max = limits.value_bytes_max;
+            // What is captured is printed twice, with its marks.
+            record.printed_bytes_max = limits.output_bytes_max.saturating_mul(4);
         }
         Self {
             tree,
@@ -210,6 +218,8 @@ impl<'t> Engine<'t> {
             rendered.findings.extend(vars.unread(&read));
         }
         rendered.cloud = root_text(&vars, "cloud");
+        let cloud = vars.key(0, "cloud").and_then(|id| vars.node(id));
+        rendered.cloud_place = cloud.map(|node| node.origin.place().with_role(PlaceRole::At));
         rendered.channel = root_text(&vars, "channel");
         sort_and_dedup(&mut rendered.findings);
         ClusterRun { rendered, vars, read, templates }
@@ -270,7 +280,21 @@ impl<'t> Engine<'t> {
         self.recorder.lock().start_template(false);
         match engine::run(&self.marked, path, root, &self.recorder, &self.limits) {
             Ok(marked) => self.finish(path, root, &marked),
+            Err(error) if engine::is_endless(&error) => self.give_up(path, &error),
             Err(error) => self.gather(path, root, &error),
+        }
+    }
+
+    /// What never ends is not run twice.
+    fn give_up(&self, path: &str, error: &minijinja::Error) -> TemplateRun {
+        let record = self.recorder.lock();
+        TemplateRun {
+            text: String::new(),
+            lines: Arc::default(),
+            reads: Vec::new(),
+            documents: Vec::new(),
+            findings: vec![engine::error_finding(error, path, &record, &self.limits)],
+            has_failed: true,
         }
     }
 
@@ -327,7 +351,9 @@ impl<'t> Engine<'t> {
         self.recorder.lock().start_template(true);
         let outcome = engine::run(collecting, path, root, &self.recorder, &self.limits);
         let mut record = self.recorder.lock();
-        if let Err(abort) = &outcome {
+        if let Err(abort) = &outcome
+            && !record.is_halted
+        {
             let (file, line) = engine::error_place(abort, path);
             // What a placeholder could not stand for is the missing value's fault.
             if record.use_holes(line.map(|line| (file.as_str(), line))) == 0 {

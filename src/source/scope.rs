@@ -186,6 +186,9 @@ impl Object for Scope {
         if key == MARK_FUNCTION {
             return Some(self.at.clone());
         }
+        if self.vars.recorder.lock().is_probing {
+            return None;
+        }
         if let Some(value) = self.params.get(key) {
             return Some(value.clone());
         }

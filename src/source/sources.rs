@@ -23,6 +23,8 @@ pub(super) struct SourceFile {
     pub(super) name: String,
     pub(super) plain: String,
     pub(super) marked: String,
+    /// The first line with more operators than the engine can take in.
+    pub(super) knotted: Option<u32>,
     includes: Vec<(u32, String)>,
 }
 
@@ -41,22 +43,25 @@ impl Sources {
                 name: path.clone(),
                 plain: text.clone(),
                 marked: marked.text,
+                knotted: marked.knotted,
                 includes: marked.includes,
             });
-            marks.push((path, marked.captures, marked.lines));
+            marks.push((path, marked.captures, marked.params, marked.lines));
         }
         let number = |list: &[String]| -> Vec<u32> {
             list.iter().filter_map(|name| names.get(name)).copied().collect()
         };
-        let infos = marks.into_iter().map(|(path, captures, lines)| FileInfo {
+        let infos = marks.into_iter().map(|(path, captures, params, lines)| FileInfo {
             name: path.as_str().into(),
             captures,
+            params: params.iter().map(|name| name.as_str().into()).collect(),
             lines: lines
                 .iter()
                 .map(|line| LineInfo {
                     uses: number(&line.uses),
                     binds: number(&line.binds),
                     names: line.uses.clone(),
+                    sets: line.sets.iter().map(|name| name.as_str().into()).collect(),
                     may_include_nothing: line.may_include_nothing,
                 })
                 .collect(),

@@ -61,7 +61,9 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Node>, Vec<YamlError>> {
         return Err(vec![error]);
     }
     let mut builder = Builder::new(limits);
-    if let Err(fatal) = builder.read(Parser::new_from_str(text)) {
+    if let Err(mut fatal) = builder.read(Parser::new_from_str(text)) {
+        // What ends too early is told on the last line that there is.
+        fatal.line = fatal.line.min(count(text.lines().count().max(1)));
         builder.errors.push(fatal);
     }
     if builder.errors.is_empty() { Ok(builder.documents) } else { Err(builder.errors) }

@@ -10,6 +10,7 @@
 mod apply;
 #[cfg(feature = "aws")]
 mod aws;
+mod bad_input;
 mod cli;
 mod crash;
 mod desired;
