@@ -93,7 +93,7 @@ fn run_saved(context: &Context, args: &ApplyArgs, file: &Path) -> anyhow::Result
     }
     let planned = Planned::from_file(file)?;
     context.block_on(async {
-        let cloud = pipeline::reconnect(context, &planned.plan).await?;
+        let cloud = pipeline::reconnect(context, &planned).await?;
         execute::run(context, &cloud, &planned, &execution(args)).await
     })
 }

@@ -82,7 +82,7 @@ pub(super) async fn connect(
             }
             Ok(AnyCloud::Sim(Box::new(sim)))
         }
-        CloudName::Aws => connect_aws(region).await,
+        CloudName::Aws => connect_aws(region, spec.cluster.spec.config_base.as_deref()).await,
     }
 }
 
@@ -90,24 +90,34 @@ pub(super) async fn connect(
 ///
 /// # Errors
 /// As [`connect`].
-pub(super) async fn reconnect(context: &Context<'_>, plan: &Plan) -> anyhow::Result<AnyCloud> {
+pub(super) async fn reconnect(
+    context: &Context<'_>,
+    planned: &Planned,
+) -> anyhow::Result<AnyCloud> {
+    let plan = &planned.plan;
     match plan.cloud.as_str() {
         "sim" => {
             let sim = SimCloud::open(&context.state_dir(), &plan.account, &plan.region)?;
             Ok(AnyCloud::Sim(Box::new(sim)))
         }
-        _ => connect_aws(&plan.region).await,
+        _ => connect_aws(&plan.region, planned.query.config_base.as_deref()).await,
     }
 }
 
 #[cfg(feature = "aws")]
-async fn connect_aws(region: &str) -> anyhow::Result<AnyCloud> {
-    Ok(AnyCloud::Aws(Box::new(crate::cloud::aws::AwsCloud::connect(region).await?)))
+async fn connect_aws(region: &str, config_base: Option<&str>) -> anyhow::Result<AnyCloud> {
+    use crate::cloud::aws::{AwsCloud, Connection, StateAddress};
+    let connection = Connection {
+        region: region.to_owned(),
+        state: config_base.and_then(StateAddress::parse),
+        ..Connection::default()
+    };
+    Ok(AnyCloud::Aws(Box::new(AwsCloud::connect(&connection).await?)))
 }
 
 #[cfg(not(feature = "aws"))]
 #[expect(clippy::unused_async, reason = "the same signature as with the feature")]
-async fn connect_aws(_region: &str) -> anyhow::Result<AnyCloud> {
+async fn connect_aws(_region: &str, _config_base: Option<&str>) -> anyhow::Result<AnyCloud> {
     let hint = "build it with the default features, or use --cloud sim";
     Err(Failure::error("this kprod was built without AWS").hint(hint).into())
 }

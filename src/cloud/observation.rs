@@ -25,6 +25,9 @@ pub struct Query {
     pub public_zone: Option<String>,
     /// Machine images that the spec names.
     pub image_ids: BTreeSet<String>,
+    /// Where the cluster's state is kept (`s3://bucket/path`), if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_base: Option<String>,
     /// Natural keys of the wanted resources: tag filters lag, names do not lie.
     pub keys: BTreeSet<Key>,
     /// Hooks and other things that cost a call each (`--deep`).

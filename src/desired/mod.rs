@@ -64,6 +64,7 @@ pub fn query(spec: &Spec) -> Query {
         vpc_id: vpc_id(spec),
         subnet_ids: subnet_ids(&cluster.subnets).into_iter().collect(),
         public_zone: public_zone(spec).map(str::to_owned),
+        config_base: spec.cluster.spec.config_base.clone(),
         image_ids: spec.groups.values().filter_map(|group| group.spec.image.clone()).collect(),
         keys: build(spec, &Facts::default()).resources.into_keys().collect::<BTreeSet<_>>(),
         deep: false,

@@ -1,4 +1,5 @@
-//! The real AWS, read only: one observation of a cluster's world in a fixed number of calls.
+//! The real AWS: one observation of a cluster's world in a fixed number of calls, and one API call
+//! for each `Call`.
 //!
 //! No SDK type leaves this room. The files go by AWS service, since permissions, paging and habits
 //! go by service: each reads what belongs to the cluster and puts it into kprod's words. What an
@@ -23,6 +24,8 @@
 #![expect(clippy::disallowed_methods, reason = "real time")]
 
 mod balancers;
+mod bucket;
+mod call;
 mod dns;
 mod ec2;
 mod error;
@@ -40,10 +43,23 @@ use aws_config::{BehaviorVersion, Region};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Builder, Connector, tls};
 
+pub use bucket::StateAddress;
+
 use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
     StoreError, VersionFacts,
 };
+
+/// How to reach an account: what the user says beyond the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// The region; an empty one leaves it to the environment and the profile.
+    pub region: String,
+    /// Where the state is kept; none for a verb that needs no state.
+    pub state: Option<StateAddress>,
+    /// An endpoint in place of AWS's own, as `AWS_ENDPOINT_URL` sets it; for tests.
+    pub endpoint: Option<String>,
+}
 
 /// How long one attempt at a call may take. The longest answer, all roles of a large account, takes
 /// seconds; a connection that died silently must not hold a plan for minutes.
@@ -60,10 +76,12 @@ pub struct AwsCloud {
     elb: aws_sdk_elasticloadbalancingv2::Client,
     iam: aws_sdk_iam::Client,
     route53: aws_sdk_route53::Client,
+    s3: aws_sdk_s3::Client,
+    state: Option<StateAddress>,
 }
 
 impl AwsCloud {
-    /// A client for a region; an empty one leaves it to the environment and the profile.
+    /// A client for an account and region.
     ///
     /// Credentials come from the SDK's default chain (environment, profile, SSO, web identity,
     /// credential process, container and instance roles) when the first call is made; `AWS_PROFILE`,
@@ -71,13 +89,16 @@ impl AwsCloud {
     ///
     /// # Errors
     /// When nobody names a region.
-    pub async fn connect(region: &str) -> Result<Self, CloudError> {
+    pub async fn connect(connection: &Connection) -> Result<Self, CloudError> {
         let attempt = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client())
             .timeout_config(attempt);
-        if !region.is_empty() {
-            loader = loader.region(Region::new(region.to_owned()));
+        if !connection.region.is_empty() {
+            loader = loader.region(Region::new(connection.region.clone()));
+        }
+        if let Some(endpoint) = &connection.endpoint {
+            loader = loader.endpoint_url(endpoint);
         }
         let config = loader.load().await;
         let Some(region) = config.region() else {
@@ -94,6 +115,8 @@ impl AwsCloud {
             elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),
             iam: aws_sdk_iam::Client::new(&config),
             route53: aws_sdk_route53::Client::new(&config),
+            s3: aws_sdk_s3::Client::new(&config),
+            state: connection.state.clone(),
         })
     }
 }
@@ -112,10 +135,6 @@ fn http_client() -> aws_sdk_sts::config::SharedHttpClient {
     })
 }
 
-/// Why nothing is changed and nothing stored.
-const READ_ONLY: &str = "this release reads AWS and does not change it; \
-    use `--cloud sim` to apply to the simulator";
-
 impl Cloud for AwsCloud {
     fn name(&self) -> &'static str {
         "aws"
@@ -133,8 +152,7 @@ impl Cloud for AwsCloud {
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
-        let kind = CloudErrorKind::Unsupported;
-        Err(CloudError::new(kind, call.operation(), "Unsupported", READ_ONLY))
+        call::make(self, call).await
     }
 
     fn now(&self) -> jiff::Timestamp {
@@ -145,20 +163,20 @@ impl Cloud for AwsCloud {
         tokio::time::sleep(duration).await;
     }
 
-    async fn get(&self, _key: &str) -> Result<Option<Entry>, StoreError> {
-        Err(StoreError::Failed(READ_ONLY.to_owned()))
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        bucket::get(self, key).await
     }
 
     async fn put(
         &self,
-        _key: &str,
-        _body: Vec<u8>,
-        _condition: Condition,
+        key: &str,
+        body: Vec<u8>,
+        condition: Condition,
     ) -> Result<String, StoreError> {
-        Err(StoreError::Failed(READ_ONLY.to_owned()))
+        bucket::put(self, key, body, condition).await
     }
 
-    async fn remove(&self, _key: &str, _condition: Condition) -> Result<(), StoreError> {
-        Err(StoreError::Failed(READ_ONLY.to_owned()))
+    async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
+        bucket::remove(self, key, condition).await
     }
 }

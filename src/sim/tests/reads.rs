@@ -18,6 +18,7 @@ fn query(keys: &[(Kind, &str)]) -> Query {
         subnet_ids: names(&["subnet-a", "subnet-none"]),
         public_zone: Some("example.com".to_owned()),
         image_ids: names(&["ami-0123456789abcdef0", "ami-none"]),
+        config_base: None,
         keys: keys.iter().map(|(kind, name)| Key::new(*kind, *name)).collect(),
         deep: true,
     }
