@@ -327,6 +327,7 @@ mod tests {
             region: String::new(),
             vpc_id: String::new(),
             subnet_ids: BTreeSet::new(),
+            config_base: None,
             image_ids: BTreeSet::new(),
             public_zone: None,
             keys: BTreeSet::new(),
