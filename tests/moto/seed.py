@@ -1,6 +1,7 @@
 """Fills the emulator with what a test needs. Talks AWS's API only, so what it makes is what AWS has.
 
-    python seed.py network  < {"cidr", "zone_name", "subnets": {name: {"zone", "cidr"}}}
+    python seed.py network  < {"cidr", "zone_name", "subnets": {name: {"zone", "cidr"}},
+                               "state_bucket"}
     python seed.py kops     < {"cluster", "vpc", "subnet", "availability_zone", "zone", "image", "balancer"}
     python seed.py plan     < the output of `kprod plan -o json` for an empty account
     python seed.py machines < {"group", "count"}
@@ -25,6 +26,7 @@ iam = boto3.client("iam", REGION)
 elb = boto3.client("elbv2", REGION)
 route53 = boto3.client("route53", REGION)
 autoscaling = boto3.client("autoscaling", REGION)
+s3 = boto3.client("s3", REGION)
 
 OWNER = "kprod.dev/cluster"
 DIGEST = "kprod.dev/digest"
@@ -437,7 +439,8 @@ def spot(market):
 
 
 def seed_network(asked):
-    """A VPC, its subnets, a public zone and an image, as a team has them before kprod comes."""
+    """A VPC, its subnets, a public zone, an image and a bucket, as a team has them before kprod
+    comes."""
     vpc = ec2.create_vpc(CidrBlock=asked["cidr"])["Vpc"]["VpcId"]
     subnets = {}
     for name, subnet in asked["subnets"].items():
@@ -448,6 +451,12 @@ def seed_network(asked):
     zone = route53.create_hosted_zone(Name=asked["zone_name"], CallerReference="team")
     image = ec2.register_image(
         Name="node", RootDeviceName="/dev/xvda", Architecture="x86_64"
+    )
+    s3.create_bucket(
+        Bucket=asked["state_bucket"], CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    s3.put_bucket_versioning(
+        Bucket=asked["state_bucket"], VersioningConfiguration={"Status": "Enabled"}
     )
     zone_id = zone["HostedZone"]["Id"].removeprefix("/hostedzone/")
     return {"vpc": vpc, "subnets": subnets, "zone": zone_id, "image": image["ImageId"]}

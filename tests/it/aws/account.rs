@@ -1,0 +1,237 @@
+//! An emulated account: what is in it before kprod comes, and kprod at work in it.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use super::{Calls, Moto, calls, folder, python};
+
+/// One account of an emulator, with credentials that may do everything.
+pub(super) struct Account<'m> {
+    pub(super) moto: &'m Moto,
+    pub(super) number: String,
+    keys: Vec<(&'static str, String)>,
+}
+
+impl<'m> Account<'m> {
+    /// The account that these credentials belong to.
+    pub(super) fn new(moto: &'m Moto, number: &str, keys: &Value) -> Self {
+        let key = |name: &str| keys[name].as_str().unwrap().to_owned();
+        let keys = vec![
+            ("AWS_ACCESS_KEY_ID", key("access_key_id")),
+            ("AWS_SECRET_ACCESS_KEY", key("secret_access_key")),
+            ("AWS_SESSION_TOKEN", key("session_token")),
+        ];
+        Account { moto, number: number.to_owned(), keys }
+    }
+
+    /// Points a program at this account, and at nothing else that this machine may know of AWS.
+    pub(super) fn reach<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        account_of(command, &self.moto.url()).envs(self.keys.iter().cloned())
+    }
+
+    /// Runs a part of `tests/moto/seed.py`.
+    pub(super) fn seed(&self, part: &str, input: &Value) -> Value {
+        self.python("seed.py", &[part], input)
+    }
+
+    /// Runs a Python program of `tests/moto`, which talks to this account and answers in JSON.
+    pub(super) fn python(&self, file: &str, arguments: &[&str], input: &Value) -> Value {
+        let mut command = Command::new(python());
+        command.arg(folder().join(file)).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = self.reach(&mut command).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{file} {arguments:?} failed");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What a team has before kprod comes, for a cluster of the fleet: the VPC with the subnets that
+    /// the vars describe, the public zone, the image, and the bucket for the state.
+    pub(super) fn network(&self, cluster: &'static str) -> Network {
+        let (net, bits, step) = if cluster == super::PROD { (40, 19, 32) } else { (20, 20, 16) };
+        let mut subnets = json!({});
+        for (index, zone) in ["a", "b", "c"].into_iter().enumerate() {
+            let name = format!("eu-west-3{zone}");
+            let private = format!("10.{net}.{}.0/{bits}", index * step);
+            let public = format!("10.{net}.{}.0/24", index + 240);
+            subnets[format!("private.{zone}")] = json!({"zone": name, "cidr": private});
+            subnets[format!("public.{zone}")] = json!({"zone": name, "cidr": public});
+        }
+        let state_bucket = format!("state-{}", self.number);
+        let made = self.seed(
+            "network",
+            &json!({
+                "cidr": format!("10.{net}.0.0/16"),
+                "zone_name": "k8s.example.com",
+                "subnets": subnets,
+                "state_bucket": state_bucket,
+            }),
+        );
+        Network { cluster, account: self.number.clone(), state_bucket, made }
+    }
+
+    /// kprod in this account, with exactly these arguments.
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kprod"));
+        command.args(arguments).stdin(Stdio::null());
+        self.reach(&mut command);
+        command
+    }
+
+    /// kprod in this account on a cluster of the fleet: `--cloud aws` and the network's real ids
+    /// come by themselves.
+    pub(super) fn kprod_command(&self, network: &Network, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command.args(["--cloud", "aws"]).args(network.sets());
+        command
+    }
+
+    /// Runs kprod on a cluster of the fleet to its end.
+    pub(super) fn kprod(&self, network: &Network, arguments: &[&str]) -> Output {
+        self.kprod_command(network, arguments).output().unwrap()
+    }
+
+    /// Starts kprod on a cluster of the fleet.
+    pub(super) fn start(&self, network: &Network, arguments: &[&str]) -> Run {
+        Run::start(&mut self.kprod_command(network, arguments))
+    }
+
+    /// A plan as JSON, with its exit code.
+    pub(super) fn plan(&self, network: &Network, arguments: &[&str]) -> (i32, Value) {
+        let base = ["plan", network.cluster, "--detailed-exitcode", "-o", "json"];
+        let output = self.kprod(network, &[&base, arguments].concat());
+        let code = output.status.code().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let plan = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("no plan, exit {code}: {said}"));
+        (code, plan)
+    }
+
+    /// This account's calls so far, which are forgotten thereby. Seeding makes calls too.
+    pub(super) fn calls(&self) -> Calls {
+        let path = format!("/kprod/calls?account={}", self.number);
+        calls::read(self.moto.control("DELETE", &path, &Value::Null))
+    }
+
+    /// Sets the rules that break this account's calls, in place of those before.
+    pub(super) fn faults(&self, rules: Value) {
+        let path = format!("/kprod/faults?account={}", self.number);
+        self.moto.control("POST", &path, &rules);
+    }
+
+    /// Changes settings of this account.
+    pub(super) fn config(&self, settings: &Value) {
+        let path = format!("/kprod/config?account={}", self.number);
+        self.moto.control("POST", &path, settings);
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.calls();
+        }
+    }
+}
+
+/// What a team had before kprod came, and the cluster that is to live in it.
+pub(super) struct Network {
+    pub(super) cluster: &'static str,
+    pub(super) state_bucket: String,
+    pub(super) made: Value,
+    account: String,
+}
+
+impl Network {
+    /// What seeding made, by its place in the answer of `seed.py network`.
+    pub(super) fn text(&self, pointer: &str) -> &str {
+        self.made.pointer(pointer).and_then(Value::as_str).unwrap()
+    }
+
+    /// The arguments that name the network by its real ids.
+    pub(super) fn sets(&self) -> Vec<String> {
+        let mut values = vec![
+            format!("network.id={}", self.text("/vpc")),
+            format!("image={}", self.text("/image")),
+            format!("state_bucket={}", self.state_bucket),
+        ];
+        for (name, id) in self.made["subnets"].as_object().unwrap() {
+            values.push(format!("network.{name}.id={}", id.as_str().unwrap()));
+        }
+        let values = values.into_iter().flat_map(|value| ["--set".to_owned(), value]);
+        let account = format!("account={}", self.account);
+        values.chain(["--set-string".to_owned(), account]).collect()
+    }
+}
+
+/// A run of kprod that goes on beside the test. It is killed when the test leaves it.
+pub(super) struct Run {
+    child: Child,
+}
+
+impl Run {
+    /// Starts a command; what it prints is kept for [`Run::finish`].
+    pub(super) fn start(command: &mut Command) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Run { child }
+    }
+
+    /// The exit code, and what it said on stdout and on stderr. It waits as long as the run takes.
+    pub(super) fn finish(mut self) -> (Option<i32>, String, String) {
+        let mut errors = self.child.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut said = String::new();
+            errors.read_to_string(&mut said).unwrap();
+            said
+        });
+        let mut told = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut told).unwrap();
+        let status = self.child.wait().unwrap();
+        (status.code(), told, errors.join().unwrap())
+    }
+
+    /// How it ended; none while it runs.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// `kill -9`.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal by its name: `INT`, `TERM`, `STOP`, `CONT`.
+    pub(super) fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Points a program at an emulator, and at nothing else that this machine may know of AWS.
+pub(super) fn account_of<'c>(command: &'c mut Command, url: &str) -> &'c mut Command {
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("AWS_") || name.to_lowercase().ends_with("_proxy") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("HOME", Path::new(env!("CARGO_TARGET_TMPDIR")))
+        .env("AWS_ENDPOINT_URL", url)
+        .env("AWS_ACCESS_KEY_ID", "testing")
+        .env("AWS_SECRET_ACCESS_KEY", "testing")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+}
