@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use aws_sdk_sts::config::http::HttpResponse;
-use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::error::{BuildError, ProvideErrorMetadata, SdkError};
 
 use super::AwsCloud;
 use crate::cloud::{CloudError, CloudErrorKind};
@@ -69,6 +69,11 @@ impl AwsCloud {
     }
 }
 
+/// The error of a request that lacks what the SDK knows AWS to require; nothing was sent.
+pub(super) fn unbuilt(operation: &'static str, error: &BuildError) -> CloudError {
+    CloudError::new(CloudErrorKind::Invalid, operation, "IncompleteRequest", error.to_string())
+}
+
 /// An error's causes below the outermost one, which only says that there is one.
 fn causes(error: &dyn Error) -> String {
     let mut parts: Vec<String> = Vec::new();
@@ -97,7 +102,9 @@ fn kind_of(code: &str, status: u16) -> CloudErrorKind {
         | "RequestLimitExceeded"
         | "TooManyRequests"
         | "SlowDown"
-        | "PriorRequestNotComplete" => CloudErrorKind::Throttled,
+        | "PriorRequestNotComplete"
+        | "ConcurrentModification"
+        | "EntityTemporarilyUnmodifiable" => CloudErrorKind::Throttled,
         "AccessDenied"
         | "UnauthorizedOperation"
         | "AuthFailure"
@@ -110,6 +117,10 @@ fn kind_of(code: &str, status: u16) -> CloudErrorKind {
         | "RequestExpired"
         | "OptInRequired" => CloudErrorKind::Denied,
         "DependencyViolation" | "DeleteConflict" | "HostedZoneNotEmpty" => CloudErrorKind::InUse,
+        // A private zone of this name is visible in the VPC already (Route 53, CreateHostedZone).
+        "ConflictingDomainExists" => CloudErrorKind::AlreadyExists,
+        // ELBv2's word for a security group that it does not know, or not yet.
+        "InvalidSecurityGroup" => CloudErrorKind::NotFound,
         _ if code.contains("AlreadyExists") || code.contains("Duplicate") => {
             CloudErrorKind::AlreadyExists
         }
@@ -137,6 +148,12 @@ mod tests {
             ("UnauthorizedOperation", 403, CloudErrorKind::Denied),
             ("ExpiredTokenException", 400, CloudErrorKind::Denied),
             ("InvalidGroup.Duplicate", 400, CloudErrorKind::AlreadyExists),
+            ("ConflictingDomainExists", 400, CloudErrorKind::AlreadyExists),
+            ("DuplicateLoadBalancerName", 400, CloudErrorKind::AlreadyExists),
+            ("PriorRequestNotComplete", 400, CloudErrorKind::Throttled),
+            ("ConcurrentModification", 409, CloudErrorKind::Throttled),
+            ("InvalidChangeBatch", 400, CloudErrorKind::Invalid),
+            ("InvalidSecurityGroup", 400, CloudErrorKind::NotFound),
             ("InvalidGroup.NotFound", 400, CloudErrorKind::NotFound),
             ("NoSuchEntity", 404, CloudErrorKind::NotFound),
             ("InvalidGroup.InUse", 400, CloudErrorKind::InUse),

@@ -4,14 +4,19 @@
 //! again is for the caller to say: before each attempt the engine looks at its lease and at what
 //! is known of a lost answer.
 
+mod balancers;
+mod dns;
+mod iam;
+
 use super::AwsCloud;
 use crate::cloud::{Call, CloudError, CloudErrorKind, Reply};
+use crate::resource::Attribute;
 
 /// What a call's function gives.
 type Answer = Result<Reply, CloudError>;
 
 /// Makes one call, once.
-pub(super) async fn make(_cloud: &AwsCloud, call: &Call) -> Answer {
+pub(super) async fn make(cloud: &AwsCloud, call: &Call) -> Answer {
     match call {
         // EC2 and Auto Scaling.
         Call::CreateSecurityGroup { .. }
@@ -48,47 +53,126 @@ pub(super) async fn make(_cloud: &AwsCloud, call: &Call) -> Answer {
         | Call::DeleteAutoScalingGroup { .. } => Err(unsupported(call)),
 
         // IAM.
-        Call::CreateRole { .. }
-        | Call::UpdateAssumeRolePolicy { .. }
-        | Call::PutRolePermissionsBoundary { .. }
-        | Call::DeleteRolePermissionsBoundary { .. }
-        | Call::PutRolePolicy { .. }
-        | Call::DeleteRolePolicy { .. }
-        | Call::AttachRolePolicy { .. }
-        | Call::DetachRolePolicy { .. }
-        | Call::TagRole { .. }
-        | Call::UntagRole { .. }
-        | Call::DeleteRole { .. }
-        | Call::CreateInstanceProfile { .. }
-        | Call::AddRoleToInstanceProfile { .. }
-        | Call::RemoveRoleFromInstanceProfile { .. }
-        | Call::TagInstanceProfile { .. }
-        | Call::UntagInstanceProfile { .. }
-        | Call::DeleteInstanceProfile { .. } => Err(unsupported(call)),
+        Call::CreateRole { role } => iam::create_role(cloud, role).await,
+        Call::UpdateAssumeRolePolicy { role_name, policy_document } => {
+            iam::update_assume_role_policy(cloud, role_name, policy_document).await
+        }
+        Call::PutRolePermissionsBoundary { role_name, permissions_boundary } => {
+            iam::put_role_permissions_boundary(cloud, role_name, permissions_boundary).await
+        }
+        Call::DeleteRolePermissionsBoundary { role_name } => {
+            iam::delete_role_permissions_boundary(cloud, role_name).await
+        }
+        Call::PutRolePolicy { role_name, policy_name, policy_document } => {
+            iam::put_role_policy(cloud, role_name, policy_name, policy_document).await
+        }
+        Call::DeleteRolePolicy { role_name, policy_name } => {
+            iam::delete_role_policy(cloud, role_name, policy_name).await
+        }
+        Call::AttachRolePolicy { role_name, policy_arn } => {
+            iam::attach_role_policy(cloud, role_name, policy_arn).await
+        }
+        Call::DetachRolePolicy { role_name, policy_arn } => {
+            iam::detach_role_policy(cloud, role_name, policy_arn).await
+        }
+        Call::TagRole { role_name, tags } => iam::tag_role(cloud, role_name, tags).await,
+        Call::UntagRole { role_name, keys } => iam::untag_role(cloud, role_name, keys).await,
+        Call::DeleteRole { role_name } => iam::delete_role(cloud, role_name).await,
+        Call::CreateInstanceProfile { instance_profile_name, tags } => {
+            iam::create_instance_profile(cloud, instance_profile_name, tags).await
+        }
+        Call::AddRoleToInstanceProfile { instance_profile_name, role_name } => {
+            iam::add_role_to_instance_profile(cloud, instance_profile_name, role_name).await
+        }
+        Call::RemoveRoleFromInstanceProfile { instance_profile_name, role_name } => {
+            iam::remove_role_from_instance_profile(cloud, instance_profile_name, role_name).await
+        }
+        Call::TagInstanceProfile { instance_profile_name, tags } => {
+            iam::tag_instance_profile(cloud, instance_profile_name, tags).await
+        }
+        Call::UntagInstanceProfile { instance_profile_name, keys } => {
+            iam::untag_instance_profile(cloud, instance_profile_name, keys).await
+        }
+        Call::DeleteInstanceProfile { instance_profile_name } => {
+            iam::delete_instance_profile(cloud, instance_profile_name).await
+        }
 
         // Elastic Load Balancing v2.
-        Call::CreateLoadBalancer { .. }
-        | Call::ModifyLoadBalancerAttributes { .. }
-        | Call::SetSecurityGroups { .. }
-        | Call::SetSubnets { .. }
-        | Call::DeleteLoadBalancer { .. }
-        | Call::CreateTargetGroup { .. }
-        | Call::ModifyTargetGroup { .. }
-        | Call::ModifyTargetGroupAttributes { .. }
-        | Call::DeleteTargetGroup { .. }
-        | Call::CreateListener { .. }
-        | Call::ModifyListener { .. }
-        | Call::DeleteListener { .. }
-        | Call::AddTags { .. }
-        | Call::RemoveTags { .. } => Err(unsupported(call)),
+        Call::CreateLoadBalancer { load_balancer } => {
+            balancers::create_load_balancer(cloud, load_balancer).await
+        }
+        Call::ModifyLoadBalancerAttributes {
+            load_balancer_arn: arn,
+            cross_zone_enabled: cross_zone,
+            deletion_protection_enabled: protection,
+        } => balancers::modify_load_balancer_attributes(cloud, arn, *cross_zone, *protection).await,
+        Call::SetSecurityGroups { load_balancer_arn, security_groups } => {
+            balancers::set_security_groups(cloud, load_balancer_arn, security_groups).await
+        }
+        Call::SetSubnets { load_balancer_arn, subnet_mappings } => {
+            balancers::set_subnets(cloud, load_balancer_arn, subnet_mappings).await
+        }
+        Call::DeleteLoadBalancer { load_balancer_arn } => {
+            balancers::delete_load_balancer(cloud, load_balancer_arn).await
+        }
+        Call::CreateTargetGroup { target_group } => {
+            balancers::create_target_group(cloud, target_group).await
+        }
+        Call::ModifyTargetGroup { target_group_arn, health_check } => {
+            balancers::modify_target_group(cloud, target_group_arn, health_check).await
+        }
+        Call::ModifyTargetGroupAttributes {
+            target_group_arn: arn,
+            deregistration_delay_seconds: delay,
+            connection_termination_enabled: cut,
+            preserve_client_ip_enabled: preserve,
+        } => balancers::modify_target_group_attributes(cloud, arn, *delay, *cut, *preserve).await,
+        Call::DeleteTargetGroup { target_group_arn } => {
+            balancers::delete_target_group(cloud, target_group_arn).await
+        }
+        Call::CreateListener { listener } => balancers::create_listener(cloud, listener).await,
+        Call::ModifyListener { listener_arn, listener } => {
+            balancers::modify_listener(cloud, listener_arn, listener).await
+        }
+        Call::DeleteListener { listener_arn } => {
+            balancers::delete_listener(cloud, listener_arn).await
+        }
+        Call::AddTags { resource_arn, tags } => {
+            balancers::add_tags(cloud, resource_arn, tags).await
+        }
+        Call::RemoveTags { resource_arn, keys } => {
+            balancers::remove_tags(cloud, resource_arn, keys).await
+        }
 
         // Route53.
-        Call::CreateHostedZone { .. }
-        | Call::ChangeTagsForResource { .. }
-        | Call::UpdateHostedZoneComment { .. }
-        | Call::DeleteHostedZone { .. }
-        | Call::ChangeResourceRecordSets { .. } => Err(unsupported(call)),
+        Call::CreateHostedZone { name, vpc_id, comment, caller_reference } => {
+            dns::create_hosted_zone(cloud, name, vpc_id, comment, caller_reference).await
+        }
+        Call::ChangeTagsForResource { hosted_zone_id, add, remove } => {
+            dns::change_tags_for_resource(cloud, hosted_zone_id, add, remove).await
+        }
+        Call::UpdateHostedZoneComment { hosted_zone_id, comment } => {
+            dns::update_hosted_zone_comment(cloud, hosted_zone_id, comment).await
+        }
+        Call::DeleteHostedZone { hosted_zone_id } => {
+            dns::delete_hosted_zone(cloud, hosted_zone_id).await
+        }
+        Call::ChangeResourceRecordSets { hosted_zone_id, delete, upsert } => {
+            dns::change_resource_record_sets(cloud, hosted_zone_id, delete, upsert).await
+        }
     }
+}
+
+/// The answer of a call that AWS decides nothing about.
+fn done<T>(answer: Result<T, CloudError>) -> Answer {
+    answer.map(|_| Reply::default())
+}
+
+/// A reply with what AWS decided about a new resource. What it leaves out is the caller's to miss.
+fn told<const N: usize>(attributes: [(Attribute, Option<&str>); N]) -> Reply {
+    let attributes = attributes.into_iter();
+    let attributes = attributes.filter_map(|(key, value)| Some((key, value?.to_owned())));
+    Reply { attributes: attributes.collect(), version: None }
 }
 
 fn unsupported(call: &Call) -> CloudError {
