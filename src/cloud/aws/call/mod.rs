@@ -180,3 +180,39 @@ fn unsupported(call: &Call) -> CloudError {
     let message = "this release does not make this call";
     CloudError::new(kind, call.operation(), "Unsupported", message)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use aws_sdk_iam::config::endpoint as iam;
+    use aws_sdk_route53::config::endpoint as route53;
+    use iam::ResolveEndpoint as _;
+    use route53::ResolveEndpoint as _;
+
+    #[tokio::test]
+    async fn global_services_are_called_in_the_partition_of_the_region() {
+        for (region, iam_url, route53_url) in [
+            ("eu-west-3", "https://iam.amazonaws.com", "https://route53.amazonaws.com"),
+            (
+                "us-gov-east-1",
+                "https://iam.us-gov.amazonaws.com",
+                "https://route53.us-gov.amazonaws.com",
+            ),
+            (
+                "cn-northwest-1",
+                "https://iam.cn-north-1.amazonaws.com.cn",
+                "https://route53.amazonaws.com.cn",
+            ),
+        ] {
+            let params = iam::Params::builder().region(region).build().unwrap();
+            let resolver = iam::DefaultResolver::new();
+            let endpoint = resolver.resolve_endpoint(&params).await.unwrap();
+            assert_eq!(endpoint.url(), iam_url);
+            let params = route53::Params::builder().region(region).build().unwrap();
+            let resolver = route53::DefaultResolver::new();
+            let endpoint = resolver.resolve_endpoint(&params).await.unwrap();
+            assert_eq!(endpoint.url(), route53_url);
+        }
+    }
+}
