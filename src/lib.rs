@@ -6,6 +6,7 @@ pub mod apply;
 pub mod cli;
 pub mod cloud;
 pub mod desired;
+pub mod doctor;
 pub mod document;
 pub mod error;
 pub mod event;

@@ -38,7 +38,8 @@ pub(super) fn joined(problems: Vec<Failure>) -> Failure {
     first
 }
 
-pub(super) fn lease_failure(error: &LeaseError, cluster: &str) -> Failure {
+/// A lease that cannot be had, with the way out.
+pub fn lease_failure(error: &LeaseError, cluster: &str) -> Failure {
     match error {
         LeaseError::Locked { record, .. } => Failure::new(ExitCode::Locked, error.to_string())
             .hint(format!(

@@ -24,6 +24,7 @@ mod world;
 use std::time::Duration;
 
 pub use engine::run;
+pub use failure::lease_failure;
 pub use stop::StopSignal;
 
 use crate::cloud::{Cloud, Query};

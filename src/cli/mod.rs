@@ -6,6 +6,7 @@ mod args;
 mod clusters;
 mod context;
 mod destroy;
+mod doctor;
 mod execute;
 mod exit_codes;
 mod explain;
@@ -44,6 +45,7 @@ enum Command {
     Apply(apply::ApplyArgs),
     Destroy(destroy::DestroyArgs),
     Unlock(unlock::UnlockArgs),
+    Doctor(doctor::DoctorArgs),
     Show(show::ShowArgs),
     Observe(observe::ObserveArgs),
     Clusters(clusters::ClustersArgs),
@@ -78,6 +80,7 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Apply(args) => apply::run(&context, &args),
         Command::Destroy(args) => destroy::run(&context, &args),
         Command::Unlock(args) => unlock::run(&context, &args),
+        Command::Doctor(args) => doctor::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),
         Command::Observe(args) => observe::run(&context, &args),
         Command::Clusters(args) => clusters::run(&context, &args),

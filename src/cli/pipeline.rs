@@ -204,7 +204,11 @@ pub(super) fn plan_recorded(
     compare(context, loaded, query, &observation, options)
 }
 
-fn compare(
+/// The plan that an observation asks for.
+///
+/// # Errors
+/// When the spec does not fit the facts.
+pub(super) fn compare(
     context: &Context<'_>,
     loaded: &Loaded,
     query: Query,

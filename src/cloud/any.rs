@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::aws::AwsCloud;
 use super::sim::SimCloud;
 use super::{
-    Call, Cloud, CloudError, Condition, Entry, Observation, Query, Reply, StoreError, VersionFacts,
+    Call, Cloud, CloudError, Condition, Entry, Observation, Query, Reply, StoreError,
+    TaggedInstance, VersionFacts,
 };
 
 /// Either cloud.
@@ -44,6 +45,10 @@ impl Cloud for AnyCloud {
         wanted: &BTreeMap<String, BTreeSet<u64>>,
     ) -> Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError> {
         inside!(self, cloud => cloud.versions(wanted).await)
+    }
+
+    async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
+        inside!(self, cloud => cloud.instances(cluster).await)
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {

@@ -16,8 +16,8 @@ pub mod store;
 pub use call::{Call, Reply};
 pub use error::{CloudError, CloudErrorKind};
 pub use observation::{
-    Foreignness, GroupFacts, Instance, Observation, Observed, Ownership, Query, TemplateFacts,
-    VersionFacts,
+    Foreignness, GroupFacts, Instance, Observation, Observed, Ownership, Query, TaggedInstance,
+    TemplateFacts, VersionFacts,
 };
 pub use store::{Condition, Entry, StoreError};
 
@@ -50,6 +50,15 @@ pub trait Cloud: Send + Sync {
         &self,
         wanted: &BTreeMap<String, BTreeSet<u64>>,
     ) -> impl Future<Output = Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError>> + Send;
+
+    /// Reads the instances that carry a cluster's owner tag, in a group or not.
+    ///
+    /// # Errors
+    /// As [`Cloud::observe`].
+    fn instances(
+        &self,
+        cluster: &str,
+    ) -> impl Future<Output = Result<Vec<TaggedInstance>, CloudError>> + Send;
 
     /// Makes one call.
     ///

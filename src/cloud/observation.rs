@@ -149,6 +149,19 @@ pub enum Foreignness {
     Untagged,
 }
 
+/// An instance that carries a cluster's owner tag, in a group or not; terminated ones are left out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaggedInstance {
+    /// Its id (`i-…`).
+    pub instance_id: String,
+    /// The group that looks after it, as AWS notes it on the instance.
+    pub group: Option<String>,
+    /// Its zone.
+    pub availability_zone: String,
+    /// `pending`, `running`, `shutting-down`, `stopping` or `stopped`, as EC2 writes it.
+    pub state: String,
+}
+
 /// What an ASG holds that no spec sets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GroupFacts {
@@ -164,6 +177,31 @@ pub struct GroupFacts {
     /// For a group that is short of machines: what its newest failed scaling activity says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_activity: Option<String>,
+}
+
+impl GroupFacts {
+    /// What the group lacks, in words: machines in service of those it is to have, what the others
+    /// do, and why no more come. None when nothing is missing.
+    pub fn shortfall(&self) -> Option<String> {
+        let wanted = usize::try_from(self.desired_capacity).unwrap_or_default();
+        let waiting: Vec<&Instance> =
+            self.instances.iter().filter(|i| i.lifecycle_state != "InService").collect();
+        let in_service = self.instances.len() - waiting.len();
+        if in_service >= wanted {
+            return None;
+        }
+        let mut what = format!("{in_service} of {wanted} machines in service");
+        for instance in waiting.iter().take(Self::WAITING_MAX) {
+            what.push_str(&format!("; {} is {}", instance.instance_id, instance.lifecycle_state));
+        }
+        if let Some(activity) = &self.failed_activity {
+            what.push_str(&format!("; last failed activity: {activity}"));
+        }
+        Some(what)
+    }
+
+    /// Machines that do not serve yet, named in one message.
+    const WAITING_MAX: usize = 3;
 }
 
 /// One instance of an ASG.

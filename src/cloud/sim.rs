@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use self::file::{Stamp, Stored, WorldFile};
 use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
-    StoreError, VersionFacts,
+    StoreError, TaggedInstance, VersionFacts,
 };
 use crate::sim::{AdoptedNetwork, Lag, Outcome, Time, World};
 
@@ -221,6 +221,11 @@ impl Cloud for SimCloud {
     ) -> Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError> {
         let read = self.live(|world| world.read_versions(wanted)).await;
         read.map_err(|error| unusable(&error, "DescribeLaunchTemplateVersions"))?
+    }
+
+    async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
+        let read = self.live(|world| world.tagged_instances(cluster)).await;
+        read.map_err(|error| unusable(&error, "DescribeInstances"))?
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {

@@ -77,6 +77,16 @@ impl Lifecycle {
         }
     }
 
+    /// The state of the instance below, as EC2 writes it.
+    /// Source: EC2 user guide, "Instance state changes"; Auto Scaling user guide, "Lifecycle states".
+    pub fn instance_state(self) -> &'static str {
+        match self {
+            Lifecycle::Pending => "pending",
+            Lifecycle::PendingWait | Lifecycle::InService | Lifecycle::TerminatingWait => "running",
+            Lifecycle::Terminating => "shutting-down",
+        }
+    }
+
     /// Whether the group counts it as capacity.
     pub fn counts(self) -> bool {
         matches!(self, Lifecycle::Pending | Lifecycle::PendingWait | Lifecycle::InService)

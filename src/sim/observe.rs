@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 
 use super::look::Look;
-use super::{StoredZone, World};
-use crate::cloud::{CloudError, Observation, Query};
+use super::{Machine, StoredZone, World};
+use crate::cloud::{CloudError, Observation, Query, TaggedInstance};
 use crate::facts::{Facts, ImageFact, SubnetFact, VpcFact, ZoneFact};
-use crate::resource::Kind;
+use crate::resource::{Kind, OWNER_TAG};
 
 impl World {
     /// Reads a cluster's world.
@@ -40,6 +40,24 @@ impl World {
         };
         self.record_reads(query, &observation);
         Ok(observation)
+    }
+
+    /// Reads the instances that carry a cluster's owner tag, in a group or not.
+    ///
+    /// # Errors
+    /// When the fault plan says so.
+    pub fn tagged_instances(&mut self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
+        self.begin_read("DescribeInstances")?;
+        self.settle();
+        self.record("DescribeInstances", false, "ok");
+        let owned = |machine: &&Machine| machine.tags.get(OWNER_TAG).is_some_and(|c| c == cluster);
+        let told = |machine: &Machine| TaggedInstance {
+            instance_id: machine.instance_id.clone(),
+            group: machine.group.clone(),
+            availability_zone: machine.availability_zone.clone(),
+            state: machine.lifecycle.instance_state().to_owned(),
+        };
+        Ok(self.machines.values().filter(owned).map(told).collect())
     }
 
     fn facts(&self, query: &Query) -> Facts {

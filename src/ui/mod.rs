@@ -1,5 +1,6 @@
 //! The only room that prints. stdout is data, stderr is talk; quiet and colour are decided once.
 
+pub mod doctor;
 pub mod finding;
 pub mod human;
 pub mod json;

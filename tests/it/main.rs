@@ -14,6 +14,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod desired;
+mod doctor;
 mod env;
 mod honour;
 mod on_call;

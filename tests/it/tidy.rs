@@ -22,7 +22,11 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ("plan", &["resource", "cloud", "finding", "facts"]),
     ("sim", &["resource", "cloud", "facts"]),
     ("apply", &["plan", "cloud", "event", "resource", "error", "finding"]),
-    ("ui", &["error", "event", "finding", "plan", "resource", "cloud", "source", "apply"]),
+    ("doctor", &["plan", "cloud", "resource", "apply"]),
+    (
+        "ui",
+        &["error", "event", "finding", "plan", "resource", "cloud", "source", "apply", "doctor"],
+    ),
 ];
 
 /// Rooms that may import everything.

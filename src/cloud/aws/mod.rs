@@ -31,6 +31,7 @@ mod ec2;
 mod error;
 mod groups;
 mod iam;
+mod instances;
 mod observe;
 mod tags;
 mod templates;
@@ -47,7 +48,7 @@ pub use bucket::StateAddress;
 
 use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
-    StoreError, VersionFacts,
+    StoreError, TaggedInstance, VersionFacts,
 };
 
 /// How to reach an account: what the user says beyond the environment.
@@ -149,6 +150,10 @@ impl Cloud for AwsCloud {
         wanted: &BTreeMap<String, BTreeSet<u64>>,
     ) -> Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError> {
         templates::versions(self, wanted).await
+    }
+
+    async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
+        instances::read(self, cluster).await
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {

@@ -1,5 +1,7 @@
 //! Machine-readable output: own structs with their own version, never the engine's types.
 
+mod doctor;
 mod plan;
 
+pub use doctor::doctor;
 pub use plan::{FORMAT_VERSION, plan};

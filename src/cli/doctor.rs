@@ -1,0 +1,89 @@
+//! `kprod doctor`.
+
+use clap::{Args, ValueEnum};
+
+use super::args::{CloudArgs, SpecArgs};
+use super::context::Context;
+use super::pipeline;
+use crate::apply::{self, journal, lease};
+use crate::cloud::any::AnyCloud;
+use crate::cloud::{Cloud, Observation};
+use crate::doctor::{self, Examination, Symptom, Trouble};
+use crate::error::ExitCode;
+use crate::plan::{Plan, PlanOptions};
+use crate::ui;
+use crate::ui::human::PlanView;
+
+/// Look for what stands in a cluster's way or was left behind, and name the way out
+///
+/// Finds things that carry the cluster's tag and that nobody wants, things that a killed run made by
+/// half, things of others under the cluster's names, groups that lack machines, machines without a
+/// group, and what earlier runs left in the state bucket. Reads only. Exit code 2 when something
+/// needs care.
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    cloud: CloudArgs,
+
+    /// How to print what was found
+    #[arg(short, long, value_enum, default_value_t = DoctorFormat::Text)]
+    output: DoctorFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DoctorFormat {
+    /// For people
+    Text,
+    /// For machines; documented, with a format version
+    Json,
+}
+
+pub(super) fn run(context: &Context, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let loaded = context.load(&args.spec)?;
+    let (plan, symptoms) = context.block_on(async {
+        let choice = pipeline::choose(&loaded, &args.cloud);
+        let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
+        let (query, observation) = pipeline::observe(&loaded, &cloud, true).await?;
+        let options = PlanOptions::default();
+        let planned = pipeline::compare(context, &loaded, query, &observation, &options)?;
+        let symptoms = examine(&cloud, &planned.plan, &observation).await?;
+        Ok((planned.plan, symptoms))
+    })?;
+    let view = PlanView { width: context.ui.width, style: context.ui.out, verbose: false };
+    context.ui.data(&match args.output {
+        DoctorFormat::Text => ui::doctor::symptoms(&plan, &symptoms, view),
+        DoctorFormat::Json => format!("{:#}\n", ui::json::doctor(&plan, &symptoms)),
+    })?;
+    Ok(if symptoms.is_empty() { ExitCode::Done } else { ExitCode::Changes })
+}
+
+/// Reads what only the doctor wants to know, and puts all of it together. A state bucket that
+/// cannot be used is a symptom like any other.
+async fn examine(
+    cloud: &AnyCloud,
+    plan: &Plan,
+    observation: &Observation,
+) -> anyhow::Result<Vec<Symptom>> {
+    let instances = cloud.instances(&plan.cluster).await?;
+    let lease = lease::read(cloud, &plan.cluster).await;
+    let journal = match &lease {
+        Ok(_) => journal::read_last(cloud, &plan.cluster).await,
+        Err(_) => None,
+    };
+    let mut symptoms = doctor::examine(&Examination {
+        plan,
+        observation,
+        instances: &instances,
+        lease: lease.as_ref().ok().and_then(Option::as_ref),
+        journal: journal.as_ref(),
+        now: cloud.now(),
+    });
+    if let Err(error) = lease {
+        let failure = apply::lease_failure(&error, &plan.cluster);
+        let hint = failure.hint.unwrap_or_else(|| "mend the bucket, then ask again".to_owned());
+        symptoms.insert(0, Symptom::new(Trouble::State, failure.message, hint));
+    }
+    Ok(symptoms)
+}

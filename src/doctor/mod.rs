@@ -1,0 +1,108 @@
+//! The doctor: what stands in a cluster's way or was left behind, and the way out of each.
+//!
+//! Pure: an [`Examination`] holds all that was read. A plan says what an apply would do; this says
+//! what is odd about the world before anything is done: things that nobody wants any more, things
+//! that a killed run made by half, things of others, machines that do not serve, and what earlier
+//! runs left in the state bucket.
+
+mod resources;
+mod runs;
+
+use jiff::Timestamp;
+
+use crate::apply::journal::JournalRecord;
+use crate::apply::lease::LeaseRecord;
+use crate::cloud::{Observation, TaggedInstance};
+use crate::plan::Plan;
+
+/// All that is known of a patient.
+#[derive(Clone, Debug)]
+pub struct Examination<'a> {
+    /// What an apply would do, nothing left out.
+    pub plan: &'a Plan,
+    /// What was seen.
+    pub observation: &'a Observation,
+    /// Instances that carry the cluster's owner tag.
+    pub instances: &'a [TaggedInstance],
+    /// Who holds the lease.
+    pub lease: Option<&'a LeaseRecord>,
+    /// The newest run.
+    pub journal: Option<&'a JournalRecord>,
+    /// Now, on the cloud's clock.
+    pub now: Timestamp,
+}
+
+/// What sort of trouble it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// The state bucket cannot be used.
+    State,
+    /// A run holds the lease, or one died with it.
+    Lease,
+    /// The newest run did not do all that it should.
+    Journal,
+    /// Somebody else's thing is where ours belongs.
+    InTheWay,
+    /// Something was begun and not finished.
+    HalfMade,
+    /// A group lacks machines.
+    Machines,
+    /// It carries the cluster's tag, and nobody wants it.
+    Orphan,
+}
+
+impl Trouble {
+    /// The word for it in output, machine-readable as well.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Trouble::State => "state",
+            Trouble::Lease => "lease",
+            Trouble::Journal => "journal",
+            Trouble::InTheWay => "in_the_way",
+            Trouble::HalfMade => "half_made",
+            Trouble::Machines => "machines",
+            Trouble::Orphan => "orphan",
+        }
+    }
+}
+
+/// One trouble, with the way out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Symptom {
+    /// What sort it is.
+    pub trouble: Trouble,
+    /// The resource's address, or an instance's id; none when it is about the cluster as a whole.
+    pub address: Option<String>,
+    /// What is the matter: a lowercase fragment without a stop.
+    pub message: String,
+    /// The way out.
+    pub hint: String,
+}
+
+impl Symptom {
+    /// A symptom of the cluster as a whole.
+    pub fn new(trouble: Trouble, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { trouble, address: None, message: message.into(), hint: hint.into() }
+    }
+
+    /// The same, of one thing.
+    #[must_use]
+    pub fn of(mut self, address: impl ToString) -> Self {
+        self.address = Some(address.to_string());
+        self
+    }
+}
+
+/// Everything that is the matter, the gravest first; empty for a healthy cluster.
+pub fn examine(examination: &Examination<'_>) -> Vec<Symptom> {
+    let mut symptoms = Vec::new();
+    symptoms.extend(runs::lease(examination));
+    symptoms.extend(runs::journal(examination));
+    symptoms.extend(resources::in_the_way(examination));
+    symptoms.extend(resources::half_made(examination));
+    symptoms.extend(resources::short_groups(examination));
+    symptoms.extend(resources::orphans(examination));
+    symptoms.extend(resources::instances_without_a_group(examination));
+    symptoms.sort();
+    symptoms
+}
