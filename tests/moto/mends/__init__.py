@@ -4,12 +4,12 @@ Each mend is a function. It says which behaviour of AWS it brings back and where
 and puts its own code in the place of moto's. What moto does right is left to moto.
 """
 
-from . import autoscaling, ec2
+from . import autoscaling, balancers, ec2
 
 
 def apply():
     """Mends moto, once, before its first call."""
-    for service in (autoscaling, ec2):
+    for service in (autoscaling, balancers, ec2):
         for mend in service.MENDS:
             mend()
 
