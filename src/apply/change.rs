@@ -8,24 +8,25 @@ use super::failure::{RERUN, cloud_failure, foreign, stale};
 use super::gate::{self, Gate};
 use super::journal::JournalStep;
 use super::retry::RetryLimits;
-use super::steps::{self, Own, StepContext, StepError, template};
-use super::world::{Made, proof_subnet};
+use super::steps::{self, Own, Step, StepContext, StepError, template};
+use super::world::Made;
 use crate::cloud::{Call, Cloud, CloudError, CloudErrorKind, Observation, Observed};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
 use crate::plan::{Action, Change};
-use crate::resource::{Attribute, Resource};
+use crate::resource::{Attribute, Key, Resource};
 
 /// Looks that a surprise gets before it counts, over half a minute or so: reads lag.
 const SURPRISES_MAX: u32 = 8;
 
 /// What a change has come to so far.
 #[derive(Debug)]
-struct Attempt {
-    own: Own,
+pub(super) struct Attempt {
+    pub(super) own: Own,
     calls_made: usize,
     looks: u32,
     surprises: u32,
+    started: Timestamp,
     looking_since: Timestamp,
     /// Look at a world no older than this.
     not_before: Option<Timestamp>,
@@ -33,34 +34,74 @@ struct Attempt {
     unseen: Option<Call>,
     /// The call whose answer was lost.
     lost: Option<Call>,
+    /// Of a launch template: the version that holds what is wanted, if one does, and its revision.
+    target: Option<(Option<u64>, String)>,
+}
+
+impl Attempt {
+    /// The call's answer was lost: look again, at a world not older than `not_before`.
+    pub(super) fn lose(&mut self, call: Call, not_before: Timestamp) {
+        self.lost = Some(call);
+        self.looks += 1;
+        self.not_before = Some(not_before);
+    }
+
+    /// A template's target is not in any reply; others refer to it.
+    fn learn_target(&mut self) {
+        let Some((found, revision)) = &self.target else { return };
+        if let Some(version) = found.or(self.own.version) {
+            self.own.attributes.insert(Attribute::Target, format!("{version}:{revision}"));
+        }
+    }
 }
 
 /// How one turn ended.
-enum Turn {
+pub(super) enum Turn {
     Over(Outcome),
     /// Look again: why.
     Again(String),
 }
 
+/// What a look leaves to do.
+pub(super) enum Next {
+    /// These calls; none when the world is as wanted.
+    Steps(Vec<Step>),
+    /// Nothing now.
+    Turn(Turn),
+}
+
 impl<C: Cloud> Engine<'_, C> {
     /// Makes one change.
     pub(super) async fn make(&self, change: &Change) -> Outcome {
-        let started = self.cloud.now();
+        let mut attempt = self.begin(change);
+        let outcome = self.turns(change, &mut attempt).await;
+        self.finish(change, attempt, &outcome).await;
+        outcome
+    }
+
+    /// Says that a change begins.
+    pub(super) fn begin(&self, change: &Change) -> Attempt {
         let (address, action) = (change.address.clone(), change.action);
-        self.announce(Event::ChangeStarted { address: address.clone(), action });
-        self.note(&address, JournalStep::Intent { action }).await;
-        let mut attempt = Attempt {
+        self.announce(Event::ChangeStarted { address, action });
+        let started = self.cloud.now();
+        Attempt {
             own: Own::default(),
             calls_made: 0,
             looks: 0,
             surprises: 0,
+            started,
             looking_since: started,
             not_before: None,
             unseen: None,
             lost: None,
-        };
-        let outcome = self.turns(change, &mut attempt).await;
-        match &outcome {
+            target: None,
+        }
+    }
+
+    /// Remembers how a change ended, and says so.
+    pub(super) async fn finish(&self, change: &Change, attempt: Attempt, outcome: &Outcome) {
+        let (address, action) = (change.address.clone(), change.action);
+        match outcome {
             Outcome::Done | Outcome::AlreadyDone => {
                 self.world().remember(&address, Made { action, own: attempt.own });
                 self.note(&address, JournalStep::Done).await;
@@ -71,9 +112,9 @@ impl<C: Cloud> Engine<'_, C> {
             }
             Outcome::Skipped(_) => {}
         }
-        self.announce(match &outcome {
+        self.announce(match outcome {
             Outcome::Done => {
-                let elapsed_ms = millis(since(self.cloud.now(), started));
+                let elapsed_ms = millis(since(self.cloud.now(), attempt.started));
                 Event::ChangeDone { address, action, elapsed_ms }
             }
             Outcome::AlreadyDone => Event::ChangeAlreadyDone { address },
@@ -82,10 +123,10 @@ impl<C: Cloud> Engine<'_, C> {
             }
             Outcome::Skipped(why) => Event::ChangeSkipped { address, why: why.clone() },
         });
-        outcome
     }
 
-    async fn turns(&self, change: &Change, attempt: &mut Attempt) -> Outcome {
+    /// Looks and calls until the change is made, or cannot be.
+    pub(super) async fn turns(&self, change: &Change, attempt: &mut Attempt) -> Outcome {
         loop {
             let why = match self.turn(change, attempt).await {
                 Ok(Turn::Over(outcome)) => return outcome,
@@ -115,23 +156,9 @@ impl<C: Cloud> Engine<'_, C> {
             Some(oldest) => self.look(oldest).await?,
             None => self.recent().await?,
         };
-        let after = self
-            .world()
-            .resolve(change, &observation)
-            .map_err(|error| Failure::error(format!("{}: {error}", change.address)))?;
-        let observed = self.observed(change, &observation, after.as_ref()).await?;
-        if let Some(turn) = self.ask_gate(change, observed.as_ref(), after.as_ref(), attempt) {
-            return Ok(turn);
-        }
-        if let Some(observed) = &observed {
-            for (attribute, value) in &observed.attributes {
-                attempt.own.attributes.entry(*attribute).or_insert_with(|| value.clone());
-            }
-        }
-        let context = self.context(change, &observation).await;
-        let steps = match steps::steps(change, observed.as_ref(), after.as_ref(), &context) {
-            Ok(steps) => steps,
-            Err(error) => return Ok(surprise(attempt, step_failure(change, &error))),
+        let steps = match self.next_steps(change, &observation, attempt).await? {
+            Next::Steps(steps) => steps,
+            Next::Turn(turn) => return Ok(turn),
         };
         let is_idle = steps.is_empty() && attempt.calls_made == 0;
         for step in steps {
@@ -149,8 +176,38 @@ impl<C: Cloud> Engine<'_, C> {
                 Err(end) => return self.after_error(change, call, end, attempt).await,
             }
         }
-        self.learn_target(observed.as_ref(), after.as_ref(), &mut attempt.own);
+        attempt.learn_target();
         Ok(Turn::Over(if is_idle { Outcome::AlreadyDone } else { Outcome::Done }))
+    }
+
+    /// What an observation leaves to do: asks the gate, then computes the steps.
+    pub(super) async fn next_steps(
+        &self,
+        change: &Change,
+        observation: &Observation,
+        attempt: &mut Attempt,
+    ) -> Result<Next, Failure> {
+        let after = self
+            .world()
+            .resolve(change, observation)
+            .map_err(|error| Failure::error(format!("{}: {error}", change.address)))?;
+        let observed = self.observed(change, observation, after.as_ref()).await?;
+        if let Some(turn) = self.ask_gate(change, observed.as_ref(), after.as_ref(), attempt) {
+            return Ok(Next::Turn(turn));
+        }
+        if let Some(observed) = &observed {
+            for (attribute, value) in &observed.attributes {
+                attempt.own.attributes.entry(*attribute).or_insert_with(|| value.clone());
+            }
+        }
+        let context = self.context(change).await;
+        match steps::steps(change, observed.as_ref(), after.as_ref(), &context) {
+            Ok(steps) => {
+                attempt.target = target_of(observed.as_ref(), after.as_ref());
+                Ok(Next::Steps(steps))
+            }
+            Err(error) => Ok(Next::Turn(surprise(attempt, step_failure(change, &error)))),
+        }
     }
 
     /// The resource as observed; for a template also the version that the plan found to hold what
@@ -193,18 +250,10 @@ impl<C: Cloud> Engine<'_, C> {
         }
     }
 
-    async fn context<'a>(
-        &'a self,
-        change: &'a Change,
-        observation: &Observation,
-    ) -> StepContext<'a> {
+    async fn context<'a>(&'a self, change: &'a Change) -> StepContext<'a> {
         let mut context = StepContext::new(&self.plan.cluster, change);
         context.incarnation = self.incarnation_of(&change.address).await;
         context.parent_is_new = self.world().parent_is_new(change);
-        if matches!(change.after, Some(Resource::LaunchTemplate(_))) {
-            let name = &change.address.name;
-            context.proof_subnet = proof_subnet(&self.plan.changes, observation, name);
-        }
         context
     }
 
@@ -234,30 +283,30 @@ impl<C: Cloud> Engine<'_, C> {
             _ if attempt.lost.as_ref() == Some(&call) || is_lagging(&call, &error) => {
                 Ok(surprise(attempt, cloud_failure(&error)))
             }
-            CloudErrorKind::NotFound
-                if change.action == Action::Create && attempt.calls_made > 0 =>
-            {
-                // AWS answered the create with what somebody removed since.
-                self.forget_tokens(&[&change.address]).await?;
+            CloudErrorKind::NotFound if change.action == Action::Create => {
+                // AWS may have answered a create with what somebody removed since: this one, or that
+                // of what it names.
+                let made: Vec<Key> = template::used_by(change).into_iter().collect();
+                let made = made.iter().chain((attempt.calls_made > 0).then_some(&change.address));
+                self.forget_tokens(&made.collect::<Vec<_>>()).await?;
                 Err(cloud_failure(&error))
             }
             _ => Err(cloud_failure(&error)),
         }
     }
+}
 
-    /// A template's target is not in any reply; others refer to it.
-    fn learn_target(&self, observed: Option<&Observed>, after: Option<&Resource>, own: &mut Own) {
-        let Some(Resource::LaunchTemplate(wanted)) = after else { return };
-        let data = &wanted.launch_template_data;
-        let found = observed.and_then(|observed| {
-            template::named_version(observed, data)
-                .or_else(|| template::spare_version(observed, data))
-        });
-        if let Some(version) = found.or(own.version) {
-            let target = format!("{version}:{}", data.revision());
-            own.attributes.insert(Attribute::Target, target);
-        }
-    }
+/// What [`Attempt::learn_target`] needs to know of a template.
+fn target_of(
+    observed: Option<&Observed>,
+    after: Option<&Resource>,
+) -> Option<(Option<u64>, String)> {
+    let Some(Resource::LaunchTemplate(wanted)) = after else { return None };
+    let data = &wanted.launch_template_data;
+    let found = observed.and_then(|observed| {
+        template::named_version(observed, data).or_else(|| template::spare_version(observed, data))
+    });
+    Some((found, data.revision()))
 }
 
 /// Looks again a few times before a surprise counts as one.

@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::failure::{RERUN, foreign, joined, lease_failure, stale};
+use super::failure::{RERUN, lease_failure};
 use super::incarnation::Incarnations;
 use super::journal::{self, Journal, JournalRecord, JournalStep};
 use super::lease::{self, Lease, LeaseRequest, later, sleep_or_stop};
 use super::pool::{self, Task};
 use super::world::World;
-use super::{ApplyReport, ApplyRequest, StopSignal, gate, wave};
-use crate::cloud::{Cloud, CloudError, Observation, Query};
+use super::{ApplyReport, ApplyRequest, StopSignal, names, wave};
+use crate::cloud::{Cloud, CloudError, Query};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
 use crate::plan::{Action, Change, Plan};
@@ -24,6 +24,9 @@ use crate::resource::{Key, digest};
 /// So many changes at once: enough to hide latency, and EC2's buckets of mutating calls refill at
 /// five a second.
 const CONCURRENCY: usize = 8;
+/// That the lease is still ours may have been seen so long ago when a change begins. Whoever breaks it
+/// and plans anew needs longer for that alone.
+const LEASE_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// How one change ended.
 #[derive(Clone, Debug)]
@@ -150,7 +153,7 @@ async fn begin<'a, C: Cloud>(
             unfinished: last.unfinished(),
         });
     }
-    let journal = Journal::open(cloud, &plan.cluster, run, &request.holder).await;
+    let journal = Journal::new(&plan.cluster, run, &request.holder, cloud.now());
     let incarnations = match Incarnations::load(cloud, &plan.cluster).await {
         Ok(incarnations) => incarnations,
         Err(error) => {
@@ -213,19 +216,9 @@ impl<'a, C: Cloud> Engine<'a, C> {
             }
         }
         for (number, changes) in waves.iter().enumerate() {
-            if let Err(failure) = self.count_removals(changes).await {
-                self.halt(failure);
-            }
-            if self.halted().is_none() {
-                self.announce(Event::WaveStarted {
-                    wave: number + 1,
-                    waves: waves.len(),
-                    changes: changes.len(),
-                });
-            }
+            self.begin_wave((number + 1, waves.len()), changes, &outcomes).await;
             let made = self.make_wave(changes, &outcomes).await;
             outcomes.extend(made);
-            self.journal.lock().await.flush(self.cloud).await;
         }
         for change in &self.plan.changes {
             outcomes.entry(change.address.clone()).or_insert_with(|| {
@@ -238,57 +231,6 @@ impl<'a, C: Cloud> Engine<'a, C> {
             self.halt(failure);
         }
         outcomes
-    }
-
-    /// Looks at everything before anything is made: a plan that does not fit does no half of itself.
-    async fn check_all(&self) -> Result<(), Failure> {
-        let mut wait = Duration::from_secs(2);
-        // A read that lags behind the plan's own is no reason to give up; three looks tell.
-        for look in 1..=3 {
-            let observation = self.look(self.cloud.now()).await?;
-            self.check_account(&observation)?;
-            let problems: Vec<Failure> = self
-                .plan
-                .changes
-                .iter()
-                .filter_map(|change| self.check_one(change, &observation))
-                .collect();
-            let is_foreign = problems.iter().any(|failure| failure.code == ExitCode::Refused);
-            if problems.is_empty() {
-                return Ok(());
-            }
-            if look == 3 || is_foreign {
-                return Err(joined(problems));
-            }
-            self.pause(wait).await?;
-            wait *= 2;
-        }
-        Ok(())
-    }
-
-    fn check_account(&self, observation: &Observation) -> Result<(), Failure> {
-        let facts = &observation.facts;
-        if (&facts.account, &facts.region) == (&self.plan.account, &self.plan.region) {
-            return Ok(());
-        }
-        Err(Failure::refused(format!(
-            "the plan is for account {} in {}, the credentials are for {} in {}",
-            self.plan.account, self.plan.region, facts.account, facts.region
-        )))
-    }
-
-    fn check_one(&self, change: &Change, observation: &Observation) -> Option<Failure> {
-        let observed = observation.resources.get(&change.address);
-        let (after, is_expected) = {
-            let world = self.world();
-            let after = world.resolve(change, observation).ok().flatten();
-            (after, world.parent_is_new(change))
-        };
-        match gate::ask(change, observed, after.as_ref(), is_expected) {
-            gate::Gate::Open => None,
-            gate::Gate::Moved(moves) => Some(stale(change, moves)),
-            gate::Gate::Foreign(_) => Some(foreign(&change.address)),
-        }
     }
 
     /// Tokens of what is removed now must not be used again.
@@ -313,41 +255,75 @@ impl<'a, C: Cloud> Engine<'a, C> {
             .map_err(|error| Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN))
     }
 
+    /// Writes down what is about to begin, before any of it does.
+    async fn begin_wave(
+        &self,
+        (wave, waves): (usize, usize),
+        changes: &[&Change],
+        earlier: &BTreeMap<Key, Outcome>,
+    ) {
+        if let Err(failure) = self.count_removals(changes).await {
+            self.halt(failure);
+        }
+        if self.halted().is_some() {
+            return;
+        }
+        self.announce(Event::WaveStarted { wave, waves, changes: changes.len() });
+        let mut journal = self.journal.lock().await;
+        for change in changes.iter().filter(|change| blocker(change, earlier).is_none()) {
+            let intent = JournalStep::Intent { action: change.action };
+            journal.add(self.cloud.now(), &change.address, intent);
+        }
+        journal.flush(self.cloud).await;
+    }
+
+    /// Makes the changes of a wave: each for itself, but all names of a zone together.
     async fn make_wave(
         &self,
         changes: &[&Change],
         earlier: &BTreeMap<Key, Outcome>,
     ) -> Vec<(Key, Outcome)> {
-        let tasks: Vec<Task<'_, (Key, Outcome)>> = changes
-            .iter()
-            .map(|change| {
-                let blocker = blocker(change, earlier);
+        let tasks: Vec<Task<'_, Vec<(Key, Outcome)>>> = names::by_zone(changes)
+            .into_iter()
+            .map(|together| {
                 Box::pin(async move {
-                    // What stops the run is the reason for all that is left.
-                    let outcome = match (self.halted(), blocker) {
-                        (Some(failure), _) => self.skip(change, failure.message),
-                        (None, Some(why)) => self.skip(change, why),
-                        (None, None) => self.make_unless_halted(change).await,
-                    };
-                    (change.address.clone(), outcome)
-                }) as Task<'_, (Key, Outcome)>
+                    let mut outcomes = Vec::new();
+                    let mut ready = Vec::new();
+                    for change in together {
+                        // What stops the run is the reason for all that is left.
+                        let failure = self.halted().map(|failure| failure.message);
+                        match failure.or_else(|| blocker(change, earlier)) {
+                            Some(why) => outcomes.push(self.skip(change, why)),
+                            None => ready.push(change),
+                        }
+                    }
+                    outcomes.extend(self.make_unless_halted(&ready).await);
+                    outcomes
+                }) as Task<'_, Vec<(Key, Outcome)>>
             })
             .collect();
-        pool::bounded(CONCURRENCY, tasks).await
+        pool::bounded(CONCURRENCY, tasks).await.into_iter().flatten().collect()
     }
 
-    async fn make_unless_halted(&self, change: &Change) -> Outcome {
+    async fn make_unless_halted(&self, changes: &[&Change]) -> Vec<(Key, Outcome)> {
+        if changes.is_empty() {
+            return Vec::new();
+        }
         self.check_stop();
         self.check_lease().await;
-        match self.halted() {
-            Some(failure) => self.skip(change, failure.message),
-            None => self.make(change).await,
+        if let Some(failure) = self.halted() {
+            return changes.iter().map(|c| self.skip(c, failure.message.clone())).collect();
+        }
+        match changes {
+            [change] => vec![(change.address.clone(), self.make(change).await)],
+            names => self.make_names(names).await,
         }
     }
 
-    fn skip(&self, change: &Change, why: String) -> Outcome {
-        self.announce(Event::ChangeSkipped { address: change.address.clone(), why: why.clone() });
-        Outcome::Skipped(why)
+    fn skip(&self, change: &Change, why: String) -> (Key, Outcome) {
+        let address = change.address.clone();
+        self.announce(Event::ChangeSkipped { address: address.clone(), why: why.clone() });
+        (address, Outcome::Skipped(why))
     }
 
     /// Closes the journal, gives the lease back, and says why the run stopped early, if it did.
@@ -407,10 +383,10 @@ impl<'a, C: Cloud> Engine<'a, C> {
         self.halted().map_or(Ok(()), Err)
     }
 
-    /// Halts when somebody broke the lease, or took it over. Changes that begin at the same time
-    /// share a look.
+    /// Halts when somebody broke the lease, or took it over. Changes that begin at about the same
+    /// time share a look.
     async fn check_lease(&self) {
-        let asked_at = self.cloud.now();
+        let asked_at = earlier(self.cloud.now(), LEASE_AGE_MAX);
         let checked = self.lease.lock().await.check(self.cloud, asked_at).await;
         if let Err(error) = checked {
             self.halt(lease_failure(&error, &self.plan.cluster));

@@ -1,7 +1,10 @@
 //! The journal: what a run meant to do and what came of it, for people and for resume hints.
 //!
-//! Never truth: the next run looks at the cloud. So it may lag behind (it is written at wave borders
-//! and every few seconds, not with each call), and when it cannot be written the run goes on.
+//! Never truth: the next run looks at the cloud. So it may lag behind: it is written before each wave
+//! begins, with what the wave is about to do and what became of the one before, at the end, and now
+//! and then inside a long wave; not with each call. When it cannot be written the run goes on.
+//!
+//! One object per cluster holds the newest run; a bucket that keeps versions keeps the runs before.
 
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ use crate::resource::Key;
 /// Oldest entries go first; a run that makes more calls is counted, not listed.
 const ENTRIES_MAX: usize = 2_000;
 /// Least time between two writes inside a wave.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
+const FLUSH_INTERVAL: Duration = Duration::from_secs(15);
 
 /// One run as the state bucket keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +88,7 @@ impl JournalRecord {
         self.finished_at.is_some() && self.outcome.as_deref() == Some(Self::DONE)
     }
 
-    /// Resources whose change began and did not end.
+    /// Resources whose change began, or was about to begin, and did not end.
     pub fn unfinished(&self) -> Vec<Key> {
         let mut open = std::collections::BTreeSet::new();
         for entry in &self.entries {
@@ -109,44 +112,34 @@ pub struct Journal {
     record: JournalRecord,
     flushed_at: Timestamp,
     is_dirty: bool,
-    etag: Option<String>,
 }
 
-fn key(cluster: &str, run: &str) -> String {
-    format!("journal/{cluster}/{run}")
-}
-
-/// Names the newest run, so that one read finds it.
-fn pointer_key(cluster: &str) -> String {
-    format!("journal/{cluster}/last")
+/// The object that holds a cluster's journal.
+pub fn key(cluster: &str) -> String {
+    format!("journal/{cluster}")
 }
 
 /// Reads the newest run's journal; `None` when there is none or it cannot be read.
 pub async fn read_last<C: Cloud>(cloud: &C, cluster: &str) -> Option<JournalRecord> {
-    let pointer = cloud.get(&pointer_key(cluster)).await.ok()??;
-    let run = String::from_utf8(pointer.body).ok()?;
-    let entry = cloud.get(&key(cluster, &run)).await.ok()??;
+    let entry = cloud.get(&key(cluster)).await.ok()??;
     serde_json::from_slice(&entry.body).ok()
 }
 
 impl Journal {
-    /// Opens the journal of a run.
-    pub async fn open<C: Cloud>(cloud: &C, cluster: &str, run: &str, holder: &str) -> Self {
+    /// Opens the journal of a run that begins at `started_at`; it is written with the first flush.
+    pub fn new(cluster: &str, run: &str, holder: &str, started_at: Timestamp) -> Self {
         let record = JournalRecord {
             format_version: 1,
             cluster: cluster.to_owned(),
             run: run.to_owned(),
             holder: holder.to_owned(),
-            started_at: cloud.now(),
+            started_at,
             finished_at: None,
             outcome: None,
             dropped_count: 0,
             entries: Vec::new(),
         };
-        let mut journal = Self { record, flushed_at: cloud.now(), is_dirty: true, etag: None };
-        journal.flush(cloud).await;
-        let _ = cloud.put(&pointer_key(cluster), run.as_bytes().to_vec(), Condition::Any).await;
-        journal
+        Self { record, flushed_at: started_at, is_dirty: true }
     }
 
     /// Adds a line; it is written with the next flush.
@@ -170,15 +163,11 @@ impl Journal {
             return;
         }
         let Ok(body) = serde_json::to_vec_pretty(&self.record) else { return };
-        let condition = self.etag.clone().map_or(Condition::Any, Condition::Match);
         self.flushed_at = cloud.now();
-        // Lost lines cost a hint, never a resource; a write that failed is made up by the next.
-        match cloud.put(&key(&self.record.cluster, &self.record.run), body, condition).await {
-            Ok(etag) => {
-                self.etag = Some(etag);
-                self.is_dirty = false;
-            }
-            Err(_) => self.etag = None,
+        // Lost lines cost a hint, never a resource; a write that failed is made up by the next. Only
+        // the holder of the lease writes, so the write needs no condition.
+        if cloud.put(&key(&self.record.cluster), body, Condition::Any).await.is_ok() {
+            self.is_dirty = false;
         }
     }
 

@@ -12,7 +12,9 @@ use super::failure::cloud_failure;
 use super::journal::JournalStep;
 use super::lease::LONGEST_CALL;
 use super::retry;
-use crate::cloud::{Call, Cloud, CloudError, CloudErrorKind, Observation, Reply, VersionFacts};
+use crate::cloud::{
+    Call, Cloud, CloudError, CloudErrorKind, Observation, Query, Reply, VersionFacts,
+};
 use crate::error::Failure;
 use crate::event::Event;
 use crate::resource::Key;
@@ -36,6 +38,13 @@ impl<C: Cloud> Engine<'_, C> {
         let observation = Arc::new(self.read(|| self.cloud.observe(&self.query)).await?);
         self.world().see(at, observation.clone());
         Ok(observation)
+    }
+
+    /// A look for those who wait for machines: whatever costs a call each is left out. It is never
+    /// taken for a whole one.
+    pub(super) async fn look_at_machines(&self) -> Result<Arc<Observation>, Failure> {
+        let query = Query { deep: false, ..self.query.clone() };
+        Ok(Arc::new(self.read(|| self.cloud.observe(&query)).await?))
     }
 
     /// Versions of one launch template: those asked for and the newest.

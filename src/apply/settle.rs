@@ -20,6 +20,15 @@ const SEEN_TIMEOUT: Duration = Duration::from_secs(300);
 /// The same when something is removed.
 const GONE_TIMEOUT: Duration = Duration::from_secs(900);
 
+/// How much a look has to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    /// All that a run may have written.
+    All,
+    /// The machines of groups; what costs a call each is left out.
+    Machines,
+}
+
 impl<C: Cloud> Engine<'_, C> {
     /// Waits for what this run made.
     pub(super) async fn settle(&self, outcomes: &BTreeMap<Key, Outcome>) -> Result<(), Failure> {
@@ -42,7 +51,7 @@ impl<C: Cloud> Engine<'_, C> {
         let until = deadline(self.cloud.now(), limit);
         let mut announced = 0;
         let mut last_unseen = Vec::new();
-        let seen = self.poll(limit, |observation| {
+        let seen = self.poll(limit, Depth::All, |observation| {
             let unseen = self.unseen(made, observation);
             last_unseen.clone_from(&unseen);
             if unseen.is_empty() {
@@ -108,7 +117,7 @@ impl<C: Cloud> Engine<'_, C> {
         }
         let until = deadline(self.cloud.now(), limit);
         let mut announced: BTreeMap<Key, String> = BTreeMap::new();
-        self.poll(limit, |observation| {
+        self.poll(limit, Depth::Machines, |observation| {
             let older = if self.resumes { self.older_groups(observation) } else { Vec::new() };
             let awaited: BTreeSet<&Key> = groups.iter().copied().chain(older).collect();
             let missing = missing_machines(&awaited, observation);
@@ -153,13 +162,17 @@ impl<C: Cloud> Engine<'_, C> {
     async fn poll(
         &self,
         limit: Duration,
+        depth: Depth,
         mut check: impl FnMut(&Observation) -> Result<(), Vec<String>>,
     ) -> Result<(), Failure> {
         let started = self.cloud.now();
         let mut looks = 0;
         loop {
             self.keep_lease().await?;
-            let observation = self.look(self.cloud.now()).await?;
+            let observation = match depth {
+                Depth::All => self.look(self.cloud.now()).await?,
+                Depth::Machines => self.look_at_machines().await?,
+            };
             let Err(complaints) = check(&observation) else { return Ok(()) };
             looks += 1;
             let elapsed = since(self.cloud.now(), started);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::steps::Own;
-use crate::cloud::{Observation, Observed};
+use crate::cloud::Observation;
 use crate::plan::{Action, Change};
 use crate::resource::{Attribute, Key, Ref, Resource};
 
@@ -90,20 +90,4 @@ impl World {
         };
         matches!(parent, Ref::Of(key, _) if self.is_new(key))
     }
-}
-
-/// A subnet in which a launch template can be proven: one of a group that launches from it.
-pub(super) fn proof_subnet(
-    changes: &[Change],
-    observation: &Observation,
-    template: &str,
-) -> Option<String> {
-    let planned = changes.iter().filter_map(|change| change.after.as_ref());
-    let seen = observation.resources.values().map(|Observed { resource, .. }| resource);
-    planned.chain(seen).find_map(|resource| match resource {
-        Resource::AutoScalingGroup(group) if group.launch_template_name == template => {
-            group.vpc_zone_identifier.first().cloned()
-        }
-        _ => None,
-    })
 }

@@ -92,3 +92,41 @@ pub struct AliasTarget {
     /// Whether the alias follows the target's health.
     pub evaluate_target_health: bool,
 }
+
+/// How large a batch of record changes is, as Route53 counts: an upsert counts twice (Route 53
+/// Developer Guide, "Quotas": ChangeResourceRecordSets requests).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchSize {
+    /// `ResourceRecord` elements; an alias counts as one.
+    pub elements: usize,
+    /// Characters in the values.
+    pub characters: usize,
+}
+
+impl BatchSize {
+    /// Most elements of one batch.
+    pub const ELEMENTS_MAX: usize = 1_000;
+    /// Most characters of one batch.
+    pub const CHARACTERS_MAX: usize = 32_000;
+
+    /// The size of a batch: record sets by name and type.
+    pub fn of(
+        delete: &BTreeMap<(String, String), RecordSet>,
+        upsert: &BTreeMap<(String, String), RecordSet>,
+    ) -> Self {
+        let mut size = Self::default();
+        for (times, sets) in [(1, delete), (2, upsert)] {
+            for set in sets.values() {
+                let characters = set.resource_records.iter().map(|value| value.to_string().len());
+                size.elements += times * set.resource_records.len().max(1);
+                size.characters += times * characters.sum::<usize>();
+            }
+        }
+        size
+    }
+
+    /// Whether Route53 takes it in one call.
+    pub fn fits(self) -> bool {
+        self.elements <= Self::ELEMENTS_MAX && self.characters <= Self::CHARACTERS_MAX
+    }
+}

@@ -25,7 +25,7 @@ pub use compute::{
     LaunchTemplate, LaunchTemplateData, LaunchTemplateInterface, LifecycleHook, MetadataOptions,
     MixedInstancesPolicy, RequirementRange,
 };
-pub use dns::{AliasTarget, DnsName, HostedZone, RecordSet};
+pub use dns::{AliasTarget, BatchSize, DnsName, HostedZone, RecordSet};
 pub use iam::{InstanceProfile, Role};
 pub use reference::{Attribute, Ref};
 pub use security::{Rule, SecurityGroup, SecurityGroupRules};

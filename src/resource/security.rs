@@ -63,3 +63,19 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub referenced_group_id: Option<Ref>,
 }
+
+impl Rule {
+    /// The rule that AWS puts into each new group: all IPv4 egress (EC2 API, CreateSecurityGroup).
+    pub fn default_egress() -> Self {
+        Self {
+            is_egress: true,
+            ip_protocol: "-1".to_owned(),
+            from_port: -1,
+            to_port: -1,
+            cidr_ipv4: Some("0.0.0.0/0".to_owned()),
+            cidr_ipv6: None,
+            prefix_list_id: None,
+            referenced_group_id: None,
+        }
+    }
+}

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, Refused, World, check_tags, reply};
 use crate::cloud::Reply;
-use crate::resource::{Attribute, RecordSet, Tags};
+use crate::resource::{Attribute, BatchSize, RecordSet, Tags};
 
 /// A hosted zone. Its own NS and SOA records are not listed here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,11 +50,6 @@ impl StoredZone {
 }
 
 impl World {
-    /// Record values of one batch; an upsert counts twice (Route53 quotas).
-    const BATCH_VALUES_MAX: usize = 1000;
-    /// Characters of record values in one batch; an upsert counts twice (Route53 quotas).
-    const BATCH_CHARACTERS_MAX: usize = 32_000;
-
     pub(super) fn create_hosted_zone(
         &mut self,
         name: &str,
@@ -135,7 +130,12 @@ impl World {
         if delete.is_empty() && upsert.is_empty() {
             return Err(Refused::invalid("InvalidInput", "the batch is empty"));
         }
-        check_batch_size(delete, upsert)?;
+        if !BatchSize::of(delete, upsert).fits() {
+            return Err(Refused::invalid(
+                "InvalidChangeBatch",
+                "number of records limit of 1000 or of 32000 characters exceeded",
+            ));
+        }
         let mut problems = Vec::new();
         for ((name, kind), set) in delete {
             let name = normal_name(name);
@@ -266,27 +266,6 @@ fn alias_to_itself(zone: &StoredZone) -> Option<String> {
                 .then(|| format!("alias {name} {kind} targets {target}, which does not exist"))
         })
     })
-}
-
-fn check_batch_size(
-    delete: &BTreeMap<(String, String), RecordSet>,
-    upsert: &BTreeMap<(String, String), RecordSet>,
-) -> Result<(), Refused> {
-    let values = |set: &RecordSet| set.resource_records.len().max(1);
-    let characters = |set: &RecordSet| {
-        set.resource_records.iter().map(|value| value.to_string().len()).sum::<usize>()
-    };
-    let values: usize =
-        delete.values().map(values).sum::<usize>() + 2 * upsert.values().map(values).sum::<usize>();
-    let characters: usize = delete.values().map(characters).sum::<usize>()
-        + 2 * upsert.values().map(characters).sum::<usize>();
-    if values > World::BATCH_VALUES_MAX || characters > World::BATCH_CHARACTERS_MAX {
-        return Err(Refused::invalid(
-            "InvalidChangeBatch",
-            "number of records limit of 1000 or of 32000 characters exceeded",
-        ));
-    }
-    Ok(())
 }
 
 fn check_domain(name: &str) -> Result<(), Refused> {

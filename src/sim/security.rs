@@ -27,20 +27,6 @@ impl StoredSecurityGroup {
     }
 }
 
-/// The rule that AWS puts into every new group: all IPv4 egress.
-pub(super) fn default_egress() -> Rule {
-    Rule {
-        is_egress: true,
-        ip_protocol: "-1".to_owned(),
-        from_port: -1,
-        to_port: -1,
-        cidr_ipv4: Some("0.0.0.0/0".to_owned()),
-        cidr_ipv6: None,
-        prefix_list_id: None,
-        referenced_group_id: None,
-    }
-}
-
 impl World {
     /// Rules of one direction and address family in one group (VPC quotas).
     const RULES_MAX: usize = 60;
@@ -78,7 +64,7 @@ impl World {
                 vpc_id: vpc_id.to_owned(),
                 tags: tags.clone(),
             },
-            rules: vec![(default_egress(), String::new())],
+            rules: vec![(Rule::default_egress(), String::new())],
         };
         let visibility = self.visibility();
         self.security_groups.put(&group_id, stored, visibility);

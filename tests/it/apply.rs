@@ -237,7 +237,7 @@ async fn a_run_whose_lease_is_broken_stops_at_once() {
 #[tokio::test]
 async fn a_stopped_run_ends_clean_and_the_next_one_goes_on() {
     let spec = spec_of(STAGING);
-    for stop_after in [0, 1, 7, 40, 70] {
+    for stop_after in [0, 1, 7, 40, 60] {
         let cloud = account_for(&spec, 1);
         let (plan, query) = plan(&cloud, &spec, &PlanOptions::default()).await;
         let stop = StopSignal::new();

@@ -11,12 +11,14 @@ mod apply;
 #[cfg(feature = "aws")]
 mod aws;
 mod bad_input;
+mod call_bound;
 mod cli;
 mod crash;
 mod desired;
 mod doctor;
 mod env;
 mod honour;
+mod names;
 mod on_call;
 mod readme;
 mod report;

@@ -7,7 +7,8 @@ use super::{Step, StepContext, StepError, immutable, removes_tag};
 use crate::cloud::{Call, Observed};
 use crate::resource::{AutoScalingGroup, DIGEST_TAG, GroupTag, Ref, TARGET_TAG};
 
-/// A new group starts at its target's version at once: there is nothing to roll yet.
+/// A new group starts at its target's version at once: there is nothing to roll yet. AWS validates
+/// nothing of a template at its creation, so the version is proven first, by launching nothing.
 pub(super) fn create(
     wanted: &AutoScalingGroup,
     context: &StepContext<'_>,
@@ -16,8 +17,10 @@ pub(super) fn create(
     let mut made = wanted.clone();
     made.tags.insert(DIGEST_TAG.to_owned(), own_tag(&context.digest));
     made.tags.insert(TARGET_TAG.to_owned(), own_tag(&wanted.target.to_string()));
-    let mut steps =
-        vec![Step::ready(Call::CreateAutoScalingGroup { group: Box::new(made), version })];
+    let mut steps = vec![
+        prove(wanted, version),
+        Step::ready(Call::CreateAutoScalingGroup { group: Box::new(made), version }),
+    ];
     steps.extend(change_processes(&BTreeSet::new(), wanted));
     steps.extend(change_metrics(&BTreeSet::new(), wanted));
     Ok(steps)
@@ -31,6 +34,10 @@ pub(super) fn update(
 ) -> Result<Vec<Step>, StepError> {
     immutable("launch_template_name", &now.launch_template_name, &wanted.launch_template_name)?;
     let mut steps = Vec::new();
+    if now.target != wanted.target {
+        // A rolling update launches from it.
+        steps.push(prove(wanted, pinned_version(&wanted.target)?));
+    }
     if settings_of(now) != settings_of(wanted) {
         steps.push(Step::ready(Call::UpdateAutoScalingGroup { group: Box::new(wanted.clone()) }));
     }
@@ -47,6 +54,15 @@ pub(super) fn delete(now: &AutoScalingGroup, context: &StepContext<'_>) -> Vec<S
         auto_scaling_group_name: now.auto_scaling_group_name.clone(),
         force: context.destroys,
     })]
+}
+
+fn prove(wanted: &AutoScalingGroup, version: u64) -> Step {
+    Step::ready(Call::ProveLaunchTemplateVersion {
+        launch_template_name: wanted.launch_template_name.clone(),
+        version,
+        // A group that names zones has its subnet from the template's interface.
+        subnet_id: wanted.vpc_zone_identifier.first().cloned(),
+    })
 }
 
 /// The numeric version in a target `<version>:<revision>`.

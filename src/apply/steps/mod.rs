@@ -5,6 +5,7 @@
 //! function finishes a change that an earlier run began.
 
 mod balancer;
+pub(super) mod batch;
 mod dns;
 mod group;
 mod iam;
@@ -98,8 +99,6 @@ pub struct StepContext<'a> {
     pub digest: String,
     /// The whole cluster goes: groups go with their machines.
     pub destroys: bool,
-    /// A subnet to prove a launch template in.
-    pub proof_subnet: Option<String>,
     /// How often the resource was removed before: what is made again gets a token of its own.
     pub incarnation: u64,
     /// This run made the security group whose rules these are, and AWS put its default rule there.
@@ -114,7 +113,6 @@ impl<'a> StepContext<'a> {
             address: &change.address,
             digest: change.digest.clone().unwrap_or_default(),
             destroys: change.reason == Reason::Destroy,
-            proof_subnet: None,
             incarnation: 0,
             parent_is_new: false,
         }

@@ -44,11 +44,12 @@ pub(super) fn update_rules(
         Some(observed) => (rules_of(observed, wanted)?, observed.foreign_rules.clone()),
         None => (BTreeSet::new(), BTreeSet::new()),
     };
-    if context.parent_is_new && !ours.contains(&default_egress()) {
+    let default_egress = Rule::default_egress();
+    if context.parent_is_new && !ours.contains(&default_egress) {
         // The group is so fresh that a read may not show what AWS put there. The rule is the
         // cluster's as the group is: it stays if wanted, and goes if not.
-        others.remove(&default_egress());
-        ours.insert(default_egress());
+        others.remove(&default_egress);
+        ours.insert(default_egress);
     }
     let add: BTreeSet<Rule> = wanted
         .rules
@@ -64,20 +65,6 @@ pub(super) fn update_rules(
 
 pub(super) fn delete_rules(rules: &SecurityGroupRules) -> Result<Vec<Step>, StepError> {
     Ok(revoke(&known(&rules.group_id)?, rules.rules.clone()))
-}
-
-/// What AWS puts into each new group (EC2 API, CreateSecurityGroup).
-fn default_egress() -> Rule {
-    Rule {
-        is_egress: true,
-        ip_protocol: "-1".to_owned(),
-        from_port: -1,
-        to_port: -1,
-        cidr_ipv4: Some("0.0.0.0/0".to_owned()),
-        cidr_ipv6: None,
-        prefix_list_id: None,
-        referenced_group_id: None,
-    }
 }
 
 fn rules_of(observed: &Observed, wanted: &SecurityGroupRules) -> Result<BTreeSet<Rule>, StepError> {

@@ -1,23 +1,31 @@
-//! Launch templates. A version is made, proven, and only then named by the template's own tag: a
-//! run that stops in between leaves a version that nobody launches from.
+//! Launch templates. A version is made, and then named by the template's own tag: a run that stops in
+//! between leaves a version that nobody launches from. What launches from a version proves it first:
+//! see the groups.
 
 use super::{Step, StepContext, StepError, TagEdit, told};
 use crate::cloud::{Call, Observed};
-use crate::plan::existing_version;
+use crate::plan::{Change, existing_version};
 use crate::resource::{
-    Attribute, DIGEST_TAG, LaunchTemplate, LaunchTemplateData, Tags, VERSION_TAG,
+    Attribute, DIGEST_TAG, Key, Kind, LaunchTemplate, LaunchTemplateData, Resource, Tags,
+    VERSION_TAG,
 };
 
+/// A new template's first version is number 1 (EC2 API, CreateLaunchTemplate), so its name comes with
+/// the other tags.
 pub(super) fn create(wanted: &LaunchTemplate, context: &StepContext<'_>) -> Vec<Step> {
     let data = &wanted.launch_template_data;
-    let make = Step::ready(Call::CreateLaunchTemplate {
+    let mut tags = context.with_digest(&wanted.tags);
+    tags.insert(VERSION_TAG.to_owned(), version_name(1, data));
+    // The token tells calls with different tags apart as well: AWS refuses a token that comes again
+    // with other parameters.
+    let token = format!("{}:{}", context.digest, data.content_digest());
+    vec![Step::ready(Call::CreateLaunchTemplate {
         launch_template_name: wanted.launch_template_name.clone(),
         version_description: data.revision(),
         data: Box::new(data.clone()),
-        tags: wanted.tags.clone(),
-        client_token: context.token(&data.content_digest()),
-    });
-    vec![make, prove(wanted, None, context), name_version(wanted, None, Tags::new(), context)]
+        tags,
+        client_token: context.token(&token),
+    })]
 }
 
 pub(super) fn update(
@@ -42,7 +50,6 @@ pub(super) fn update(
             client_token: context.token(&data.content_digest()),
         }));
     }
-    steps.push(prove(wanted, spare, context));
     steps.push(name_version(wanted, spare, edit.set, context));
     if !edit.remove.is_empty() {
         steps.push(Step::ready(Call::DeleteTags { resource_id: id, keys: edit.remove }));
@@ -74,32 +81,34 @@ pub(in crate::apply) fn spare_version(
     existing_version(data, observed.template.as_ref()?)
 }
 
-fn prove(wanted: &LaunchTemplate, spare: Option<u64>, context: &StepContext<'_>) -> Step {
-    let launch_template_name = wanted.launch_template_name.clone();
-    let subnet_id = context.proof_subnet.clone();
-    Step::with_own(move |own| {
-        Ok(Call::ProveLaunchTemplateVersion {
-            launch_template_name: launch_template_name.clone(),
-            version: spare.map_or_else(|| own.version(), Ok)?,
-            subnet_id: subnet_id.clone(),
-        })
-    })
+/// The template that a change's group launches from.
+pub(in crate::apply) fn used_by(change: &Change) -> Option<Key> {
+    match &change.after {
+        Some(Resource::AutoScalingGroup(group)) => {
+            Some(Key::new(Kind::LaunchTemplate, &group.launch_template_name))
+        }
+        _ => None,
+    }
 }
 
-/// Tags the template with its proven version, and with whatever other tags are due.
+/// Tags the template with the version that counts from now on, and with whatever other tags are due.
 fn name_version(
     wanted: &LaunchTemplate,
     spare: Option<u64>,
     mut tags: Tags,
     context: &StepContext<'_>,
 ) -> Step {
-    let data = &wanted.launch_template_data;
-    let content = format!("{}:{}", data.revision(), data.content_digest());
+    let data = wanted.launch_template_data.clone();
     tags.insert(DIGEST_TAG.to_owned(), context.digest.clone());
     Step::with_own(move |own| {
         let version = spare.map_or_else(|| own.version(), Ok)?;
         let mut tags = tags.clone();
-        tags.insert(VERSION_TAG.to_owned(), format!("{version}:{content}"));
+        tags.insert(VERSION_TAG.to_owned(), version_name(version, &data));
         Ok(Call::CreateTags { resource_id: own.get(Attribute::Id)?, tags })
     })
+}
+
+/// What [`VERSION_TAG`] says of a version.
+fn version_name(version: u64, data: &LaunchTemplateData) -> String {
+    format!("{version}:{}:{}", data.revision(), data.content_digest())
 }

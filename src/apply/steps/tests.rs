@@ -67,12 +67,13 @@ fn creation(kind: Kind) -> Vec<&'static str> {
         Kind::DnsName => vec!["ChangeResourceRecordSets"],
         Kind::Volume => vec!["CreateVolume"],
         Kind::NetworkInterface => vec!["CreateNetworkInterface"],
-        Kind::LaunchTemplate => {
-            vec!["CreateLaunchTemplate", "ProveLaunchTemplateVersion", "CreateTags"]
-        }
-        Kind::AutoScalingGroup => {
-            vec!["CreateAutoScalingGroup", "SuspendProcesses", "EnableMetricsCollection"]
-        }
+        Kind::LaunchTemplate => vec!["CreateLaunchTemplate"],
+        Kind::AutoScalingGroup => vec![
+            "ProveLaunchTemplateVersion",
+            "CreateAutoScalingGroup",
+            "SuspendProcesses",
+            "EnableMetricsCollection",
+        ],
     }
 }
 
@@ -245,26 +246,44 @@ fn a_rule_that_is_there_already_is_not_added_again() {
     assert!(steps(&change, Some(&observed), Some(&after), &context).unwrap().is_empty());
 }
 
-/// A version is named only when it is proven, and the tag says number, revision and content.
+/// The tag that names a version says number, revision and content.
 #[test]
-fn a_new_version_is_made_proven_and_named() {
+fn a_new_version_is_made_and_named() {
     let (key, wanted, world) = scene(Kind::LaunchTemplate);
     let change = change(Action::Update, &key, &wanted);
-    let mut context = StepContext::new(CLUSTER, &change);
-    context.proof_subnet = Some("subnet-a".to_owned());
+    let context = StepContext::new(CLUSTER, &change);
     let mut after = world.resources[&key].resource.clone();
     let Resource::LaunchTemplate(template) = &mut after else { panic!() };
     template.launch_template_data.user_data.push('x');
     let data = template.launch_template_data.clone();
     let made = steps(&change, world.resources.get(&key), Some(&after), &context).unwrap();
-    let expected = ["CreateLaunchTemplateVersion", "ProveLaunchTemplateVersion", "CreateTags"];
-    assert_eq!(operations(&made), expected);
-    let made = calls(&made);
-    let Call::ProveLaunchTemplateVersion { version: 7, subnet_id, .. } = &made[1] else { panic!() };
-    assert_eq!(subnet_id.as_deref(), Some("subnet-a"));
-    let Call::CreateTags { tags, .. } = &made[2] else { panic!() };
-    let named = format!("7:{}:{}", data.revision(), data.content_digest());
-    assert_eq!(tags.get(crate::resource::VERSION_TAG), Some(&named));
+    assert_eq!(operations(&made), ["CreateLaunchTemplateVersion", "CreateTags"]);
+    let Call::CreateTags { tags, .. } = &calls(&made)[1] else { panic!() };
+    let named = |number| format!("{number}:{}:{}", data.revision(), data.content_digest());
+    assert_eq!(tags.get(crate::resource::VERSION_TAG), Some(&named(7)));
+    // The first version needs no call of its own for that.
+    let made = calls(&steps(&change, None, Some(&after), &context).unwrap());
+    let [Call::CreateLaunchTemplate { tags, .. }] = made.as_slice() else { panic!("{made:#?}") };
+    assert_eq!(tags.get(crate::resource::VERSION_TAG), Some(&named(1)));
+    assert_eq!(tags.get(DIGEST_TAG), Some(&context.digest));
+}
+
+/// A token that comes again with other parameters would be refused.
+#[test]
+fn a_template_with_other_tags_has_another_token() {
+    let (key, mut wanted, world) = scene(Kind::LaunchTemplate);
+    let mut token = || {
+        let change = change(Action::Create, &key, &wanted);
+        let context = StepContext::new(CLUSTER, &change);
+        let made = steps(&change, None, Some(&resolved(&wanted, &world)), &context).unwrap();
+        let Resource::LaunchTemplate(template) = &mut wanted else { panic!() };
+        template.tags.insert("team".to_owned(), "b".to_owned());
+        let Call::CreateLaunchTemplate { client_token, .. } = calls(&made).remove(0) else {
+            panic!()
+        };
+        client_token
+    };
+    assert_ne!(token(), token());
 }
 
 /// What an earlier run made and did not name is used, not made again.
@@ -278,25 +297,32 @@ fn a_version_left_by_a_killed_run_is_taken_up() {
     let data = template.launch_template_data.clone();
     let facts = observed.template.as_mut().unwrap();
     facts.wanted = None;
-    let version = crate::cloud::VersionFacts { revision: Some(data.revision()), data };
+    let version =
+        crate::cloud::VersionFacts { revision: Some(data.revision()), data: data.clone() };
     facts.versions.insert(3, version);
     let after = observed.resource.clone();
-    let made = steps(&change, Some(&observed), Some(&after), &context).unwrap();
-    assert_eq!(operations(&made), ["ProveLaunchTemplateVersion", "CreateTags"]);
-    let Call::ProveLaunchTemplateVersion { version: 3, .. } = calls(&made)[0] else { panic!() };
+    let made = calls(&steps(&change, Some(&observed), Some(&after), &context).unwrap());
+    let [Call::CreateTags { tags, .. }] = made.as_slice() else { panic!("{made:#?}") };
+    let named = format!("3:{}:{}", data.revision(), data.content_digest());
+    assert_eq!(tags.get(crate::resource::VERSION_TAG), Some(&named));
 }
 
-/// A new target is a tag; pin and desired capacity belong to others.
+/// A new target is a tag, set once its version is proven; pin and desired capacity belong to others.
 #[test]
-fn a_new_target_only_sets_the_tag() {
+fn a_new_target_is_proven_and_only_sets_the_tag() {
     let (key, wanted, world) = scene(Kind::AutoScalingGroup);
     let change = change(Action::Update, &key, &wanted);
     let context = StepContext::new(CLUSTER, &change);
     let mut after = world.resources[&key].resource.clone();
     let Resource::AutoScalingGroup(group) = &mut after else { panic!() };
     group.target = Ref::Known("9:fedcba9876543210".to_owned());
+    let subnet = group.vpc_zone_identifier.first().cloned();
     let made = steps(&change, world.resources.get(&key), Some(&after), &context).unwrap();
-    assert_eq!(operations(&made), ["CreateOrUpdateTags"]);
+    assert_eq!(operations(&made), ["ProveLaunchTemplateVersion", "CreateOrUpdateTags"]);
+    let Call::ProveLaunchTemplateVersion { version: 9, subnet_id, .. } = &calls(&made)[0] else {
+        panic!()
+    };
+    assert_eq!(*subnet_id, subnet);
 }
 
 /// Only `destroy` takes a group with its machines.

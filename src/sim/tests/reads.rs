@@ -113,7 +113,7 @@ fn engine_tags_are_told_apart_from_tags() {
 fn a_rule_is_ours_by_its_description() {
     let mut world = account(1);
     let sg = security_group(&mut world, "sg");
-    let mut ours = super::super::security::default_egress();
+    let mut ours = crate::resource::Rule::default_egress();
     (ours.is_egress, ours.ip_protocol, ours.from_port, ours.to_port) = (false, "tcp".into(), 1, 2);
     let call = Call::AuthorizeSecurityGroupIngress {
         group_id: sg,

@@ -1,0 +1,62 @@
+//! DNS names on their way: all of a zone in one batch, and what happens when the batch does not work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kprod::apply::{self, StopSignal};
+use kprod::cloud::sim::SimCloud;
+use kprod::error::ExitCode;
+use kprod::event::Event;
+use kprod::plan::PlanOptions;
+use kprod::resource::{Kind, RecordSet, Ref};
+
+use super::apply::{STAGING, account_for, plan, request, spec_of, told};
+
+/// Puts a CNAME where the plan wants addresses, once the wave with most names has looked.
+fn spoil(cloud: &SimCloud, name: &str) {
+    let alias = RecordSet {
+        ttl: Some(60),
+        resource_records: BTreeSet::from([Ref::Known("elsewhere.example.com".to_owned())]),
+        alias_target: None,
+    };
+    cloud
+        .with_world(|world| {
+            let zones: Vec<String> = world.zones.iter().map(|(id, _)| id.clone()).collect();
+            for id in zones {
+                world.zones.edit(&id, |zone| {
+                    if name.ends_with(&zone.name) {
+                        let sets = BTreeMap::from([("CNAME".to_owned(), alias.clone())]);
+                        zone.records.insert(name.to_owned(), sets);
+                    }
+                });
+            }
+        })
+        .unwrap();
+}
+
+/// A batch is atomic: one bad record would take all names of the zone with it.
+#[tokio::test]
+async fn one_bad_record_does_not_block_the_other_names() {
+    let spec = spec_of(STAGING);
+    let cloud = account_for(&spec, 1);
+    let (plan, query) = plan(&cloud, &spec, &PlanOptions::default()).await;
+    let bad = format!("etcd-a.internal.{STAGING}");
+    let batches = AtomicUsize::new(0);
+    let announce = |event: Event| match event {
+        Event::ChangeStarted { address, .. } if address.name == bad => spoil(&cloud, &bad),
+        Event::CallMade { operation, .. } if operation == "ChangeResourceRecordSets" => {
+            batches.fetch_add(1, Ordering::SeqCst);
+        }
+        _ => {}
+    };
+    let stop = StopSignal::new();
+    let report = apply::run(&cloud, &request(&plan, &query, "ann"), &stop, &announce).await;
+    let report = report.unwrap();
+    assert_ne!(report.exit_code(), ExitCode::Done);
+    let failed: Vec<&str> = report.failed.iter().map(|(key, _)| key.name.as_str()).collect();
+    assert_eq!(failed, [bad.as_str()], "{}", told(&report));
+    let names = report.done.iter().filter(|key| key.kind == Kind::DnsName).count();
+    let wanted = plan.changes.iter().filter(|c| c.address.kind == Kind::DnsName).count();
+    assert_eq!(names, wanted - 1, "{}", told(&report));
+    assert!(batches.load(Ordering::SeqCst) > 3, "the other names are made one by one");
+}
