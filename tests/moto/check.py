@@ -1,10 +1,10 @@
 """Checks an account against what was written down by hand, with nothing of kprod's in between.
 
     python check.py CLUSTER [CLUSTER ...]     exactly these clusters are there, and nothing else
-    python check.py empty                     no cluster is there; the state bucket may hold its remains
+    python check.py empty                     no cluster is there, nor a lease on one
 
-It asks AWS's API as the environment says (AWS_ENDPOINT_URL and credentials). It prints a count by kind and
-exits 0, or lists everything that is missing, extra or different and exits 1.
+It asks AWS's API as the environment says (AWS_ENDPOINT_URL and credentials). It prints a count by
+kind and exits 0, or lists everything that is missing, extra or different and exits 1.
 """
 
 import re

@@ -1,9 +1,9 @@
-"""Proves that `check.py` can fail: one thing of a sound account is changed, told exactly, and put back.
+"""Proves that `check.py` can fail: one thing of a sound account is changed, told exactly, put back.
 
     python check_itself.py CLUSTER      on an account that holds exactly this cluster
 
-Each change below says what the check must tell of it, line by line; after it is undone, the check must
-tell nothing again.
+Each change below says what the check must tell of it, line by line, and how it is undone. It prints
+how many changes there were.
 """
 
 import json
@@ -45,6 +45,12 @@ class Changes:
     def records(self, zone, action, record):
         batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
         route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
+
+    def control_plane(self):
+        return next(group for group in self.cluster.groups if group.role == "control-plane")
+
+    def masters(self):
+        return group_name(self.cluster, self.control_plane())
 
     def workers(self):
         [spot] = [group for group in self.cluster.groups if group.market == "spot"]
@@ -179,17 +185,15 @@ class Changes:
         return made["VolumeId"]
 
     def a_maximum_is_changed(self):
-        name = self.workers()
-        [group] = [g for g in self.cluster.groups if g.market == "spot"]
-        low, high = group.sizes
+        name = self.masters()
+        low, high = self.control_plane().sizes
         autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, MaxSize=high + 1)
         told = f"sizes: expected {(low, high)}, found {(low, high + 1)}"
         yield [f"differs: auto scaling group {name}: {told}"]
         autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, MaxSize=high)
 
     def a_group_follows_the_latest_template(self):
-        [group] = [g for g in self.cluster.groups if g.role == "control-plane"][:1]
-        name = group_name(self.cluster, group)
+        name = self.masters()
         template = {"LaunchTemplateName": name, "Version": "$Latest"}
         change = autoscaling.update_auto_scaling_group
         change(AutoScalingGroupName=name, LaunchTemplate=template)
@@ -214,9 +218,14 @@ class Changes:
 
     def a_template_has_another_version(self):
         name = self.workers()
+        versions = ec2.describe_launch_template_versions(LaunchTemplateName=name, Versions=["1"])
+        [first] = versions["LaunchTemplateVersions"]
         ec2.create_launch_template_version(
-            LaunchTemplateName=name, SourceVersion="1", LaunchTemplateData={}
+            LaunchTemplateName=name,
+            LaunchTemplateData=first["LaunchTemplateData"],
+            VersionDescription=first["VersionDescription"],
         )
+        # The last one: a version stays.
         yield [f"differs: launch template {name}: versions: expected [1], found [1, 2]"]
 
 
@@ -233,12 +242,10 @@ def main(name):
         change = getattr(Changes(cluster), made)()
         expected = next(change)
         found = told(cluster)
-        assert found == expected, f"{made}: expected {expected}, told {found}"
+        assert sorted(found) == sorted(expected), f"{made}: expected {expected}, told {found}"
+        # What is not put back spoils the next one.
         next(change, None)
-        if made != changes[-1]:
-            problems = told(cluster)
-            assert not problems, f"{made} was not undone: {problems}"
-    print(f"{len(changes)} changes, each told exactly")
+    print(json.dumps({"changes": len(changes)}))
 
 
 if __name__ == "__main__":

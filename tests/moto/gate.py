@@ -18,7 +18,7 @@ from moto.sts.models import sts_backends
 import settings
 from faults import Faults, wire
 from mends import before_call
-from naming import account_of, name_call
+from naming import account_of, key_of, name_call
 
 # A signature is good for five minutes to either side of AWS's clock, for S3 fifteen. IAM User
 # Guide, "Elements of an AWS API request signature"; Amazon S3 API Reference, "Error responses",
@@ -43,6 +43,7 @@ class Gate:
         self.faults = Faults()
         self.started = time.monotonic()
         self.lock = threading.Lock()
+        self.noted = threading.Condition(self.lock)
 
     def __call__(self, environ, start_response):
         length = int(environ.get("CONTENT_LENGTH") or 0)
@@ -125,6 +126,7 @@ class Gate:
             "sequence": self.count,
             "at_ms": round((time.monotonic() - self.started) * 1000),
             "account": call.account,
+            "caller": call.caller,
             "service": call.service,
             "action": call.action,
             "params": call.params,
@@ -134,6 +136,16 @@ class Gate:
             "trace": call.trace,
         }
         self.calls.append(entry)
+        self.noted.notify_all()
+
+    def wait_for_changes(self, account, sent):
+        """Waits until an account's log holds so many calls that change a resource."""
+
+        def enough():
+            calls = [call for call in self.calls if call["account"] == account]
+            return sum(map(changes, calls)) >= sent["changes"]
+
+        return self.noted.wait_for(enough, sent["seconds"])
 
     def control(self, environ, body, start_response):
         """Answers a test that talks to the launcher and not to AWS."""
@@ -166,9 +178,19 @@ class Gate:
             if method == "POST":
                 settings.change(scope, sent)
             return settings.all_of(scope)
+        if name == "wait" and method == "POST":
+            return self.wait_for_changes(scope, sent)
         if name == "accounts" and method == "POST":
             return make_credentials(sent["account"])
         raise ValueError(f"no such thing: {method} {name}")
+
+
+def changes(call):
+    """Whether a call of the log changed a resource. What is in a bucket is none."""
+    reads = ("Describe", "List", "Get", "Head")
+    dry = call["params"].get("DryRun") == "true"
+    tries = call["service"] != "s3" and not dry and not call["action"].startswith(reads)
+    return tries and (200 <= call["status"] < 300 or call["fault"] == "lost")
 
 
 class Call:
@@ -176,7 +198,7 @@ class Call:
 
     def __init__(self, environ, body):
         self.environ = environ
-        self.account = account_of(environ)
+        self.account, self.caller = account_of(environ), key_of(environ)
         self.service, self.action, self.params = name_call(environ, body)
         self.status, self.headers, self.body = "200 OK", [], b""
         self.trace = None

@@ -9,6 +9,8 @@ It ends when its standard input ends, so that no test leaves one behind.
                                   know nothing of each other; one emulator holds any number.
     GET    /kprod/calls           every call so far, oldest first; see `gate.Gate.note`
     DELETE /kprod/calls           the same, and forgets them
+    POST   /kprod/wait            {"changes": 7, "seconds": 60}: answers when an account's log holds
+                                  so many calls that change a resource, or false when the time is up
     POST   /kprod/faults          a list of rules in place of those before; see `faults`
     GET    /kprod/faults          the rules, and how often each may still strike
     POST   /kprod/config          changes settings; see `settings`

@@ -65,10 +65,15 @@ VALUE_MAX = 2000
 _accounts = {}
 
 
+def key_of(environ):
+    """The access key that signs the request."""
+    match = re.search(r"Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+    return match.group(1) if match else ""
+
+
 def account_of(environ):
     """The account that signs the request. Unknown keys are moto's default account."""
-    match = re.search(r"Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
-    key = match.group(1) if match else ""
+    key = key_of(environ)
     if key not in _accounts:
         account = get_account_id_from(key)
         if account == get_account_id_from(""):

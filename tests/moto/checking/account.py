@@ -1,21 +1,27 @@
 """What an account holds, read through AWS's API alone and told in the words of `wanted.py`.
 
-Ids become names on the way, so that a reading compares with what a hand can write. The network that a
-team has before kprod comes is left out: VPCs, subnets, their default groups, route tables, the public zone
-with its NS and SOA, the image and the state bucket.
+Ids become names on the way, so that a reading compares with what a hand can write. The network that
+a team has before kprod comes is left out: VPCs, subnets, their default groups, route tables, the
+public zone with its NS and SOA, the image and the state bucket.
 """
 
-import base64
 import re
-from collections import Counter
 from urllib.parse import unquote
 
 import boto3
 
 from .fleet import CLUSTERS, PUBLIC_ZONE, REGION
+from .machines import Machines, tags_of
 
 # Records that Route 53 makes with every zone.
 OF_THE_ZONE = {"NS", "SOA"}
+
+# What stays in the state bucket for good: what runs did, and how often a name was made anew.
+CLUSTER_NAMES = "|".join(re.escape(name) for name in CLUSTERS)
+KEPT_OBJECTS = [
+    rf"(?P<cluster>{CLUSTER_NAMES})/journal/(?P=cluster)/[^/]+",
+    rf"(?P<cluster>{CLUSTER_NAMES})/incarnation/(?P=cluster)",
+]
 
 # What else a tool may leave in an account, and how it is listed; kprod makes none of it.
 OTHER_KINDS = {
@@ -34,10 +40,6 @@ OTHER_KINDS = {
 }
 
 
-def tags_of(listed):
-    return {tag["Key"]: tag["Value"] for tag in listed or []}
-
-
 def ports_of(permission):
     """`PROTOCOL PORTS`, an ICMP type and code as `TYPE:CODE`, and all protocols as `all`."""
     protocol = permission["IpProtocol"]
@@ -49,13 +51,14 @@ def ports_of(permission):
     return f"{protocol} {low}" if low == high else f"{protocol} {low}-{high}"
 
 
-class Account:
+class Account(Machines):
     """One look at an account."""
 
     def __init__(self):
-        names = ("ec2", "iam", "elbv2", "route53", "autoscaling")
+        names = ("ec2", "iam", "elbv2", "route53", "autoscaling", "s3")
         self.clients = {name: boto3.client(name, REGION) for name in names}
-        self.ec2, self.iam, self.elb, self.route53, self.autoscaling = self.clients.values()
+        self.iam, self.elb = self.clients["iam"], self.clients["elbv2"]
+        self.route53, self.autoscaling = self.clients["route53"], self.clients["autoscaling"]
         self.found = {}
         self.name_of = {}
         self.read_network()
@@ -65,7 +68,7 @@ class Account:
         if not client.can_paginate(operation):
             return getattr(client, operation)(**arguments)[field]
         pages = client.get_paginator(operation).paginate(**arguments)
-        return [item for page in pages for item in page[field]]
+        return [item for page in pages for item in page.get(field, [])]
 
     def name(self, identifier):
         """The name of what has an id; the id itself where it has none."""
@@ -89,6 +92,7 @@ class Account:
         self.read_disks_and_interfaces()
         self.read_balancers()
         self.read_zones()
+        self.read_buckets()
         self.read_other_kinds()
         return self.found
 
@@ -186,7 +190,9 @@ class Account:
                 "tags": self.tags_of_arn(arn),
             }
             self.put("load balancer", name, fields)
-            for listener in self.pages("elbv2", "describe_listeners", "Listeners", LoadBalancerArn=arn):
+            for listener in self.pages(
+                "elbv2", "describe_listeners", "Listeners", LoadBalancerArn=arn
+            ):
                 forwards = [action["TargetGroupArn"] for action in listener["DefaultActions"]]
                 fields = {
                     "protocol": listener["Protocol"],
@@ -216,7 +222,9 @@ class Account:
                 "unhealthy": each["UnhealthyThresholdCount"],
             },
             "deregistration seconds": attributes.get("deregistration_delay.timeout_seconds"),
-            "ends connections": attributes.get("deregistration_delay.connection_termination.enabled"),
+            "ends connections": attributes.get(
+                "deregistration_delay.connection_termination.enabled"
+            ),
             "keeps client addresses": attributes.get("preserve_client_ip.enabled"),
             "targets": self.names(target["Target"]["Id"] for target in health),
             "tags": self.tags_of_arn(arn),
@@ -243,7 +251,10 @@ class Account:
                 }
                 self.put("hosted zone", name, fields)
             for record in self.pages(
-                "route53", "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=identifier
+                "route53",
+                "list_resource_record_sets",
+                "ResourceRecordSets",
+                HostedZoneId=identifier,
             ):
                 self.read_record(name, record)
 
@@ -256,9 +267,11 @@ class Account:
             balancer = self.balancer_of_host.get(host)
             fields = {
                 "alias": balancer["LoadBalancerName"] if balancer else alias["DNSName"],
-                "alias zone": "the balancer's"
-                if balancer and balancer["CanonicalHostedZoneId"] == alias["HostedZoneId"]
-                else alias["HostedZoneId"],
+                "alias zone": (
+                    "the balancer's"
+                    if balancer and balancer["CanonicalHostedZoneId"] == alias["HostedZoneId"]
+                    else alias["HostedZoneId"]
+                ),
                 "asks targets": alias["EvaluateTargetHealth"],
             }
         else:
@@ -270,173 +283,20 @@ class Account:
         owner = self.interface_of_address.get(value)
         return f"address of {owner}" if owner else value.rstrip(".")
 
-    def read_disks_and_interfaces(self):
-        """Those that do not come and go with a machine."""
-        machines = {machine["InstanceId"]: machine for machine in self.instances}
-        for volume in self.pages("ec2", "describe_volumes", "Volumes"):
-            holders = [machines.get(each["InstanceId"]) for each in volume["Attachments"]]
-            if any(holder and lives(holder) for holder in holders):
-                continue
-            tags = tags_of(volume.get("Tags"))
-            fields = {
-                "zone": volume["AvailabilityZone"],
-                "size": volume["Size"],
-                "type": volume["VolumeType"],
-                "iops": volume.get("Iops"),
-                "throughput": volume.get("Throughput"),
-                "encrypted": volume["Encrypted"],
-                "attached": bool(volume["Attachments"]),
-                "tags": tags,
-            }
-            self.put("volume", tags.get("Name", volume["VolumeId"]), fields)
-        for interface in self.interfaces:
-            fields = {
-                "subnet": self.name(interface["SubnetId"]),
-                "security groups": self.names(group["GroupId"] for group in interface["Groups"]),
-                "description": interface["Description"],
-                "tags": tags_of(interface.get("TagSet")),
-            }
-            self.put("network interface", self.name(interface["NetworkInterfaceId"]), fields)
-
-    def read_groups_and_machines(self):
-        reservations = self.pages("ec2", "describe_instances", "Reservations")
-        self.instances = [machine for each in reservations for machine in each["Instances"]]
-        self.read_own_interfaces()
-        for template in self.pages("ec2", "describe_launch_templates", "LaunchTemplates"):
-            self.read_template(template)
-        for group in self.pages("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups"):
-            self.read_group(group)
-        for machine in self.instances:
-            tags = tags_of(machine.get("Tags"))
-            if lives(machine) and "aws:autoscaling:groupName" not in tags:
-                self.put("machine", tags.get("Name", machine["InstanceId"]), {"tags": tags})
-
-    def read_own_interfaces(self):
-        """Interfaces that somebody made: not those that came with a machine or a load balancer."""
-        self.interfaces = []
-        self.interface_of_address = {}
-        for interface in self.pages("ec2", "describe_network_interfaces", "NetworkInterfaces"):
-            came_with = interface.get("InterfaceType") == "network_load_balancer"
-            if came_with or (interface.get("Attachment") and not interface.get("TagSet")):
-                continue
-            self.interfaces.append(interface)
-            identifier = interface["NetworkInterfaceId"]
-            name = tags_of(interface.get("TagSet")).get("Name", identifier)
-            self.name_of[identifier] = name
-            self.interface_of_address[interface["PrivateIpAddress"]] = name
-
-    def read_template(self, template):
-        versions = self.pages(
-            "ec2",
-            "describe_launch_template_versions",
-            "LaunchTemplateVersions",
-            LaunchTemplateId=template["LaunchTemplateId"],
-        )
-        latest = max(versions, key=lambda version: version["VersionNumber"])
-        data = latest["LaunchTemplateData"]
-        tags = {each["ResourceType"]: tags_of(each["Tags"]) for each in data["TagSpecifications"]}
-        profile = data.get("IamInstanceProfile", {})
-        fields = {
-            "versions": sorted(version["VersionNumber"] for version in versions),
-            "image": self.name(data["ImageId"]),
-            "type": data["InstanceType"],
-            "profile": profile.get("Name") or self.name(profile.get("Arn")),
-            "key": data.get("KeyName"),
-            "disks": [self.disk(data, mapping) for mapping in data["BlockDeviceMappings"]],
-            "interfaces": [self.interface(each) for each in data["NetworkInterfaces"]],
-            "metadata": data["MetadataOptions"],
-            "monitoring": data.get("Monitoring", {}).get("Enabled", False),
-            "host name": data.get("PrivateDnsNameOptions", {}).get("HostnameType"),
-            "written files": written_files(data.get("UserData", "")),
-            **{f"tags of {kind}": of_kind for kind, of_kind in tags.items()},
-            "description": latest.get("VersionDescription"),
-            "tags": tags_of(template.get("Tags")),
-        }
-        self.put("launch template", template["LaunchTemplateName"], fields)
-
-    def interface(self, each):
-        told = {
-            "device": each["DeviceIndex"],
-            "ends with machine": each["DeleteOnTermination"],
-        }
-        if "NetworkInterfaceId" in each:
-            told["interface"] = self.name(each["NetworkInterfaceId"])
-        if "AssociatePublicIpAddress" in each:
-            told["public address"] = each["AssociatePublicIpAddress"]
-        if each.get("Groups"):
-            told["security groups"] = self.names(each["Groups"])
-        return told
-
-    def disk(self, data, mapping):
-        ebs, device = mapping["Ebs"], mapping["DeviceName"]
-        is_root = device == self.root_device.get(data["ImageId"])
-        return {
-            "device": "the image's" if is_root else device,
-            "size": ebs.get("VolumeSize"),
-            "type": ebs.get("VolumeType"),
-            "iops": ebs.get("Iops"),
-            "throughput": ebs.get("Throughput"),
-            "encrypted": ebs.get("Encrypted"),
-            "ends with machine": ebs.get("DeleteOnTermination"),
-        }
-
-    def read_group(self, group):
-        name = group["AutoScalingGroupName"]
-        mixed = group.get("MixedInstancesPolicy")
-        if mixed:
-            template = mixed["LaunchTemplate"]["LaunchTemplateSpecification"]
-        else:
-            template = group["LaunchTemplate"]
-        hooks = self.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name)
-        subnets = [each for each in group.get("VPCZoneIdentifier", "").split(",") if each]
-        fields = {
-            "sizes": (group["MinSize"], group["MaxSize"]),
-            "desired": group["DesiredCapacity"],
-            "subnets": self.names(subnets),
-            "zones": sorted(group["AvailabilityZones"]),
-            "template": f"{template['LaunchTemplateName']} {template['Version']}",
-            "mix": mix(mixed),
-            "target groups": sorted(
-                arn.split(":targetgroup/")[1].split("/")[0] for arn in group["TargetGroupARNs"]
-            ),
-            "health check": (group["HealthCheckType"], group["HealthCheckGracePeriod"]),
-            "protects new machines": group["NewInstancesProtectedFromScaleIn"],
-            "rebalances": group.get("CapacityRebalance", False),
-            "longest life": group.get("MaxInstanceLifetime"),
-            "suspended": sorted(each["ProcessName"] for each in group["SuspendedProcesses"]),
-            "metrics": sorted(each["Metric"] for each in group["EnabledMetrics"]),
-            "hooks": sorted(hook["LifecycleHookName"] for hook in hooks["LifecycleHooks"]),
-            "propagated tags": tags_of(tag for tag in group["Tags"] if tag["PropagateAtLaunch"]),
-            "own tags": tags_of(tag for tag in group["Tags"] if not tag["PropagateAtLaunch"]),
-        }
-        self.put("auto scaling group", name, fields)
-        self.put("machines", name, self.machines(group))
-
-    def machines(self, group):
-        """The machines of a group, told together."""
-        members = group["Instances"]
-        by_id = {machine["InstanceId"]: machine for machine in self.instances}
-        tags = []
-        for member in members:
-            self.name_of[member["InstanceId"]] = group["AutoScalingGroupName"]
-            machine = by_id.get(member["InstanceId"], {})
-            own = tags_of(machine.get("Tags"))
-            tags.append({key: value for key, value in own.items() if not key.startswith("aws:")})
-        return {
-            "states": dict(Counter(member["LifecycleState"] for member in members)),
-            "by zone": sorted(Counter(member["AvailabilityZone"] for member in members).values()),
-            "template versions": sorted({m["LaunchTemplate"]["Version"] for m in members}),
-            "tags": [each for index, each in enumerate(tags) if each not in tags[:index]],
-        }
+    def read_buckets(self):
+        """What is in the state bucket beside the journals and counts that outlive a cluster: a
+        lease that nobody gave back, above all."""
+        for bucket in self.clients["s3"].list_buckets()["Buckets"]:
+            for item in self.pages("s3", "list_objects_v2", "Contents", Bucket=bucket["Name"]):
+                if not any(re.fullmatch(kept, item["Key"]) for kept in KEPT_OBJECTS):
+                    self.put("object", item["Key"], {})
 
     def read_other_kinds(self):
         for kind, (service, operation, field, key, *arguments) in OTHER_KINDS.items():
-            for each in self.pages(service, operation, field, **(arguments[0] if arguments else {})):
+            for each in self.pages(
+                service, operation, field, **(arguments[0] if arguments else {})
+            ):
                 self.put(kind, each[key], {})
-
-
-def lives(machine):
-    return machine["State"]["Name"] not in ("terminated", "shutting-down")
 
 
 def trust_of(document):
@@ -447,25 +307,3 @@ def trust_of(document):
         service = statement["Principal"].get("Service", str(statement["Principal"]))
         allowed[service] = [actions] if isinstance(actions, str) else actions
     return allowed
-
-
-def written_files(user_data):
-    """The files that cloud-init writes; all else of the user data is the fleet's text."""
-    text = base64.b64decode(user_data).decode()
-    if not text.startswith("#cloud-config\n"):
-        return ["no cloud-config"]
-    return re.findall(r"^- path: (\S+)$", text, re.MULTILINE)
-
-
-
-def mix(policy):
-    if not policy:
-        return None
-    distribution = policy["InstancesDistribution"]
-    return {
-        "types": [each["InstanceType"] for each in policy["LaunchTemplate"]["Overrides"]],
-        "base": distribution.get("OnDemandBaseCapacity"),
-        "above base": distribution.get("OnDemandPercentageAboveBaseCapacity"),
-        "spot strategy": distribution.get("SpotAllocationStrategy"),
-        "on-demand strategy": distribution.get("OnDemandAllocationStrategy"),
-    }

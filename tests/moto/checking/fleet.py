@@ -1,7 +1,8 @@
-"""The clusters of this repository's fleet, written down by hand from `vars/`, `templates/` and `snippets/`.
+"""The clusters of this repository's fleet, written down by hand from `vars/`, `templates/` and
+`snippets/`.
 
-What they must be in an account follows in `wanted.py`. Neither reads kprod, its plan or its files: they
-are what it is compared with.
+What they must be in an account follows in `wanted.py`. Neither reads kprod, its plan or its files:
+they are what it is compared with.
 """
 
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ TYPES_4X_32GB = [
     "i4i.xlarge",
     "i3en.xlarge",
 ]
+
 
 @dataclass
 class Group:
