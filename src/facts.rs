@@ -66,3 +66,19 @@ pub struct ImageFact {
     /// one does not size the root volume but adds a second disk.
     pub root_device_name: String,
 }
+
+/// A network that exists before any cluster, as a spec names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdoptedNetwork {
+    /// The VPC.
+    pub vpc_id: String,
+    /// Its CIDRs; when none are given, the smallest range around the subnets.
+    pub vpc_cidrs: Vec<IpNet>,
+    /// Subnets: id, zone, CIDR. Without a CIDR a subnet gets a /20 of its own inside the VPC.
+    pub subnets: Vec<(String, String, Option<IpNet>)>,
+    /// The public zone, by name or by id (`Z…`).
+    pub public_zone: Option<String>,
+    /// The cluster's name: an unknown public zone given by id is named after what follows its first
+    /// label.
+    pub cluster: String,
+}

@@ -17,7 +17,6 @@ use crate::finding::did_you_mean;
 use crate::plan::file::SavedPlan;
 use crate::plan::{self, Plan, PlanOptions};
 use crate::resource::{Key, Kind};
-use crate::sim::AdoptedNetwork;
 use crate::spec::{self, Spec};
 
 /// A plan with all that an apply needs.
@@ -77,7 +76,7 @@ pub(super) async fn connect(
             let account = spec.cluster.spec.account.as_deref().unwrap_or(SimCloud::ACCOUNT);
             let region = if region.is_empty() { SimCloud::REGION } else { region };
             let sim = SimCloud::open(&context.state_dir(), account, region)?;
-            for line in sim.adopt_network(&network_of(spec))? {
+            for line in sim.adopt_network(&desired::adopted_network(spec))? {
                 context.ui.status(&format!("SIMULATED: {line}"));
             }
             Ok(AnyCloud::Sim(Box::new(sim)))
@@ -120,27 +119,6 @@ async fn connect_aws(region: &str, config_base: Option<&str>) -> anyhow::Result<
 async fn connect_aws(_region: &str, _config_base: Option<&str>) -> anyhow::Result<AnyCloud> {
     let hint = "build it with the default features, or use --cloud sim";
     Err(Failure::error("this kprod was built without AWS").hint(hint).into())
-}
-
-/// The network as the spec describes it.
-fn network_of(spec: &Spec) -> AdoptedNetwork {
-    let cluster = &spec.cluster.spec;
-    let query = desired::query(spec);
-    let subnets = cluster
-        .subnets
-        .iter()
-        .filter_map(|subnet| Some((subnet.id.clone()?, subnet.zone.clone(), subnet.cidr)));
-    AdoptedNetwork {
-        vpc_id: query.vpc_id,
-        vpc_cidrs: cluster
-            .network_cidr
-            .into_iter()
-            .chain(cluster.additional_network_cidrs.iter().copied())
-            .collect(),
-        subnets: subnets.collect(),
-        public_zone: query.public_zone,
-        cluster: spec.name().to_owned(),
-    }
 }
 
 /// Observes, builds, compares.

@@ -25,7 +25,8 @@ use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
     StoreError, TaggedInstance, VersionFacts,
 };
-use crate::sim::{AdoptedNetwork, Lag, Outcome, Time, World};
+use crate::facts::AdoptedNetwork;
+use crate::sim::{Lag, Outcome, Time, World};
 
 /// A simulated account behind the cloud port. Clones share the world.
 #[derive(Clone)]

@@ -23,7 +23,7 @@ mod user_data;
 use std::collections::BTreeSet;
 
 use crate::cloud::Query;
-use crate::facts::Facts;
+use crate::facts::{AdoptedNetwork, Facts};
 use crate::finding::Finding;
 use crate::resource::ResourceSet;
 use crate::spec::{DnsType, Spec, SubnetSpec};
@@ -68,6 +68,23 @@ pub fn query(spec: &Spec) -> Query {
         image_ids: spec.groups.values().filter_map(|group| group.spec.image.clone()).collect(),
         keys: build(spec, &Facts::default()).resources.into_keys().collect::<BTreeSet<_>>(),
         deep: false,
+    }
+}
+
+/// The network that a spec expects to be there, for a simulated account to hold it.
+pub fn adopted_network(spec: &Spec) -> AdoptedNetwork {
+    let cluster = &spec.cluster.spec;
+    let subnets = cluster
+        .subnets
+        .iter()
+        .filter_map(|subnet| Some((subnet.id.clone()?, subnet.zone.clone(), subnet.cidr)));
+    let more = cluster.additional_network_cidrs.iter().copied();
+    AdoptedNetwork {
+        vpc_id: vpc_id(spec),
+        vpc_cidrs: cluster.network_cidr.into_iter().chain(more).collect(),
+        subnets: subnets.collect(),
+        public_zone: public_zone(spec).map(str::to_owned),
+        cluster: spec.name().to_owned(),
     }
 }
 

@@ -42,7 +42,7 @@ pub use fault::{CallFault, CrashPlan, CrashSide, FaultRates, Faults, LoggedCall,
 pub use group::{Activity, StoredGroup, Work};
 pub use lag::{Lag, Shelf};
 pub use machine::{Lifecycle, Machine};
-pub use network::{AdoptedNetwork, Lingering, Subnet, Vpc};
+pub use network::{Lingering, Subnet, Vpc};
 pub use security::StoredSecurityGroup;
 pub use storage::{StoredInterface, StoredVolume};
 pub use store::StoredObject;

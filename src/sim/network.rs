@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::clock::Time;
 use super::dns::StoredZone;
 use super::{Refused, World};
+use crate::facts::AdoptedNetwork;
 
 /// A VPC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,22 +40,6 @@ pub struct Lingering {
     pub until: Time,
     /// Its security groups.
     pub security_groups: BTreeSet<String>,
-}
-
-/// A network that exists before any cluster, as a spec names it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AdoptedNetwork {
-    /// The VPC.
-    pub vpc_id: String,
-    /// Its CIDRs; when none are given, the smallest range around the subnets.
-    pub vpc_cidrs: Vec<IpNet>,
-    /// Subnets: id, zone, CIDR. Without a CIDR a subnet gets a /20 of its own inside the VPC.
-    pub subnets: Vec<(String, String, Option<IpNet>)>,
-    /// The public zone, by name or by id (`Z…`).
-    pub public_zone: Option<String>,
-    /// The cluster's name: an unknown public zone given by id is named after what follows its first
-    /// label.
-    pub cluster: String,
 }
 
 impl World {

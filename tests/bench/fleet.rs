@@ -9,7 +9,6 @@ use kprod::cloud::Cloud;
 use kprod::cloud::sim::SimCloud;
 use kprod::document::{Document, LineMap};
 use kprod::plan::{self, PlanOptions};
-use kprod::sim::AdoptedNetwork;
 use kprod::source::{self, LoadLimits, Tree};
 use kprod::spec::{self, Spec, Strictness};
 use kprod::{desired, yaml};
@@ -113,7 +112,7 @@ spec:
 /// The cluster, applied on a simulator of its own and observed.
 async fn observed(spec: &Spec) -> Vec<u8> {
     let cloud = SimCloud::in_memory(1);
-    cloud.adopt_network(&network(spec)).unwrap();
+    cloud.adopt_network(&desired::adopted_network(spec)).unwrap();
     let query = desired::query(spec);
     let before = cloud.observe(&query).await.unwrap();
     let wanted = desired::build(spec, &before.facts).resources;
@@ -127,18 +126,4 @@ async fn observed(spec: &Spec) -> Vec<u8> {
     };
     apply::run(&cloud, &request, &StopSignal::new(), &|_| ()).await.unwrap();
     serde_json::to_vec(&cloud.observe(&query).await.unwrap()).unwrap()
-}
-
-fn network(spec: &Spec) -> AdoptedNetwork {
-    let cluster = &spec.cluster.spec;
-    let query = desired::query(spec);
-    let subnets = cluster.subnets.iter();
-    let subnets = subnets.map(|s| (s.id.clone().unwrap(), s.zone.clone(), s.cidr));
-    AdoptedNetwork {
-        vpc_id: query.vpc_id,
-        vpc_cidrs: cluster.network_cidr.into_iter().collect(),
-        subnets: subnets.collect(),
-        public_zone: query.public_zone,
-        cluster: spec.name().to_owned(),
-    }
 }

@@ -13,7 +13,7 @@ use kprod::error::{ExitCode, Failure};
 use kprod::event::Event;
 use kprod::plan::{Plan, PlanOptions, make, merge_versions, versions_to_read};
 use kprod::resource::Kind;
-use kprod::sim::{AdoptedNetwork, CallFault, CrashPlan, CrashSide, FaultRates, Shortage};
+use kprod::sim::{CallFault, CrashPlan, CrashSide, FaultRates, Shortage};
 use kprod::source::{Limits, LoadLimits, load, render};
 use kprod::spec::{Role, Spec, Strictness, read};
 
@@ -31,20 +31,8 @@ pub(crate) fn spec_of(cluster: &str) -> Spec {
 
 /// An empty account that holds the network which a spec names. Reads lag.
 pub(crate) fn account_for(spec: &Spec, seed: u64) -> SimCloud {
-    let cluster = &spec.cluster.spec;
     let sim = SimCloud::in_memory(seed);
-    sim.adopt_network(&AdoptedNetwork {
-        vpc_id: cluster.network_id.clone().unwrap(),
-        vpc_cidrs: cluster.network_cidr.into_iter().collect(),
-        subnets: cluster
-            .subnets
-            .iter()
-            .map(|subnet| (subnet.id.clone().unwrap(), subnet.zone.clone(), subnet.cidr))
-            .collect(),
-        public_zone: cluster.dns_zone.clone(),
-        cluster: spec.name().to_owned(),
-    })
-    .unwrap();
+    sim.adopt_network(&desired::adopted_network(spec)).unwrap();
     sim
 }
 

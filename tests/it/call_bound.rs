@@ -119,7 +119,6 @@ async fn a_first_apply_makes_at_most_a_fifth_more_calls_than_the_bound() {
         for call in &log {
             *operations.entry(&call.operation).or_default() += 1;
         }
-        println!("{cluster}: {made} calls, bound {bound}");
         assert!(made * 5 <= bound * 6, "{cluster}: {made} calls, bound {bound}: {operations:#?}");
         // Nothing but the state bucket and a batch more for the DNS of a new zone may be above it.
         for (operation, count) in operations {
@@ -145,8 +144,7 @@ async fn a_first_apply_looks_rarely() {
         let last_change = log.iter().rposition(|call| call.operation == "SuspendProcesses");
         let (making, waiting) = log.split_at(last_change.unwrap());
         let hooks = count(waiting, |call| call.operation == "DescribeLifecycleHooks");
-        let (before, after) = (count(making, is_look), count(waiting, is_look));
-        println!("{cluster}: {before} looks until all is made, {after} until all is in service");
+        let before = count(making, is_look);
         assert!(before <= 1 + 4, "{cluster}: {before} looks in four waves");
         assert_eq!(hooks, groups, "{cluster}: a whole look is needed once");
     }

@@ -1,7 +1,6 @@
 //! The simulated world under whole clusters: everything that the fleets of this repository ask of
 //! AWS, the world takes; what it gives back is seen again.
 
-use std::path::Path;
 use std::time::Duration;
 
 use kprod::apply::steps::{Own, StepContext, steps};
@@ -9,33 +8,13 @@ use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Cloud, Observation};
 use kprod::desired;
 use kprod::plan::{Plan, PlanOptions, make, merge_versions, versions_to_read};
-use kprod::sim::{AdoptedNetwork, Lag};
-use kprod::source::{Limits, LoadLimits, load, render};
-use kprod::spec::{Spec, Strictness, read};
+use kprod::sim::Lag;
+use kprod::spec::Spec;
+
+use super::apply::spec_of;
 
 /// Rounds that a naive run may take; each does what it can and looks again.
 const ROUNDS_MAX: usize = 60;
-
-fn spec_of(cluster: &str) -> Spec {
-    let tree = load(Path::new(env!("CARGO_MANIFEST_DIR")), &LoadLimits::default());
-    let rendered = render(&tree, cluster, &[], &Limits::default());
-    read(rendered.documents, Strictness::Strict).spec.unwrap()
-}
-
-fn network_of(spec: &Spec) -> AdoptedNetwork {
-    let cluster = &spec.cluster.spec;
-    AdoptedNetwork {
-        vpc_id: cluster.network_id.clone().unwrap(),
-        vpc_cidrs: cluster.network_cidr.into_iter().collect(),
-        subnets: cluster
-            .subnets
-            .iter()
-            .map(|subnet| (subnet.id.clone().unwrap(), subnet.zone.clone(), subnet.cidr))
-            .collect(),
-        public_zone: cluster.dns_zone.clone(),
-        cluster: spec.name().to_owned(),
-    }
-}
 
 async fn look(sim: &SimCloud, spec: &Spec, options: &PlanOptions) -> (Plan, Observation) {
     let mut observation = sim.observe(&desired::query(spec)).await.unwrap();
@@ -97,7 +76,7 @@ async fn converge(sim: &SimCloud, spec: &Spec, options: &PlanOptions) -> usize {
 fn new_cloud(spec: &Spec, seed: u64, lag: Lag) -> SimCloud {
     let sim = SimCloud::in_memory(seed);
     sim.with_world(|world| world.lag = lag).unwrap();
-    sim.adopt_network(&network_of(spec)).unwrap();
+    sim.adopt_network(&desired::adopted_network(spec)).unwrap();
     sim
 }
 

@@ -293,3 +293,35 @@ fn an_image_that_does_not_boot_never_serves() {
     assert_eq!(serving(&world, "web"), zones(&[]));
     assert!(world.works["web"].failures > 0);
 }
+
+#[test]
+fn groups_need_what_they_name() {
+    let mut world = account(1);
+    template(&mut world, "web-template", template_data(&[]));
+    let wanted = || AutoScalingGroup {
+        launch_template_name: "web-template".to_owned(),
+        ..group("web", 1, 2, "a")
+    };
+    let cases: [(&str, AutoScalingGroup); 6] = [
+        ("limits", AutoScalingGroup { min_size: 3, ..wanted() }),
+        ("no zone", AutoScalingGroup { vpc_zone_identifier: BTreeSet::new(), ..wanted() }),
+        (
+            "unknown subnet",
+            AutoScalingGroup { vpc_zone_identifier: names(&["subnet-x"]), ..wanted() },
+        ),
+        ("both", AutoScalingGroup { availability_zones: names(&["eu-west-3a"]), ..wanted() }),
+        ("an hour", AutoScalingGroup { max_instance_lifetime: 3600, ..wanted() }),
+        ("no template", AutoScalingGroup { launch_template_name: "none".to_owned(), ..wanted() }),
+    ];
+    for (case, group) in cases {
+        assert_eq!(refused(&mut world, &create(group)), "ValidationError", "{case}");
+    }
+    let mut busy = wanted();
+    busy.suspended_processes = names(&["AZRebalance"]);
+    busy.enabled_metrics = names(&["GroupMinSize"]);
+    make(&mut world, &create(busy)).unwrap();
+    let stored = world.groups.get("web").unwrap();
+    assert!(stored.group.suspended_processes.is_empty(), "suspending is a call of its own");
+    assert!(stored.group.enabled_metrics.is_empty(), "so are metrics");
+    assert_eq!(refused(&mut world, &create(wanted())), "AlreadyExists");
+}

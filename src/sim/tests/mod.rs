@@ -2,16 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
-mod calls;
+mod balancer;
+mod compute;
+mod dns;
 mod faults;
 mod groups;
+mod iam;
 mod laws;
 mod reads;
+mod security;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AdoptedNetwork, Outcome, World};
+use super::{Outcome, World};
 use crate::cloud::{Call, CloudError, Reply};
+use crate::facts::AdoptedNetwork;
 use crate::resource::{
     Attribute, AutoScalingGroup, LaunchTemplateData, LaunchTemplateInterface, MetadataOptions,
     NetworkInterface, OWNER_TAG, Ref, Tags,
