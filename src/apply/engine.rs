@@ -11,7 +11,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::failure::{RERUN, lease_failure};
 use super::incarnation::Incarnations;
 use super::journal::{self, Journal, JournalRecord, JournalStep};
-use super::lease::{self, Lease, LeaseRequest, later, sleep_or_stop};
+use super::lease::{self, Lease, LeaseRecord, LeaseRequest, later, sleep_or_stop};
 use super::pool::{self, Task};
 use super::world::World;
 use super::{ApplyReport, ApplyRequest, StopSignal, names, wave};
@@ -129,11 +129,7 @@ async fn begin<'a, C: Cloud>(
         wait_max: request.lock_timeout,
     };
     let lease = lease::take(cloud, &wanted, stop, &|record, deadline| {
-        announce(Event::Waiting {
-            address: None,
-            what: format!("the lease that {} holds", record.holder),
-            deadline: deadline.to_string(),
-        });
+        announce(waiting_for_lease(record, deadline));
     })
     .await
     .map_err(|error| lease_failure(&error, &plan.cluster))?;
@@ -181,6 +177,14 @@ async fn begin<'a, C: Cloud>(
         halted: Mutex::new(None),
         resumes,
     })
+}
+
+pub(super) fn waiting_for_lease(record: &LeaseRecord, deadline: Timestamp) -> Event {
+    Event::Waiting {
+        address: None,
+        what: format!("the lease that {} holds", record.holder),
+        deadline: deadline.to_string(),
+    }
 }
 
 /// What is wrong with a plan whatever the world looks like.

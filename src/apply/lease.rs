@@ -198,6 +198,36 @@ pub async fn take<C: Cloud>(
     }
 }
 
+/// Waits until nobody holds the lease, without taking it: whoever plans after that plans for the world
+/// that the other run leaves. `on_wait` is told once who holds it and until when we wait.
+///
+/// # Errors
+/// [`LeaseError::Locked`] when another run still holds it at the end.
+pub async fn wait_until_free<C: Cloud>(
+    cloud: &C,
+    cluster: &str,
+    wait_max: Duration,
+    on_wait: &(dyn Fn(&LeaseRecord, Timestamp) + Sync),
+) -> Result<(), LeaseError> {
+    let deadline = later(cloud.now(), wait_max);
+    let mut announced = false;
+    loop {
+        let Some(record) = read(cloud, cluster).await? else { return Ok(()) };
+        let now = cloud.now();
+        if record.free_at() <= now {
+            return Ok(());
+        }
+        if now >= deadline {
+            return Err(LeaseError::Locked { cluster: cluster.to_owned(), record });
+        }
+        if !announced {
+            on_wait(&record, deadline);
+            announced = true;
+        }
+        cloud.sleep(POLL).await;
+    }
+}
+
 /// Removes a cluster's lease, whoever holds it, and says who did (`kprod unlock`).
 ///
 /// # Errors

@@ -31,6 +31,7 @@ pub use stop::StopSignal;
 
 use crate::cloud::{Cloud, Query};
 use crate::error::{ExitCode, Failure};
+use crate::event::Event;
 use crate::plan::Plan;
 use crate::resource::Key;
 
@@ -54,6 +55,23 @@ pub struct ApplyRequest<'a> {
 /// machines to wait for even when there is nothing left to make. A hint, as the journal is.
 pub async fn is_unfinished<C: Cloud>(cloud: &C, cluster: &str) -> bool {
     journal::read_last(cloud, cluster).await.is_some_and(|last| !last.is_done())
+}
+
+/// Waits at most `wait_max` until no run holds the lease of `cluster`; a wait is announced.
+///
+/// # Errors
+/// Exit 4 when another run still holds it at the end.
+pub async fn wait_for_others<C: Cloud>(
+    cloud: &C,
+    cluster: &str,
+    wait_max: Duration,
+    announce: &(dyn Fn(Event) + Sync),
+) -> Result<(), Failure> {
+    lease::wait_until_free(cloud, cluster, wait_max, &|record, deadline| {
+        announce(engine::waiting_for_lease(record, deadline));
+    })
+    .await
+    .map_err(|error| failure::lease_failure(&error, cluster))
 }
 
 /// How a run ended.

@@ -76,8 +76,8 @@ fn run_fresh(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
         let choice = pipeline::choose(&loaded, &args.cloud);
         let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
         // A killed run may have left tags and attributes unwritten: look at all of them.
-        let planned = pipeline::plan(context, &loaded, &cloud, true, &options).await?;
-        execute::run(context, &cloud, &planned, &execution(args)).await
+        let plan = async || pipeline::plan(context, &loaded, &cloud, true, &options).await;
+        execute::run_fresh(context, &cloud, loaded.spec.name(), &execution(args), plan).await
     })
 }
 

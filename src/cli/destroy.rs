@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context, args: &DestroyArgs) -> anyhow::Result<ExitC
     context.block_on(async {
         let choice = pipeline::choose(&loaded, &args.cloud);
         let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
-        let planned = pipeline::plan(context, &loaded, &cloud, true, &options).await?;
-        execute::run(context, &cloud, &planned, &execution).await
+        let plan = async || pipeline::plan(context, &loaded, &cloud, true, &options).await;
+        execute::run_fresh(context, &cloud, loaded.spec.name(), &execution, plan).await
     })
 }

@@ -12,10 +12,12 @@ use super::args::Format;
 use super::context::Context;
 use super::pipeline::Planned;
 use crate::apply::{self, ApplyRequest, StopSignal};
+use crate::cloud::Cloud;
 use crate::cloud::any::AnyCloud;
 use crate::error::{ExitCode, Failure};
 use crate::ui;
 use crate::ui::human::PlanView;
+use crate::ui::progress::Sink;
 
 /// The form of events on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,6 +27,7 @@ pub(super) enum EventFormat {
 }
 
 /// How a plan is executed.
+#[derive(Clone)]
 pub(super) struct Execution {
     /// Whether the user has agreed already.
     pub(super) confirmed: bool,
@@ -40,6 +43,47 @@ pub(super) struct Execution {
     pub(super) destroy: bool,
 }
 
+/// Plans, shows, asks, applies, sums up. With a lock timeout it plans when no other run is under way.
+/// Where nobody is asked and another run is faster once more, it waits for that one and plans again;
+/// who was asked has agreed to one plan, which is then made as it was shown or not at all (exit 3).
+///
+/// # Errors
+/// As [`run`], and what planning says.
+pub(super) async fn run_fresh(
+    context: &Context<'_>,
+    cloud: &AnyCloud,
+    cluster: &str,
+    execution: &Execution,
+    plan: impl AsyncFn() -> anyhow::Result<Planned>,
+) -> anyhow::Result<ExitCode> {
+    let started = cloud.now();
+    let mut sink = None;
+    loop {
+        let waited = Duration::try_from(cloud.now().duration_since(started)).unwrap_or_default();
+        let lock_timeout = execution.lock_timeout.saturating_sub(waited);
+        if !lock_timeout.is_zero() {
+            let tell = |event| ui::progress::tell(context.ui, &event, cloud.name() == "sim");
+            apply::wait_for_others(cloud, cluster, lock_timeout, &tell).await?;
+        }
+        let planned = plan().await?;
+        let sink = sink.get_or_insert_with(|| sink_for(context, &planned, execution));
+        sink.follow(&planned.plan);
+        if !execution.confirmed {
+            let execution = Execution { lock_timeout, ..execution.clone() };
+            return run_in(context, cloud, &planned, &execution, sink).await;
+        }
+        let at_once = Execution { lock_timeout: Duration::ZERO, ..execution.clone() };
+        match run_in(context, cloud, &planned, &at_once, sink).await {
+            Err(error) if is_locked(&error) && !lock_timeout.is_zero() => {}
+            ended => return ended,
+        }
+    }
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failure>().is_some_and(|failure| failure.code == ExitCode::Locked)
+}
+
 /// Shows, asks, applies, sums up.
 ///
 /// # Errors
@@ -51,8 +95,21 @@ pub(super) async fn run(
     planned: &Planned,
     execution: &Execution,
 ) -> anyhow::Result<ExitCode> {
+    run_in(context, cloud, planned, execution, &sink_for(context, planned, execution)).await
+}
+
+fn sink_for<'a>(context: &'a Context, planned: &Planned, execution: &Execution) -> Sink<'a> {
+    ui::progress::sink(context.ui, execution.events.is_some(), &planned.plan)
+}
+
+async fn run_in(
+    context: &Context<'_>,
+    cloud: &AnyCloud,
+    planned: &Planned,
+    execution: &Execution,
+    sink: &Sink<'_>,
+) -> anyhow::Result<ExitCode> {
     let plan = &planned.plan;
-    let sink = ui::progress::sink(context.ui, execution.events.is_some(), plan);
     show(context, planned, execution)?;
     refuse(planned)?;
     let is_idle = plan.changes.is_empty();

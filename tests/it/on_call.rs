@@ -198,3 +198,58 @@ fn a_destroy_speaks_of_destroying() {
     let (code, _, said) = run(fleet.path(), &destroy);
     assert!(code == 0 && said.contains("nothing of it is there"), "{said}");
 }
+
+/// Who waits for another run plans what that one leaves, and not what was there before.
+#[test]
+fn a_run_that_waits_for_the_lease_plans_after_it() {
+    let fleet = applied();
+    let at = fleet.path();
+    let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(2);
+    let lease = serde_json::json!({
+        "format_version": 1, "holder": "ann@laptop", "token": "t",
+        "taken_at": expires, "expires_at": expires,
+    });
+    let cloud = SimCloud::open(&at.join(".kprod"), "210987654321", "eu-west-3").unwrap();
+    let key = kprod::apply::lease::key(STAGING);
+    let body = lease.to_string().into_bytes();
+    cloud
+        .with_world(|world| world.put_object(&key, body, &kprod::cloud::Condition::Any))
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    let apply = ["apply", STAGING, "--set", "spot_nodes.4x_32Gb.max=12", "--yes"];
+    let (code, _, said) = run(at, &apply);
+    assert!(code == 4 && said.contains("locked by ann@laptop"), "{code} {said}");
+    let waits = ["--lock-timeout", "10m", "--events", "jsonl"];
+    let (code, _, said) = run(at, &[&apply[..], &waits].concat());
+    assert_eq!(code, 0, "{said}");
+    let place = |what: &str| said.find(what).unwrap_or_else(|| panic!("no `{what}` in {said}"));
+    assert!(place("waiting for the lease that ann@laptop holds") < place("Plan for"), "{said}");
+}
+
+/// Two pipelines at once, each of which may wait: both end well, in whatever order.
+#[test]
+fn two_runs_that_wait_for_each_other_both_end_well() {
+    let fleet = applied();
+    for round in 0..3 {
+        let at = fleet.path();
+        let ended: Vec<(i32, String)> = std::thread::scope(|scope| {
+            let runs: Vec<_> = [10 + 2 * round, 11 + 2 * round]
+                .map(|max| {
+                    scope.spawn(move || {
+                        let set = format!("spot_nodes.4x_32Gb.max={max}");
+                        let waits = ["--yes", "--lock-timeout", "10m"];
+                        let apply = ["apply", STAGING, "--set", &set];
+                        let (code, _, said) = run(at, &[&apply[..], &waits].concat());
+                        (code, said)
+                    })
+                })
+                .into_iter()
+                .collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        for (code, said) in ended {
+            assert_eq!(code, 0, "{said}");
+        }
+    }
+}

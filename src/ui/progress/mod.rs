@@ -48,7 +48,20 @@ pub fn sink<'a>(ui: &'a Ui, writes_events: bool, plan: &Plan) -> Sink<'a> {
     sink
 }
 
+/// Tells on stderr what happens before there is a plan to follow.
+pub fn tell(ui: &Ui, event: &Event, is_simulated: bool) {
+    if let Some(line) = line::of(event, ui.err, is_simulated) {
+        ui.status(&line);
+    }
+}
+
 impl Sink<'_> {
+    /// The run is now one of another plan of the same cluster.
+    pub fn follow(&self, plan: &Plan) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.change_count = plan.changes.len();
+    }
+
     /// Shows an event.
     pub fn announce(&self, event: &Event) {
         self.write_json(&record(event));
