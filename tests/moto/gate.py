@@ -85,7 +85,7 @@ class Gate:
             call.status, call.headers = status, headers
 
         try:
-            before_call(call.account, call.service)
+            before_call(call.account)
             call.body = b"".join(self.app(call.environ, remember))
         except NotImplementedError as error:
             call.refuse(400, "InvalidAction", str(error))

@@ -22,6 +22,7 @@ It ends when its standard input ends, so that no test leaves one behind.
 `mends` says in which ways moto is brought nearer to AWS.
 """
 
+import os
 import sys
 import threading
 
@@ -37,6 +38,8 @@ from gate import Gate
 
 
 def main():
+    # Thirteen hundred public images would be loaded anew for each account; tests bring their own.
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
     mends.apply()
     app = DomainDispatcherApplication(create_backend_app)
     app.debug = True

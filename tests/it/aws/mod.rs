@@ -9,6 +9,7 @@ mod account;
 mod calls;
 mod emulator;
 mod read;
+mod selfcheck;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

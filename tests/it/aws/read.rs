@@ -70,8 +70,10 @@ fn an_unchanged_plan_is_empty_and_costs_the_same_with_ten_machines_and_with_two_
     assert!((10..=30).contains(&few), "{few} machines");
 
     let pools = strings(&plan["resources"], "name");
-    for pool in pools.into_iter().filter(|name| name.contains("4x-32gb")) {
-        account.seed("machines", &json!({"group": pool, "count": 95}));
+    for (part, count) in [("spot-4x-32gb.", 95), ("on-demand-4x-32gb.", 50), ("general-", 19)] {
+        for pool in pools.iter().filter(|name| name.starts_with(part)) {
+            account.seed("machines", &json!({"group": pool, "count": count}));
+        }
     }
     assert!(machine_count(&account, &network) >= 200);
     account.calls();

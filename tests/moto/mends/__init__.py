@@ -4,15 +4,23 @@ Each mend is a function. It says which behaviour of AWS it brings back and where
 and puts its own code in the place of moto's. What moto does right is left to moto.
 """
 
-from . import autoscaling, balancers, ec2
+from moto.autoscaling.models import autoscaling_backends
+
+from mends import autoscaling, balancers, ec2, groups, machines, security, storage
 
 
 def apply():
     """Mends moto, once, before its first call."""
-    for service in (autoscaling, balancers, ec2):
+    for service in (machines, security, storage, ec2, balancers, autoscaling):
         for mend in service.MENDS:
             mend()
 
 
-def before_call(account, service):
+def before_call(account):
     """Lets happen what AWS does by itself between two calls."""
+    machines.tick(account)
+    if account not in autoscaling_backends:
+        return
+    for backend in autoscaling_backends[account].values():
+        for group in list(backend.autoscaling_groups.values()):
+            groups.reconcile(group)

@@ -1,59 +1,480 @@
-"""Auto Scaling."""
+"""Auto Scaling: what its requests check and keep. `groups` says how a group keeps its machines."""
 
-from moto.autoscaling import models as autoscaling
+from moto.autoscaling import models
+from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 from moto.autoscaling.responses import AutoScalingResponse
+from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult, EmptyResult
+
+from mends import activities, groups, launches
+from mends.tools import check_first, refused, then
+
+# Settings of a group that moto drops or changes: the request's name, the group's, the default.
+SETTINGS = [
+    ("HealthCheckGracePeriod", "health_check_grace_period", 0),
+    ("MaxInstanceLifetime", "max_instance_lifetime", None),
+    ("DefaultInstanceWarmup", "default_instance_warmup", None),
+    ("DefaultCooldown", "default_cooldown", 300),
+]
+
+# Requests about one group that need not exist.
+NEED_NO_GROUP = {"create_auto_scaling_group", "describe_scaling_activities"}
 
 
-def remember_launch_versions():
-    """An instance of a group keeps the launch template version that it was launched from.
+def keep_machines_as_groups_do():
+    """A group launches, keeps and ends its machines as the User Guide's lifecycle says; moto's
+    group only counts them."""
 
-    Auto Scaling API reference, data type `Instance`, `LaunchTemplate`: "The launch template for the
-    instance". moto tells the template's current default version for every instance.
+    def set_desired(self, capacity):
+        self.desired_capacity = self.min_size if capacity is None else capacity
+        if self.autoscaling_backend.autoscaling_groups.get(self.name) is self:
+            groups.reconcile(self)
+
+    def instances_ended(self, _instance_ids):
+        for group in list(self.autoscaling_groups.values()):
+            groups.reconcile(group)
+
+    FakeAutoScalingGroup.set_desired_capacity = set_desired
+    AutoScalingBackend.notify_terminate_instances = instances_ended
+    AutoScalingBackend.update_attached_target_groups = lambda self, name: groups.sync_targets(
+        self.autoscaling_groups[name]
+    )
+
+
+def tell_what_machines_are_launched_from():
+    """A group with a mixed instances policy tells its template there and nowhere else.
+
+    Auto Scaling API reference, data type `AutoScalingGroup`: `LaunchTemplate` or
+    `MixedInstancesPolicy`. moto tells both once the group was updated.
     """
-    launch = autoscaling.FakeAutoScalingGroup.replace_autoscaling_group_instances
-
-    def launch_and_remember(self, count_needed, propagated_tags):
-        before = len(self.instance_states)
-        launch(self, count_needed, propagated_tags)
-        if self.ec2_launch_template is None:
-            return
-        version = self.ec2_launch_template.get_version(self.launch_template_version)
-        for state in self.instance_states[before:]:
-            state.kprod_version = str(version.number)
-
-    def launch_template(self):
-        group = self.auto_scaling_group
-        version = getattr(self, "kprod_version", None)
-        if group is None or group.ec2_launch_template is None or version is None:
-            return None
-        template = group.ec2_launch_template
-        return {
-            "LaunchTemplateId": template.id,
-            "LaunchTemplateName": template.name,
-            "Version": version,
-        }
-
-    autoscaling.FakeAutoScalingGroup.replace_autoscaling_group_instances = launch_and_remember
-    autoscaling.InstanceState.launch_template = property(launch_template)
+    tell = FakeAutoScalingGroup.launch_template.fget
+    FakeAutoScalingGroup.launch_template = property(
+        lambda self: None if self.mixed_instances_policy else tell(self)
+    )
 
 
-def keep_group_settings():
-    """A new group has the settings that it was made with.
+def need_the_group():
+    """A request about a group that is not there, or is being deleted, is refused.
 
-    Auto Scaling API reference, CreateAutoScalingGroup: `HealthCheckGracePeriod` ("Default: 0
-    seconds") and `MaxInstanceLifetime`. moto makes 300 of 0, and drops the second.
+    Auto Scaling API reference, "Common Errors", ValidationError, and DeleteAutoScalingGroup,
+    ScalingActivityInProgress. moto answers most of them with a page of HTML and 500.
+    """
+
+    def check(self):
+        names = [self._get_param("AutoScalingGroupName")]
+        names += [tag.get("ResourceId") for tag in self._get_param("Tags", [])]
+        for name in filter(None, names):
+            group_of(self, name)
+
+    for name, method in list(vars(AutoScalingResponse).items()):
+        if callable(method) and not name.startswith("_") and name not in NEED_NO_GROUP:
+            if name not in ("autoscaling_backend", "call_action", "describe_auto_scaling_groups"):
+                check_first(AutoScalingResponse, name, check)
+
+
+def group_of(response, name):
+    group = response.autoscaling_backend.autoscaling_groups.get(name)
+    if group is None:
+        message = f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found"
+        raise refused("ValidationError", message)
+    if groups.is_deleted(group):
+        raise refused("ScalingActivityInProgress", f"AutoScalingGroup {name} is pending delete")
+    return group
+
+
+def create_groups_whole():
+    """A new group keeps the settings and hooks it is made with, and launches what it wants.
+
+    Auto Scaling API reference, CreateAutoScalingGroup, with its errors: AlreadyExists for a name
+    that is taken, ValidationError for sizes that do not fit, for target groups that do not exist,
+    and for a template that EC2 would not launch. moto replaces the group of the same name.
     """
     create = AutoScalingResponse.create_auto_scaling_group
 
-    def create_and_keep(self):
-        answer = create(self)
-        groups = self.autoscaling_backend.autoscaling_groups
-        group = groups[self._get_param("AutoScalingGroupName")]
-        group.health_check_grace_period = self._get_int_param("HealthCheckGracePeriod") or 0
-        group.max_instance_lifetime = self._get_int_param("MaxInstanceLifetime")
-        return answer
+    def create_whole(self):
+        name = self._get_param("AutoScalingGroupName")
+        check_new_group(self, name)
+        create(self)
+        group = self.autoscaling_backend.autoscaling_groups[name]
+        keep_settings(self, group)
+        for parameter, field, default in SETTINGS:
+            if self._get_param(parameter) is None:
+                setattr(group, field, default)
+        for hook in self._get_param("LifecycleHookSpecificationList", []):
+            self.autoscaling_backend.create_lifecycle_hook(
+                hook["LifecycleHookName"],
+                name,
+                hook["LifecycleTransition"],
+                hook.get("HeartbeatTimeout"),
+                hook.get("DefaultResult"),
+            )
+        groups.reconcile(group)
+        return EmptyResult()
 
-    AutoScalingResponse.create_auto_scaling_group = create_and_keep
+    AutoScalingResponse.create_auto_scaling_group = create_whole
 
 
-MENDS = [remember_launch_versions, keep_group_settings]
+def check_new_group(response, name):
+    known = response.autoscaling_backend.autoscaling_groups.get(name)
+    if known is not None:
+        what = "is pending delete" if groups.is_deleted(known) else "already exists"
+        message = (
+            "AutoScalingGroup by this name already exists - "
+            f"A group with the name {name} {what}"
+        )
+        raise refused("AlreadyExists", message)
+    low, high = response._get_int_param("MinSize"), response._get_int_param("MaxSize")
+    check_sizes(low, high, response._get_int_param("DesiredCapacity"))
+    check_target_groups(response)
+    check_template(response)
+
+
+def check_sizes(low, high, desired):
+    if low > high:
+        message = f"Max bound, {high}, must be greater than or equal to min bound, {low}"
+        raise refused("ValidationError", message)
+    if desired is not None and not low <= desired <= high:
+        message = (
+            f"Desired capacity:{desired} must be between the specified min size:{low} "
+            f"and max size:{high}"
+        )
+        raise refused("ValidationError", message)
+
+
+def check_target_groups(response):
+    known = response.autoscaling_backend.elbv2_backend.target_groups
+    if any(arn not in known for arn in response._get_param("TargetGroupARNs", [])):
+        message = (
+            "Provided Target Groups may not be valid. Please ensure they exist and try again."
+        )
+        raise refused("ValidationError", message)
+
+
+def check_template(response):
+    """A template that is named has to launch: AWS tries it without doing it."""
+    wanted = response._get_param("LaunchTemplate")
+    policy = response._get_param("MixedInstancesPolicy")
+    if policy:
+        wanted = policy.get("LaunchTemplate", {}).get("LaunchTemplateSpecification")
+    if not wanted:
+        return
+    ec2 = response.autoscaling_backend.ec2_backend
+    try:
+        template = find_template(ec2, wanted)
+        data = template.get_version(wanted.get("Version") or "$Default").data
+        subnets = [item for item in (response._get_param("VPCZoneIdentifier") or "").split(",")]
+        subnet = ec2.get_subnet(subnets[0]) if subnets[0] else None
+        launches.check(ec2, data, subnet)
+    except ServiceException as error:
+        message = f"You must use a valid fully-formed launch template. {error.message}"
+        raise refused("ValidationError", message) from error
+
+
+def find_template(ec2, wanted):
+    if wanted.get("LaunchTemplateId"):
+        return ec2.get_launch_template(wanted["LaunchTemplateId"])
+    return ec2.get_launch_template_by_name(wanted.get("LaunchTemplateName"))
+
+
+def update_groups_whole():
+    """An update changes what it names and keeps the rest; sizes have to fit together.
+
+    Auto Scaling API reference, UpdateAutoScalingGroup: "If a new value for MinSize is specified
+    without setting DesiredCapacity and the new MinSize is larger than the current size of the group,
+    this sets the group's DesiredCapacity to the new MinSize value", and the same for MaxSize. moto
+    drops several settings, and the mixed instances policy of a group whose update does not repeat it.
+    """
+    update = AutoScalingResponse.update_auto_scaling_group
+    change = FakeAutoScalingGroup.update
+
+    def update_whole(self):
+        group = group_of(self, self._get_param("AutoScalingGroupName"))
+        low = self._get_int_param("MinSize", group.min_size)
+        high = self._get_int_param("MaxSize", group.max_size)
+        check_sizes(low, high, self._get_int_param("DesiredCapacity"))
+        check_template(self)
+        keep_settings(self, group)
+        update(self)
+        return EmptyResult()
+
+    def change_and_keep(self, *args, mixed_instances_policy=None, **kwargs):
+        policy = mixed_instances_policy
+        if not policy and not kwargs.get("launch_template"):
+            policy = self.mixed_instances_policy
+        if policy:
+            policy = {**(self.mixed_instances_policy or {}), **policy}
+            spec = policy["LaunchTemplate"]["LaunchTemplateSpecification"]
+            if spec.get("LaunchTemplateId") and spec.get("LaunchTemplateName"):
+                spec = {key: spec[key] for key in ("LaunchTemplateId", "Version")}
+            template = {**policy["LaunchTemplate"], "LaunchTemplateSpecification": spec}
+            policy["LaunchTemplate"] = template
+        if kwargs.get("desired_capacity") is None:
+            low = kwargs.get("min_size") if kwargs.get("min_size") is not None else self.min_size
+            high = kwargs.get("max_size") if kwargs.get("max_size") is not None else self.max_size
+            kwargs["desired_capacity"] = max(low, min(high, self.desired_capacity))
+        change(self, *args, mixed_instances_policy=policy, **kwargs)
+
+    AutoScalingResponse.update_auto_scaling_group = update_whole
+    FakeAutoScalingGroup.update = change_and_keep
+
+
+def keep_settings(response, group):
+    """Keeps what moto drops of a request. A setting that the request does not name stays."""
+    for parameter, field, _ in SETTINGS:
+        value = response._get_int_param(parameter)
+        if value is not None:
+            setattr(group, field, value)
+    if response._get_param("CapacityRebalance") is not None:
+        group.capacity_rebalance = response._get_bool_param("CapacityRebalance")
+    if response._get_param("TerminationPolicies"):
+        group.termination_policies = response._get_param("TerminationPolicies")
+
+
+def check_desired_capacity():
+    """SetDesiredCapacity stays within the group's sizes.
+
+    Auto Scaling User Guide, "Manually scale your Auto Scaling group". moto takes any number.
+    """
+
+    def check(self):
+        group = group_of(self, self._get_param("AutoScalingGroupName"))
+        desired = self._get_int_param("DesiredCapacity")
+        if not group.min_size <= desired <= group.max_size:
+            bound = "above max" if desired > group.max_size else "below min"
+            limit = group.max_size if desired > group.max_size else group.min_size
+            message = (
+                f"New SetDesiredCapacity value {desired} is {bound} value {limit} "
+                "for the AutoScalingGroup."
+            )
+            raise refused("ValidationError", message)
+
+    check_first(AutoScalingResponse, "set_desired_capacity", check)
+
+
+def delete_groups_with_care():
+    """A group with machines is deleted only by force; then it stays until they are gone.
+
+    Auto Scaling API reference, DeleteAutoScalingGroup: ResourceInUse; ForceDelete, which also
+    deletes outstanding lifecycle actions; data type `AutoScalingGroup`, `Status`: "The current state
+    of the group when the DeleteAutoScalingGroup operation is in progress". moto always deletes.
+    """
+
+    def delete(self):
+        group = group_of(self, self._get_param("AutoScalingGroupName"))
+        if group.instance_states and not self._get_bool_param("ForceDelete", False):
+            message = (
+                "You cannot delete an AutoScalingGroup while there are instances or pending Spot "
+                "instance request(s) still in the group."
+            )
+            raise refused("ResourceInUse", message)
+        group.status = "Delete in progress"
+        group.min_size = group.desired_capacity = 0
+        for member in list(group.instance_states):
+            if member.lifecycle_state != "Terminating":
+                groups.end(group, member, "the group is deleted", hooks=False)
+        backend = self.autoscaling_backend
+        for hook in backend.describe_lifecycle_hooks(group.name):
+            backend.delete_lifecycle_hook(group.name, hook.name)
+        groups.reconcile(group)
+        return EmptyResult()
+
+    AutoScalingResponse.delete_auto_scaling_group = delete
+
+
+def end_machines_through_their_group():
+    """TerminateInstanceInAutoScalingGroup goes through the hooks, and not below the minimum.
+
+    Auto Scaling API reference, TerminateInstanceInAutoScalingGroup. moto ends the machine at once
+    and lowers the capacity below the minimum.
+    """
+
+    def terminate(self):
+        group, member = member_of(self, self._get_param("InstanceId"))
+        decrement = self._get_bool_param("ShouldDecrementDesiredCapacity", False)
+        if decrement and group.desired_capacity - 1 < group.min_size:
+            message = (
+                f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance "
+                "without replacement will violate group's min size constraint. Either set "
+                "shouldDecrementDesiredCapacity flag to false or lower group's min size."
+            )
+            raise refused("ValidationError", message)
+        if decrement:
+            group.desired_capacity -= 1
+        groups.end(group, member, "instance was taken out of service in response to a user request")
+        activity = member.activity
+        groups.reconcile(group)
+        return ActionResult({"Activity": activity})
+
+    AutoScalingResponse.terminate_instance_in_auto_scaling_group = terminate
+
+
+def member_of(response, instance_id):
+    for group in response.autoscaling_backend.autoscaling_groups.values():
+        for member in group.instance_states:
+            if member.instance.id == instance_id:
+                return group, member
+    message = f"Instance Id not found - No managed instance found for instance ID: {instance_id}"
+    raise refused("ValidationError", message)
+
+
+def complete_hooks():
+    """CompleteLifecycleAction and RecordLifecycleActionHeartbeat, which moto lacks.
+
+    Auto Scaling API reference, both operations: by instance id or by token.
+    """
+
+    def wait_of(response):
+        group = group_of(response, response._get_param("AutoScalingGroupName"))
+        name = response._get_param("LifecycleHookName")
+        instance_id = response._get_param("InstanceId")
+        token = response._get_param("LifecycleActionToken")
+        for member in group.instance_states:
+            wait = member.waits.get(name)
+            if wait and (instance_id == member.instance.id or token == wait.token):
+                return group, wait
+        asked = f"instance ID {instance_id}" if instance_id else f"token {token}"
+        raise refused("ValidationError", f"No active Lifecycle Action found with {asked}")
+
+    def complete(self):
+        group, wait = wait_of(self)
+        result = self._get_param("LifecycleActionResult")
+        wait.end(result, f"Lifecycle Action Completed with {result} Result")
+        groups.reconcile(group)
+        return EmptyResult()
+
+    def heartbeat(self):
+        wait_of(self)[1].heartbeat()
+        return EmptyResult()
+
+    AutoScalingResponse.complete_lifecycle_action = complete
+    AutoScalingResponse.record_lifecycle_action_heartbeat = heartbeat
+
+
+def tell_hooks_as_they_are():
+    """A hook has the targets that it was made with, and none otherwise.
+
+    Auto Scaling API reference, data type `LifecycleHook`. moto makes up a role and a queue.
+    """
+    make = models.LifecycleHook.__init__
+
+    def make_plain(self, *args, **kwargs):
+        make(self, *args, **kwargs)
+        self.role_arn = self.notification_target_arn = None
+        self.global_timeout = min(172800, 100 * self.heartbeat_timeout)
+
+    models.LifecycleHook.__init__ = make_plain
+
+
+def check_hooks():
+    """PutLifecycleHook takes 30 to 7200 seconds; DeleteLifecycleHook needs the hook.
+
+    Auto Scaling API reference, PutLifecycleHook, HeartbeatTimeout. moto takes anything.
+    """
+
+    def check_new(self):
+        seconds = self._get_int_param("HeartbeatTimeout")
+        if seconds is not None and not 30 <= seconds <= 7200:
+            message = f"Timeout must be between 30 and 7200 seconds, and is {seconds}"
+            raise refused("ValidationError", message)
+
+    def check_known(self):
+        group, name = self._get_param("AutoScalingGroupName"), self._get_param("LifecycleHookName")
+        if not self.autoscaling_backend.describe_lifecycle_hooks(group, [name]):
+            raise refused("ValidationError", f"No Lifecycle Hook found with name: {name}")
+
+    check_first(AutoScalingResponse, "put_lifecycle_hook", check_new)
+    check_first(AutoScalingResponse, "delete_lifecycle_hook", check_known)
+
+
+def tell_activities():
+    """DescribeScalingActivities, newest first, which moto answers with nothing.
+
+    Auto Scaling API reference, DescribeScalingActivities: at most 100 a page; those of deleted
+    groups under IncludeDeletedGroups.
+    """
+
+    def describe(self):
+        name = self._get_param("AutoScalingGroupName")
+        deleted = self._get_bool_param("IncludeDeletedGroups", False)
+        alive = self.autoscaling_backend.autoscaling_groups
+        if name and name not in alive and not deleted:
+            group_of(self, name)
+        found = [
+            activity
+            for activity in reversed(activities.of_backend(self.autoscaling_backend))
+            if name in (None, activity.auto_scaling_group_name)
+            and (deleted or alive.get(activity.auto_scaling_group_name) is activity.auto_scaling_group)
+        ]
+        wanted = self._get_param("ActivityIds", [])
+        if wanted:
+            found = [activity for activity in found if activity.activity_id in wanted]
+        start = int(self._get_param("NextToken") or 0)
+        count = self._get_int_param("MaxRecords") or 100
+        token = str(start + count) if len(found) > start + count else None
+        return ActionResult({"Activities": found[start : start + count], "NextToken": token})
+
+    AutoScalingResponse.describe_scaling_activities = describe
+
+
+def reconcile_at_once():
+    """What changes a group's machines or targets shows at once, as far as it takes no time."""
+
+    def reconcile(self):
+        name = self._get_param("AutoScalingGroupName")
+        group = self.autoscaling_backend.autoscaling_groups.get(name)
+        if group is not None:
+            groups.reconcile(group)
+            groups.sync_targets(group)
+
+    for method in ("suspend_processes", "resume_processes", "attach_load_balancer_target_groups"):
+        then(AutoScalingResponse, method, reconcile)
+    check_first(AutoScalingResponse, "attach_load_balancer_target_groups", check_target_groups)
+
+
+def collect_metrics():
+    """EnableMetricsCollection adds metrics, DisableMetricsCollection takes them away; all of them
+    when none is named.
+
+    Auto Scaling API reference, both operations. moto replaces, and lacks the second.
+    """
+
+    def enable(self):
+        group = group_of(self, self._get_param("AutoScalingGroupName"))
+        named = self._get_param("Metrics", []) or ALL_METRICS
+        group.metrics = sorted({*group.metrics, *named})
+        return EmptyResult()
+
+    def disable(self):
+        group = group_of(self, self._get_param("AutoScalingGroupName"))
+        named = self._get_param("Metrics", []) or ALL_METRICS
+        group.metrics = sorted({*group.metrics} - {*named})
+        return EmptyResult()
+
+    AutoScalingResponse.enable_metrics_collection = enable
+    AutoScalingResponse.disable_metrics_collection = disable
+
+
+ALL_METRICS = [
+    f"Group{what}{unit}"
+    for what in ("InService", "Pending", "Standby", "Terminating", "Total")
+    for unit in ("Instances", "Capacity")
+] + ["GroupMinSize", "GroupMaxSize", "GroupDesiredCapacity"]
+
+
+MENDS = [
+    keep_machines_as_groups_do,
+    tell_what_machines_are_launched_from,
+    create_groups_whole,
+    update_groups_whole,
+    check_desired_capacity,
+    delete_groups_with_care,
+    end_machines_through_their_group,
+    complete_hooks,
+    tell_hooks_as_they_are,
+    check_hooks,
+    tell_activities,
+    reconcile_at_once,
+    collect_metrics,
+    # The last one, so that it stands before all of them.
+    need_the_group,
+]

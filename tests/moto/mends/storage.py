@@ -1,0 +1,98 @@
+"""EC2: volumes and network interfaces."""
+
+from ipaddress import ip_address, ip_network
+
+from moto.ec2.responses.elastic_block_store import ElasticBlockStore
+from moto.ec2.responses.elastic_network_interfaces import ElasticNetworkInterfaces
+
+from mends.tools import check_first, refused
+
+# Security groups of one interface: Amazon VPC quotas.
+INTERFACE_GROUPS_MAX = 5
+
+
+def attach_volumes_once():
+    """A volume is at one instance at a time, in its own zone, at a device of its own.
+
+    EC2 API reference, AttachVolume, and "Error codes": VolumeInUse, InvalidVolume.ZoneMismatch,
+    IncorrectState; InvalidParameterValue for a device in use. moto attaches anything anywhere.
+    """
+
+    def check(self):
+        volume = self.ec2_backend.get_volume(self._get_param("VolumeId"))
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        if volume.attachment:
+            message = f"{volume.id} is already attached to an instance"
+            raise refused("VolumeInUse", message)
+        if volume.zone.name != instance.placement.zone:
+            message = f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'"
+            raise refused("InvalidVolume.ZoneMismatch", message)
+        if instance.state != "running":
+            message = f"Instance '{instance.id}' is not 'running'."
+            raise refused("IncorrectState", message)
+        if self._get_param("Device") in instance.block_device_mapping:
+            message = f"Invalid value '{self._get_param('Device')}' for unixDevice. Attachment point {self._get_param('Device')} is already in use"
+            raise refused("InvalidParameterValue", message)
+
+    check_first(ElasticBlockStore, "attach_volume", check)
+
+
+def give_interfaces_their_own_address():
+    """An address belongs to one interface, and lies in its subnet; groups have to exist.
+
+    EC2 API reference, CreateNetworkInterface, and "Error codes": InvalidIPAddress.InUse,
+    InvalidParameterValue, InvalidGroup.NotFound, SecurityGroupsPerInterfaceLimitExceeded. moto takes
+    any address, and makes up the groups.
+    """
+
+    def check(self):
+        subnet = self.ec2_backend.get_subnet(self._get_param("SubnetId"))
+        check_groups(self)
+        address = self._get_param("PrivateIpAddress")
+        if not address:
+            return
+        if ip_address(address) not in ip_network(subnet.cidr_block):
+            message = f"Address {address} does not fall within the subnet's address range"
+            raise refused("InvalidParameterValue", message)
+        taken = [nic.private_ip_address for nic in of_subnet(self.ec2_backend, subnet)]
+        if address in taken:
+            raise refused("InvalidIPAddress.InUse", f"Address {address} is in use.")
+
+    check_first(ElasticNetworkInterfaces, "create_network_interface", check)
+    check_first(ElasticNetworkInterfaces, "modify_network_interface_attribute", check_groups)
+
+
+def of_subnet(backend, subnet):
+    return [nic for nic in backend.enis.values() if nic.subnet.id == subnet.id]
+
+
+def check_groups(response):
+    groups = response._get_param("Groups", [])
+    if len(groups) > INTERFACE_GROUPS_MAX:
+        message = "You have exceeded the number of security groups allowed per network interface."
+        raise refused("SecurityGroupsPerInterfaceLimitExceeded", message)
+    for group in groups:
+        if response.ec2_backend.get_security_group_from_id(group) is None:
+            message = f"The security group '{group}' does not exist"
+            raise refused("InvalidGroup.NotFound", message)
+
+
+def attach_interfaces_once():
+    """An interface is at one instance at a time, and is not deleted while it is at one.
+
+    EC2 API reference, AttachNetworkInterface and DeleteNetworkInterface ("You must detach the
+    network interface before you can delete it"), and "Error codes", InvalidNetworkInterface.InUse.
+    moto moves it, and deletes it.
+    """
+
+    def check(self):
+        interface = self.ec2_backend.get_network_interface(self._get_param("NetworkInterfaceId"))
+        if interface.attachment_id:
+            message = f"Network interface '{interface.id}' is currently in use."
+            raise refused("InvalidNetworkInterface.InUse", message)
+
+    check_first(ElasticNetworkInterfaces, "attach_network_interface", check)
+    check_first(ElasticNetworkInterfaces, "delete_network_interface", check)
+
+
+MENDS = [attach_volumes_once, give_interfaces_their_own_address, attach_interfaces_once]
