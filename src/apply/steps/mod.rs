@@ -267,9 +267,12 @@ fn with_unread(observed: &Observed, after: &Resource, context: &StepContext<'_>)
     }
     let (mut now, wanted) = (observed.resource.to_value(), after.to_value());
     for field in &observed.unread {
-        if let (Some(now), Some(value)) = (now.as_object_mut(), wanted.get(field)) {
-            now.insert(field.clone(), value.clone());
-        }
+        // A field that is not set is not in the value at all.
+        match (now.as_object_mut(), wanted.get(field)) {
+            (Some(now), Some(value)) => now.insert(field.clone(), value.clone()),
+            (Some(now), None) => now.remove(field),
+            (None, _) => None,
+        };
     }
     Resource::from_value(after.kind(), now).unwrap_or_else(|_| observed.resource.clone())
 }

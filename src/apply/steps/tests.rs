@@ -174,6 +174,22 @@ fn other(value: &Value) -> Value {
     }
 }
 
+/// AWS names the key of every encrypted volume, also of one that was made without naming any.
+#[test]
+fn a_field_that_was_not_read_and_is_not_wanted_asks_for_no_step() {
+    let (key, wanted, world) = scene(Kind::Volume);
+    let Resource::Volume(mut volume) = wanted else { panic!("{key}") };
+    volume.kms_key_id = None;
+    let wanted = Resource::Volume(volume);
+    let change = change(Action::Update, &key, &wanted);
+    let context = StepContext::new(CLUSTER, &change);
+    let mut observed = world.resources[&key].clone();
+    observed.unread.insert("kms_key_id".to_owned());
+    observed.digest = Some(context.digest.clone());
+    let steps = steps(&change, Some(&observed), Some(&wanted), &context).unwrap();
+    assert_eq!(operations(&steps), Vec::<String>::new());
+}
+
 /// The law against forgotten fields: whatever differs is either changed by a call or refused.
 #[test]
 fn every_field_that_differs_takes_a_step_or_is_refused() {
