@@ -224,9 +224,19 @@ def subnet_of(response, data):
     return response.ec2_backend.get_subnet(named) if named else None
 
 
+def tell_template_tags_as_they_are():
+    """A template's tags change like those of any other resource.
+
+    EC2 API reference, CreateTags: "Adds or overwrites only the specified tags". moto tells those that
+    a template was made with.
+    """
+    LaunchTemplate.tags = property(lambda self: self.get_tags(), lambda self, tags: None)
+
+
 MENDS = [
     any_value_of_a_filter,
     keep_template_tags_apart,
+    tell_template_tags_as_they_are,
     keep_user_data_of_versions,
     page_templates,
     check_launches,
