@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod facts;
 pub mod finding;
+pub mod permission;
 pub mod plan;
 pub mod resource;
 pub mod sim;

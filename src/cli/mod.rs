@@ -13,6 +13,7 @@ mod explain;
 mod observe;
 mod pipeline;
 mod plan;
+mod policy;
 mod render;
 mod schema;
 mod show;
@@ -46,6 +47,7 @@ enum Command {
     Destroy(destroy::DestroyArgs),
     Unlock(unlock::UnlockArgs),
     Doctor(doctor::DoctorArgs),
+    Policy(policy::PolicyArgs),
     Show(show::ShowArgs),
     Observe(observe::ObserveArgs),
     Clusters(clusters::ClustersArgs),
@@ -81,6 +83,7 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Destroy(args) => destroy::run(&context, &args),
         Command::Unlock(args) => unlock::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
+        Command::Policy(args) => policy::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),
         Command::Observe(args) => observe::run(&context, &args),
         Command::Clusters(args) => clusters::run(&context, &args),

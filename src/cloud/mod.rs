@@ -8,12 +8,14 @@ pub mod any;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod call;
+pub mod denial;
 pub mod error;
 pub mod observation;
 pub mod sim;
 pub mod store;
 
 pub use call::{Call, Reply};
+pub use denial::{Denial, DenialReason};
 pub use error::{CloudError, CloudErrorKind};
 pub use observation::{
     Foreignness, GroupFacts, Instance, Observation, Observed, Ownership, Query, TaggedInstance,

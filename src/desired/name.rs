@@ -109,6 +109,23 @@ impl<'a> Names<'a> {
     }
 }
 
+/// The names that a cluster's roles can have, whichever its spec asks for; its instance profiles are
+/// called the same.
+pub fn role_names(cluster: &str) -> Vec<String> {
+    let roles = [Role::ControlPlane, Role::Node, Role::Etcd, Role::Bastion];
+    roles.map(|role| Names::of(cluster).role(role)).to_vec()
+}
+
+/// The names that a cluster's load balancers can have, whichever its spec asks for.
+pub fn balancer_names(cluster: &str) -> Vec<String> {
+    ["api", "api-internal"].map(|prefix| Names::of(cluster).balancer(prefix)).to_vec()
+}
+
+/// The names that a cluster's target groups can have, whichever its spec asks for.
+pub fn target_group_names(cluster: &str) -> Vec<String> {
+    ["tcp", "tcp-internal", "tls"].map(|prefix| Names::of(cluster).balancer(prefix)).to_vec()
+}
+
 /// A text of at most `max` characters: itself, or its start and a hash of the whole.
 fn truncate(text: &str, max: usize) -> String {
     if text.chars().count() <= max { text.to_owned() } else { hashed(text, max) }

@@ -5,6 +5,7 @@ pub mod finding;
 pub mod human;
 pub mod json;
 pub mod markdown;
+pub mod policy;
 pub mod progress;
 pub mod source;
 mod style;

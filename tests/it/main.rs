@@ -20,6 +20,7 @@ mod env;
 mod honour;
 mod names;
 mod on_call;
+mod permission;
 mod readme;
 mod report;
 mod sim;

@@ -19,13 +19,25 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ("spec", &["finding", "yaml", "document", "facts"]),
     ("desired", &["spec", "resource", "facts", "finding", "cloud"]),
     ("cloud", &["resource", "facts", "sim"]),
+    ("permission", &["cloud", "desired", "resource"]),
     ("plan", &["resource", "cloud", "finding", "facts"]),
     ("sim", &["resource", "cloud", "facts"]),
     ("apply", &["plan", "cloud", "event", "resource", "error", "finding"]),
     ("doctor", &["plan", "cloud", "resource", "apply"]),
     (
         "ui",
-        &["error", "event", "finding", "plan", "resource", "cloud", "source", "apply", "doctor"],
+        &[
+            "error",
+            "event",
+            "finding",
+            "permission",
+            "plan",
+            "resource",
+            "cloud",
+            "source",
+            "apply",
+            "doctor",
+        ],
     ),
 ];
 

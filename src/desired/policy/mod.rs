@@ -69,13 +69,8 @@ struct Scope<'a> {
 impl<'a> Scope<'a> {
     fn of(spec: &'a Spec) -> Self {
         let region = spec.cluster.spec.region.as_deref().unwrap_or_default();
-        let partition = match region {
-            region if region.starts_with("cn-") => "aws-cn",
-            region if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        };
         let account = spec.cluster.spec.account.as_deref().unwrap_or("*");
-        Self { spec, partition, region, account }
+        Self { spec, partition: partition(region), region, account }
     }
 
     /// The ARN of something in the cluster's account and region.
@@ -109,8 +104,18 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Bucket, and prefix with a final slash, of an `s3://` address.
-fn bucket_and_prefix(address: &str) -> Option<(&str, String)> {
+/// The partition of AWS that a region is in, which every ARN names.
+/// Source: IAM user guide, "Amazon Resource Names (ARNs)".
+pub fn partition(region: &str) -> &'static str {
+    match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// Bucket, and prefix with a final slash or empty, of an `s3://` address; none if it is no such.
+pub fn bucket_and_prefix(address: &str) -> Option<(&str, String)> {
     let path = address.strip_prefix("s3://")?;
     let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
     let prefix = prefix.trim_end_matches('/');

@@ -1,0 +1,63 @@
+//! What a plan reads. AWS takes no resource for nearly all of it.
+
+use super::{Scope, Statement};
+
+pub(super) fn statements(scope: &Scope) -> Vec<Statement> {
+    let zones = [scope.zones()];
+    let anywhere = serde_json::Value::Null;
+    vec![
+        Statement::new("ReadNetworkAndMachines", &EC2, ["*"], scope.in_region()),
+        Statement::new("ReadGroups", &AUTO_SCALING, ["*"], scope.in_region()),
+        Statement::new("ReadBalancers", &BALANCERS, ["*"], scope.in_region()),
+        // IAM and Route53 have one endpoint for all regions.
+        Statement::new(
+            "ReadRoles",
+            &["iam:GetAccountAuthorizationDetails"],
+            ["*"],
+            anywhere.clone(),
+        ),
+        Statement::new(
+            "ReadProfiles",
+            &["iam:GetInstanceProfile"],
+            scope.profile_arns(),
+            anywhere.clone(),
+        ),
+        Statement::new("ListZones", &["route53:ListHostedZones"], ["*"], anywhere.clone()),
+        Statement::new(
+            "ReadRecords",
+            &[
+                "route53:GetHostedZone",
+                "route53:ListResourceRecordSets",
+                "route53:ListTagsForResource",
+            ],
+            zones,
+            anywhere,
+        ),
+    ]
+}
+
+const EC2: [&str; 8] = [
+    "ec2:DescribeImages",
+    "ec2:DescribeLaunchTemplateVersions",
+    "ec2:DescribeLaunchTemplates",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVolumes",
+    "ec2:DescribeVpcs",
+];
+
+const AUTO_SCALING: [&str; 3] = [
+    "autoscaling:DescribeAutoScalingGroups",
+    "autoscaling:DescribeLifecycleHooks",
+    "autoscaling:DescribeScalingActivities",
+];
+
+const BALANCERS: [&str; 6] = [
+    "elasticloadbalancing:DescribeListeners",
+    "elasticloadbalancing:DescribeLoadBalancerAttributes",
+    "elasticloadbalancing:DescribeLoadBalancers",
+    "elasticloadbalancing:DescribeTags",
+    "elasticloadbalancing:DescribeTargetGroupAttributes",
+    "elasticloadbalancing:DescribeTargetGroups",
+];

@@ -1,0 +1,47 @@
+//! The state bucket: what a run keeps in it, and what makes it.
+
+use serde_json::Value;
+
+use super::{Scope, Statement};
+
+/// The objects of this cluster, and no other's; a bucket may hold a fleet's.
+pub(super) fn keep(scope: &Scope) -> Vec<Statement> {
+    let Some((bucket, prefix)) = &scope.state else { return Vec::new() };
+    let cluster = &scope.cluster;
+    let objects = [
+        format!("lease/{cluster}"),
+        format!("journal/{cluster}/*"),
+        format!("incarnation/{cluster}"),
+    ];
+    let objects = objects.map(|key| s3(scope, &format!("{bucket}/{prefix}{key}")));
+    vec![
+        // On the bucket as a whole: S3 tells a missing object from a forbidden one by this right
+        // alone, and a read of an object carries no prefix to put into a condition.
+        Statement::new("FindState", &["s3:ListBucket"], [s3(scope, bucket)], Value::Null),
+        Statement::new(
+            "KeepState",
+            &["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
+            objects,
+            Value::Null,
+        ),
+    ]
+}
+
+/// The bucket itself, and how it is kept safe.
+pub(super) fn prepare(scope: &Scope) -> Vec<Statement> {
+    let Some((bucket, _)) = &scope.state else { return Vec::new() };
+    vec![Statement::new("PrepareStateBucket", &PREPARE, [s3(scope, bucket)], Value::Null)]
+}
+
+const PREPARE: [&str; 6] = [
+    "s3:CreateBucket",
+    "s3:ListBucket",
+    "s3:PutBucketPolicy",
+    "s3:PutBucketPublicAccessBlock",
+    "s3:PutBucketVersioning",
+    "s3:PutEncryptionConfiguration",
+];
+
+fn s3(scope: &Scope, path: &str) -> String {
+    format!("arn:{}:s3:::{path}", scope.partition)
+}
