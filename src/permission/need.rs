@@ -81,6 +81,7 @@ const READ: &[Operation] = &[
     read("DescribeSecurityGroups", &[need("ec2:DescribeSecurityGroups", NONE)]),
     read("DescribeVolumes", &[need("ec2:DescribeVolumes", NONE)]),
     read("DescribeNetworkInterfaces", &[need("ec2:DescribeNetworkInterfaces", NONE)]),
+    read("DescribeInstances", &[need("ec2:DescribeInstances", NONE)]),
     read("DescribeImages", &[need("ec2:DescribeImages", NONE)]),
     read("DescribeLaunchTemplates", &[need("ec2:DescribeLaunchTemplates", NONE)]),
     read("DescribeLaunchTemplateVersions", &[need("ec2:DescribeLaunchTemplateVersions", NONE)]),

@@ -36,8 +36,9 @@ pub(super) fn statements(scope: &Scope) -> Vec<Statement> {
     ]
 }
 
-const EC2: [&str; 8] = [
+const EC2: [&str; 9] = [
     "ec2:DescribeImages",
+    "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeLaunchTemplates",
     "ec2:DescribeNetworkInterfaces",
