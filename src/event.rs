@@ -18,8 +18,8 @@ pub enum Event {
     ChangeStarted { address: Key, action: Action },
     /// One API call of a change was made.
     CallMade { address: Key, operation: String },
-    /// A call failed and is tried again.
-    Retrying { address: Key, operation: String, attempt: u32, wait_ms: u64, why: String },
+    /// A call failed and is tried again; a read of the world is for no address.
+    Retrying { address: Option<Key>, operation: String, attempt: u32, wait_ms: u64, why: String },
     /// A change is done: AWS answered. The run ends only when it is seen, too.
     ChangeDone { address: Key, action: Action, elapsed_ms: u64 },
     /// A change found the world as wanted already.

@@ -4,12 +4,12 @@
 use jiff::Timestamp;
 
 use super::engine::{CallEnd, Engine, Outcome, millis, since};
-use super::failure::{RERUN, cloud_failure, foreign, stale};
+use super::failure::{RERUN, foreign, stale};
 use super::gate::{self, Gate};
 use super::journal::JournalStep;
-use super::retry::RetryLimits;
 use super::steps::{self, Own, Step, StepContext, StepError, template};
 use super::world::Made;
+use crate::cloud::retry::RetryLimits;
 use crate::cloud::{Call, Cloud, CloudError, CloudErrorKind, Observation, Observed};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
@@ -281,7 +281,7 @@ impl<C: Cloud> Engine<'_, C> {
             // Not every call that is made twice says so; these errors come when a read that lags
             // did not show that the first one took effect.
             _ if attempt.lost.as_ref() == Some(&call) || is_lagging(&call, &error) => {
-                Ok(surprise(attempt, cloud_failure(&error)))
+                Ok(surprise(attempt, self.failure_of(&error)))
             }
             CloudErrorKind::NotFound if change.action == Action::Create => {
                 // AWS may have answered a create with what somebody removed since: this one, or that
@@ -289,9 +289,9 @@ impl<C: Cloud> Engine<'_, C> {
                 let made: Vec<Key> = template::used_by(change).into_iter().collect();
                 let made = made.iter().chain((attempt.calls_made > 0).then_some(&change.address));
                 self.forget_tokens(&made.collect::<Vec<_>>()).await?;
-                Err(cloud_failure(&error))
+                Err(self.failure_of(&error))
             }
-            _ => Err(cloud_failure(&error)),
+            _ => Err(self.failure_of(&error)),
         }
     }
 }

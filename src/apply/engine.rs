@@ -1,6 +1,7 @@
 //! The run: lease, waves, waits, report. How it looks and calls is in `link`.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::failure::{RERUN, lease_failure};
+use super::failure::{RERUN, lease_failure, stopped};
 use super::incarnation::Incarnations;
 use super::journal::{self, Journal, JournalRecord, JournalStep};
 use super::lease::{self, Lease, LeaseRecord, LeaseRequest, later, sleep_or_stop};
 use super::pool::{self, Task};
 use super::world::World;
 use super::{ApplyReport, ApplyRequest, StopSignal, names, wave};
+use crate::cloud::retry::RetryPolicy;
 use crate::cloud::{Cloud, CloudError, Query};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
@@ -65,6 +67,9 @@ pub(super) struct Engine<'a, C: Cloud> {
     world: Mutex<World>,
     rng: Mutex<fastrand::Rng>,
     halted: Mutex<Option<Failure>>,
+    pub(super) retry: RetryPolicy,
+    /// Whether a call that changes something was sent: until then nothing is half done.
+    pub(super) has_begun: AtomicBool,
     /// The last run was killed, or did not do all that it should.
     pub(super) resumes: bool,
 }
@@ -175,6 +180,8 @@ async fn begin<'a, C: Cloud>(
         world: Mutex::new(World::default()),
         rng: Mutex::new(rng),
         halted: Mutex::new(None),
+        retry: request.retry,
+        has_begun: AtomicBool::new(false),
         resumes,
     })
 }
@@ -376,7 +383,7 @@ impl<'a, C: Cloud> Engine<'a, C> {
     pub(super) fn check_stop(&self) {
         if self.stop.is_requested() && self.halted().is_none() {
             self.announce(Event::Stopping);
-            self.halt(Failure::new(ExitCode::Halted, "stopped on request").hint(RERUN));
+            self.halt(stopped());
         }
     }
 

@@ -55,15 +55,35 @@ pub fn lease_failure(error: &LeaseError, cluster: &str) -> Failure {
     }
 }
 
-/// A failed call as a failure: what a re-run may mend is told from what it cannot.
-pub(super) fn cloud_failure(error: &CloudError) -> Failure {
-    if error.kind.is_retriable() {
-        return Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN);
-    }
-    let failure = Failure::error(error.to_string());
+/// The user asked to stop.
+pub(super) fn stopped() -> Failure {
+    Failure::new(ExitCode::Halted, "stopped on request").hint(RERUN)
+}
+
+/// A failed call as a failure: what the same command mends later is told from what it cannot.
+/// Before anything has begun there is nothing to go on with, and it is an error like any other.
+pub fn cloud_failure(error: &CloudError, has_begun: bool) -> Failure {
+    let (resumable, again) = match has_begun {
+        true => (ExitCode::Halted, RERUN),
+        false => (ExitCode::Error, "run the same command again; nothing was changed"),
+    };
+    let message = error.to_string();
     match error.kind {
-        CloudErrorKind::Denied => failure.hint(format!("allow the action {}", error.operation)),
-        CloudErrorKind::QuotaReached => failure.hint("raise the quota, then run again"),
-        _ => failure,
+        CloudErrorKind::CredentialsEnded => Failure::new(resumable, message).hint(format!(
+            "get new credentials (`aws sso login`, or what gave you these), then {again}"
+        )),
+        CloudErrorKind::ClockSkewed => Failure::new(resumable, message)
+            .hint(format!("set this machine's clock (`timedatectl set-ntp true`), then {again}")),
+        CloudErrorKind::WrongAccount => {
+            Failure::refused(message).hint("use credentials of the cluster's account, such as those of another --profile, or mend `spec.account` and `spec.region`")
+        }
+        kind if kind.is_retriable() => Failure::new(resumable, message).hint(again),
+        CloudErrorKind::Denied => {
+            Failure::error(message).hint(format!("allow the action {}", error.operation))
+        }
+        CloudErrorKind::QuotaReached => {
+            Failure::error(message).hint(format!("raise the quota, then {again}"))
+        }
+        _ => Failure::error(message),
     }
 }

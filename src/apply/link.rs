@@ -1,17 +1,17 @@
-//! A run's link to the cloud: looking and calling, with the one retry layer there is.
+//! A run's link to the cloud: looking, and calling with its retries. The cloud itself tries reads
+//! again; before a second attempt at a change, lease and wish to stop are looked at here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::engine::{CallEnd, Engine, earlier, millis, since};
-use super::failure::cloud_failure;
+use super::failure::{cloud_failure, stopped};
 use super::journal::JournalStep;
 use super::lease::LONGEST_CALL;
-use super::retry;
 use crate::cloud::{
     Call, Cloud, CloudError, CloudErrorKind, Observation, Query, Reply, VersionFacts,
 };
@@ -21,6 +21,9 @@ use crate::resource::Key;
 
 /// An observation may be so old when a change begins.
 const OBSERVATION_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// How often the lease is looked after while a read takes long.
+const HEARTBEAT: Duration = Duration::from_secs(30);
 
 impl<C: Cloud> Engine<'_, C> {
     /// An observation not much older than now.
@@ -35,7 +38,7 @@ impl<C: Cloud> Engine<'_, C> {
             return Ok(observation);
         }
         let at = self.cloud.now();
-        let observation = Arc::new(self.read(|| self.cloud.observe(&self.query)).await?);
+        let observation = Arc::new(self.read(self.cloud.observe(&self.query)).await?);
         self.world().see(at, observation.clone());
         Ok(observation)
     }
@@ -44,7 +47,7 @@ impl<C: Cloud> Engine<'_, C> {
     /// taken for a whole one.
     pub(super) async fn look_at_machines(&self) -> Result<Arc<Observation>, Failure> {
         let query = Query { deep: false, ..self.query.clone() };
-        Ok(Arc::new(self.read(|| self.cloud.observe(&query)).await?))
+        Ok(Arc::new(self.read(self.cloud.observe(&query)).await?))
     }
 
     /// Versions of one launch template: those asked for and the newest.
@@ -54,32 +57,38 @@ impl<C: Cloud> Engine<'_, C> {
         wanted: BTreeSet<u64>,
     ) -> Result<BTreeMap<u64, VersionFacts>, Failure> {
         let wanted = BTreeMap::from([(template.to_owned(), wanted)]);
-        let mut versions = self.read(|| self.cloud.versions(&wanted)).await?;
+        let mut versions = self.read(self.cloud.versions(&wanted)).await?;
         Ok(versions.remove(template).unwrap_or_default())
     }
 
-    async fn read<T, F>(&self, read: impl Fn() -> F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, CloudError>>,
-    {
-        let started = self.cloud.now();
-        let mut attempts = 1;
+    /// Waits for a read, which the cloud itself tries again where that helps. Meanwhile the lease is
+    /// kept; a wish to stop ends it at once, since nothing hangs on a read.
+    async fn read<T>(
+        &self,
+        read: impl Future<Output = Result<T, CloudError>>,
+    ) -> Result<T, Failure> {
+        let mut read = std::pin::pin!(read);
         loop {
-            let error = match read().await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            // A read whose answer was lost is read again: nothing hangs on it.
-            let kind = match error.kind {
-                CloudErrorKind::AnswerLost => CloudErrorKind::Unavailable,
-                kind => kind,
-            };
-            let elapsed = since(self.cloud.now(), started);
-            let wait = retry::limits(kind).and_then(|l| l.wait(attempts, elapsed, self.draw()));
-            let Some(wait) = wait else { return Err(cloud_failure(&error)) };
-            self.pause(wait).await?;
-            attempts += 1;
+            tokio::select! {
+                biased;
+                () = self.stop.requested() => {
+                    self.check_stop();
+                    return Err(self.halted().unwrap_or_else(stopped));
+                }
+                result = &mut read => return result.map_err(|error| self.failure_of(&error)),
+                () = self.cloud.sleep(HEARTBEAT) => self.keep_lease().await?,
+            }
         }
+    }
+
+    /// A failed call as a failure. What every other call would meet as well stops the run.
+    pub(super) fn failure_of(&self, error: &CloudError) -> Failure {
+        let has_begun = self.has_begun.load(Ordering::SeqCst);
+        let failure = cloud_failure(error, has_begun);
+        if error.kind.ends_the_run() {
+            self.halt(failure.clone());
+        }
+        failure
     }
 
     /// Makes one call of a change: lease first, retries within their limits.
@@ -106,11 +115,14 @@ impl<C: Cloud> Engine<'_, C> {
                 return Ok(Reply::default());
             }
             let elapsed = since(self.cloud.now(), started);
-            let limits = retry::limits(error.kind);
+            if error.kind.ends_the_run() {
+                return Err(CallEnd::Halted(self.failure_of(&error)));
+            }
+            let limits = self.retry.limits(error.kind);
             let wait = limits.and_then(|limits| limits.wait(attempts, elapsed, self.draw()));
             let Some(wait) = wait else { return Err(CallEnd::Refused(error)) };
             self.announce(Event::Retrying {
-                address: address.clone(),
+                address: Some(address.clone()),
                 operation: operation.clone(),
                 attempt: attempts,
                 wait_ms: millis(wait),
@@ -123,6 +135,7 @@ impl<C: Cloud> Engine<'_, C> {
 
     /// The lease's law rests on this limit.
     async fn call_once(&self, call: &Call, operation: &str) -> Result<Reply, CloudError> {
+        self.has_begun.store(true, Ordering::SeqCst);
         match tokio::time::timeout(LONGEST_CALL, self.cloud.call(call)).await {
             Ok(result) => result,
             Err(_) => Err(CloudError::new(

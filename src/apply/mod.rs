@@ -7,7 +7,7 @@
 
 mod change;
 mod engine;
-mod failure;
+pub mod failure;
 mod gate;
 mod incarnation;
 pub mod journal;
@@ -16,7 +16,6 @@ mod link;
 mod names;
 mod pool;
 mod precheck;
-pub mod retry;
 mod settle;
 pub mod steps;
 mod stop;
@@ -29,6 +28,7 @@ pub use engine::run;
 pub use failure::lease_failure;
 pub use stop::StopSignal;
 
+use crate::cloud::retry::RetryPolicy;
 use crate::cloud::{Cloud, Query};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
@@ -49,6 +49,8 @@ pub struct ApplyRequest<'a> {
     /// How long a new group may take to have its machines in service; zero for not to wait. A
     /// control plane with etcd forms within a few minutes, spot capacity may take longer.
     pub wait_timeout: Duration,
+    /// How long failed changes are tried again; reads are the cloud's own affair.
+    pub retry: RetryPolicy,
 }
 
 /// Whether the last run on a cluster was killed, or stopped before all was done: then there may be

@@ -10,9 +10,8 @@ use jiff::Timestamp;
 
 use super::change::{Attempt, Next};
 use super::engine::{CallEnd, Engine, Outcome, millis};
-use super::failure::cloud_failure;
-use super::retry::RetryLimits;
 use super::steps::batch::{self, Batch};
+use crate::cloud::retry::RetryLimits;
 use crate::cloud::{Call, Cloud, CloudErrorKind};
 use crate::error::Failure;
 use crate::event::Event;
@@ -126,11 +125,11 @@ impl<C: Cloud> Engine<'_, C> {
         let is_lost = error.kind == CloudErrorKind::AnswerLost;
         if !is_lost && error.kind.is_retriable() {
             // It was tried as often as makes sense; name by name it would be no better.
-            return Fate::Failed(cloud_failure(&error));
+            return Fate::Failed(self.failure_of(&error));
         }
         let wait = if is_lost { RetryLimits::LOOK.base } else { Duration::ZERO };
         self.announce(Event::Retrying {
-            address: first.clone(),
+            address: Some(first.clone()),
             operation: batch.call.operation(),
             attempt: 1,
             wait_ms: millis(wait),

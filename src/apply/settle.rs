@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::engine::{Engine, Outcome, deadline, since};
 use super::failure::RERUN;
-use super::retry::RetryLimits;
 use super::steps::{self, StepContext};
+use crate::cloud::retry::RetryLimits;
 use crate::cloud::{Cloud, GroupFacts, Observation};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;

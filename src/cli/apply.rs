@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::{CloudArgs, InputArgs, PlanOptionArgs, SpecArgs};
+use super::args::{CloudArgs, InputArgs, PlanOptionArgs, SpecArgs, duration};
 use super::context::Context;
 use super::execute::{self, EventFormat, Execution};
 use super::pipeline::{self, Planned};
@@ -73,8 +73,7 @@ fn run_fresh(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
     let spec = SpecArgs { cluster: args.target.clone(), input: args.input.clone() };
     let loaded = context.load(&spec)?;
     context.block_on(async {
-        let choice = pipeline::choose(&loaded, &args.cloud);
-        let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
+        let cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
         // A killed run may have left tags and attributes unwritten: look at all of them.
         let plan = async || pipeline::plan(context, &loaded, &cloud, true, &options).await;
         execute::run_fresh(context, &cloud, loaded.spec.name(), &execution(args), plan).await
@@ -84,7 +83,7 @@ fn run_fresh(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
 fn run_saved(context: &Context, args: &ApplyArgs, file: &Path) -> anyhow::Result<ExitCode> {
     let is_bare = args.input == InputArgs::default()
         && args.options == PlanOptionArgs::default()
-        && args.cloud == CloudArgs::default();
+        && args.cloud.is_open();
     if !is_bare {
         let message = format!("`{}` is a saved plan, which is applied as it is", file.display());
         return Err(Failure::new(ExitCode::Usage, message)
@@ -93,7 +92,7 @@ fn run_saved(context: &Context, args: &ApplyArgs, file: &Path) -> anyhow::Result
     }
     let planned = Planned::from_file(file)?;
     context.block_on(async {
-        let cloud = pipeline::reconnect(context, &planned).await?;
+        let cloud = pipeline::reconnect(context, &planned, &args.cloud.access).await?;
         execute::run(context, &cloud, &planned, &execution(args)).await
     })
 }
@@ -104,14 +103,8 @@ fn execution(args: &ApplyArgs) -> Execution {
         word: "yes".to_owned(),
         lock_timeout: args.execution.lock_timeout,
         wait_timeout: args.execution.wait_timeout,
+        retry: args.cloud.access.retry(),
         events: args.execution.events,
         destroy: false,
     }
-}
-
-/// Reads `90s`, `5m`, `1h30m`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = |error| format!("`{text}` is no duration such as 90s, 5m or 1h: {error}");
-    let span: jiff::SignedDuration = text.parse().map_err(|e: jiff::Error| wrong(e.to_string()))?;
-    Duration::try_from(span).map_err(|e| wrong(e.to_string()))
 }

@@ -3,9 +3,11 @@
 #![expect(clippy::disallowed_methods, reason = "NO_COLOR is a matter of the terminal")]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::cloud::retry::RetryPolicy;
 use crate::ui::{ColorChoice, Ui};
 
 /// Options of every verb.
@@ -108,6 +110,38 @@ pub(super) struct CloudArgs {
     /// Read also what costs a call each: lifecycle hooks, load balancer attributes
     #[arg(long, help_heading = "Cloud")]
     pub(super) deep: bool,
+
+    #[command(flatten)]
+    pub(super) access: AccessArgs,
+}
+
+impl CloudArgs {
+    /// Whether the cloud and how it is read are left open, as a saved plan asks: it says both.
+    pub(super) fn is_open(&self) -> bool {
+        self.cloud.is_none() && !self.deep
+    }
+}
+
+/// How the cloud is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct AccessArgs {
+    /// Try a failed call again for so long, such as 90s or 30m [default: 10m where AWS is at fault]
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Cloud")]
+    pub(super) retry_timeout: Option<Duration>,
+}
+
+impl AccessArgs {
+    /// How failed calls are tried again.
+    pub(super) fn retry(&self) -> RetryPolicy {
+        RetryPolicy { timeout: self.retry_timeout }
+    }
+}
+
+/// Reads `90s`, `5m`, `1h30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = |error| format!("`{text}` is no duration such as 90s, 5m or 1h: {error}");
+    let span: jiff::SignedDuration = text.parse().map_err(|e: jiff::Error| wrong(e.to_string()))?;
+    Duration::try_from(span).map_err(|e| wrong(e.to_string()))
 }
 
 /// The clouds there are.

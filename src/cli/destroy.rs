@@ -44,12 +44,12 @@ pub(super) fn run(context: &Context, args: &DestroyArgs) -> anyhow::Result<ExitC
         word: name,
         lock_timeout: args.execution.lock_timeout,
         wait_timeout: args.execution.wait_timeout,
+        retry: args.cloud.access.retry(),
         events: args.execution.events,
         destroy: true,
     };
     context.block_on(async {
-        let choice = pipeline::choose(&loaded, &args.cloud);
-        let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
+        let cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
         let plan = async || pipeline::plan(context, &loaded, &cloud, true, &options).await;
         execute::run_fresh(context, &cloud, loaded.spec.name(), &execution, plan).await
     })

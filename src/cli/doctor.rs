@@ -43,8 +43,7 @@ enum DoctorFormat {
 pub(super) fn run(context: &Context, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let loaded = context.load(&args.spec)?;
     let (plan, symptoms) = context.block_on(async {
-        let choice = pipeline::choose(&loaded, &args.cloud);
-        let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
+        let cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
         let (query, observation) = pipeline::observe(&loaded, &cloud, true).await?;
         let options = PlanOptions::default();
         let planned = pipeline::compare(context, &loaded, query, &observation, &options)?;

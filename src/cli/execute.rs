@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "who runs this, and a second Ctrl-C")]
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -14,6 +15,8 @@ use super::pipeline::Planned;
 use crate::apply::{self, ApplyRequest, StopSignal};
 use crate::cloud::Cloud;
 use crate::cloud::any::AnyCloud;
+use crate::cloud::retry::RetryPolicy;
+use crate::cloud::retry::reader::ReadRetry;
 use crate::error::{ExitCode, Failure};
 use crate::ui;
 use crate::ui::human::PlanView;
@@ -37,6 +40,8 @@ pub(super) struct Execution {
     pub(super) lock_timeout: Duration,
     /// How long to wait for new groups' machines.
     pub(super) wait_timeout: Duration,
+    /// How long failed changes are tried again.
+    pub(super) retry: RetryPolicy,
     /// Events on standard output.
     pub(super) events: Option<EventFormat>,
     /// Whether the whole cluster goes.
@@ -66,7 +71,7 @@ pub(super) async fn run_fresh(
             apply::wait_for_others(cloud, cluster, lock_timeout, &tell).await?;
         }
         let planned = plan().await?;
-        let sink = sink.get_or_insert_with(|| sink_for(context, &planned, execution));
+        let sink = sink.get_or_insert_with(|| sink_for(context, cloud, &planned, execution));
         sink.follow(&planned.plan);
         if !execution.confirmed {
             let execution = Execution { lock_timeout, ..execution.clone() };
@@ -95,11 +100,23 @@ pub(super) async fn run(
     planned: &Planned,
     execution: &Execution,
 ) -> anyhow::Result<ExitCode> {
-    run_in(context, cloud, planned, execution, &sink_for(context, planned, execution)).await
+    let sink = sink_for(context, cloud, planned, execution);
+    run_in(context, cloud, planned, execution, &sink).await
 }
 
-fn sink_for<'a>(context: &'a Context, planned: &Planned, execution: &Execution) -> Sink<'a> {
-    ui::progress::sink(context.ui, execution.events.is_some(), &planned.plan)
+/// Where the run's events go; from now on those of reads that are tried again as well.
+fn sink_for(
+    context: &Context,
+    cloud: &AnyCloud,
+    planned: &Planned,
+    execution: &Execution,
+) -> Arc<Sink> {
+    let sink = ui::progress::sink(context.ui, execution.events.is_some(), &planned.plan);
+    let sink = Arc::new(sink);
+    let listening = sink.clone();
+    let tell = move |retry: &ReadRetry| listening.announce(&ui::progress::read_event(retry));
+    cloud.reader().listen(Arc::new(tell));
+    sink
 }
 
 async fn run_in(
@@ -107,7 +124,7 @@ async fn run_in(
     cloud: &AnyCloud,
     planned: &Planned,
     execution: &Execution,
-    sink: &Sink<'_>,
+    sink: &Sink,
 ) -> anyhow::Result<ExitCode> {
     let plan = &planned.plan;
     show(context, planned, execution)?;
@@ -130,6 +147,7 @@ async fn run_in(
         holder: holder(),
         lock_timeout: execution.lock_timeout,
         wait_timeout: execution.wait_timeout,
+        retry: execution.retry,
     };
     let report = apply::run(cloud, &request, &stop, &|event| sink.announce(&event)).await;
     watcher.abort();

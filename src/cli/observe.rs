@@ -27,8 +27,7 @@ pub(super) struct ObserveArgs {
 pub(super) fn run(context: &Context, args: &ObserveArgs) -> anyhow::Result<ExitCode> {
     let loaded = context.load(&args.spec)?;
     let (_, observation) = context.block_on(async {
-        let choice = pipeline::choose(&loaded, &args.cloud);
-        let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
+        let cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
         pipeline::observe(&loaded, &cloud, args.cloud.deep).await
     })?;
     let body = serde_json::to_string_pretty(&observation)?;

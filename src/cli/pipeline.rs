@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::args::{CloudArgs, CloudName, PlanOptionArgs};
+use super::args::{AccessArgs, CloudArgs, CloudName, PlanOptionArgs};
 use super::context::{Context, Loaded, read_file};
 use crate::cloud::any::AnyCloud;
+use crate::cloud::retry::reader::ReadRetry;
 use crate::cloud::sim::SimCloud;
 use crate::cloud::{Cloud, Observation, Query};
 use crate::desired;
@@ -17,7 +19,8 @@ use crate::finding::did_you_mean;
 use crate::plan::file::SavedPlan;
 use crate::plan::{self, Plan, PlanOptions};
 use crate::resource::{Key, Kind};
-use crate::spec::{self, Spec};
+use crate::spec;
+use crate::ui;
 
 /// A plan with all that an apply needs.
 pub(super) struct Planned {
@@ -55,34 +58,31 @@ impl Planned {
     }
 }
 
-/// The cloud that the flag, else the vars, name.
-pub(super) fn choose(loaded: &Loaded, args: &CloudArgs) -> CloudName {
-    args.cloud.or(loaded.cloud).unwrap_or(CloudName::Sim)
-}
-
-/// Opens the cloud for a cluster. In the simulator the network that the spec names exists from then
-/// on, as it would in a real account.
+/// Opens the cloud that the flag, else the vars, name for a cluster. In the simulator the network
+/// that the spec names exists from then on, as it would in a real account.
 ///
 /// # Errors
 /// When the simulator's state or the AWS configuration cannot be used.
 pub(super) async fn connect(
     context: &Context<'_>,
-    spec: &Spec,
-    cloud: CloudName,
+    loaded: &Loaded,
+    args: &CloudArgs,
 ) -> anyhow::Result<AnyCloud> {
-    let region = spec.cluster.spec.region.as_deref().unwrap_or_default();
-    match cloud {
+    let cluster = &loaded.spec.cluster.spec;
+    let region = cluster.region.as_deref().unwrap_or_default();
+    let cloud = match args.cloud.or(loaded.cloud).unwrap_or(CloudName::Sim) {
         CloudName::Sim => {
-            let account = spec.cluster.spec.account.as_deref().unwrap_or(SimCloud::ACCOUNT);
+            let account = cluster.account.as_deref().unwrap_or(SimCloud::ACCOUNT);
             let region = if region.is_empty() { SimCloud::REGION } else { region };
             let sim = SimCloud::open(&context.state_dir(), account, region)?;
-            for line in sim.adopt_network(&desired::adopted_network(spec))? {
+            for line in sim.adopt_network(&desired::adopted_network(&loaded.spec))? {
                 context.ui.status(&format!("SIMULATED: {line}"));
             }
-            Ok(AnyCloud::Sim(Box::new(sim)))
+            AnyCloud::Sim(Box::new(sim))
         }
-        CloudName::Aws => connect_aws(region, spec.cluster.spec.config_base.as_deref()).await,
-    }
+        CloudName::Aws => connect_aws(region, cluster.config_base.as_deref()).await?,
+    };
+    Ok(prepared(context, cloud, &args.access))
 }
 
 /// Opens the cloud that a saved plan was made for.
@@ -92,15 +92,28 @@ pub(super) async fn connect(
 pub(super) async fn reconnect(
     context: &Context<'_>,
     planned: &Planned,
+    access: &AccessArgs,
 ) -> anyhow::Result<AnyCloud> {
     let plan = &planned.plan;
-    match plan.cloud.as_str() {
+    let cloud = match plan.cloud.as_str() {
         "sim" => {
             let sim = SimCloud::open(&context.state_dir(), &plan.account, &plan.region)?;
-            Ok(AnyCloud::Sim(Box::new(sim)))
+            AnyCloud::Sim(Box::new(sim))
         }
-        _ => connect_aws(&plan.region, planned.query.config_base.as_deref()).await,
-    }
+        _ => connect_aws(&plan.region, planned.query.config_base.as_deref()).await?,
+    };
+    Ok(prepared(context, cloud, access))
+}
+
+/// Sets how long reads are tried again, and tells the user of those that are.
+fn prepared(context: &Context<'_>, cloud: AnyCloud, access: &AccessArgs) -> AnyCloud {
+    let (ui, is_simulated) = (context.ui.clone(), cloud.name() == "sim");
+    let tell = move |retry: &ReadRetry| {
+        ui::progress::tell(&ui, &ui::progress::read_event(retry), is_simulated);
+    };
+    cloud.reader().limit(access.retry());
+    cloud.reader().listen(Arc::new(tell));
+    cloud
 }
 
 #[cfg(feature = "aws")]

@@ -53,8 +53,7 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<ExitCode
     let planned = match &args.observed {
         Some(file) => pipeline::plan_recorded(context, &loaded, file, &options)?,
         None => context.block_on(async {
-            let choice = pipeline::choose(&loaded, &args.cloud);
-            let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
+            let cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
             pipeline::plan(context, &loaded, &cloud, args.cloud.deep, &options).await
         })?,
     };

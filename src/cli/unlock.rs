@@ -27,8 +27,7 @@ pub(super) fn run(context: &Context, args: &UnlockArgs) -> anyhow::Result<ExitCo
     let loaded = context.load(&args.spec)?;
     let cluster = loaded.spec.name();
     context.block_on(async {
-        let choice = pipeline::choose(&loaded, &args.cloud);
-        let cloud = pipeline::connect(context, &loaded.spec, choice).await?;
+        let cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
         let Some(held) = lease::read(&cloud, cluster).await? else {
             context.ui.status(&format!("nobody holds the lease of {cluster}"));
             return Ok(ExitCode::Done);

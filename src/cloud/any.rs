@@ -5,6 +5,7 @@ use std::time::Duration;
 
 #[cfg(feature = "aws")]
 use super::aws::AwsCloud;
+use super::retry::reader::Reader;
 use super::sim::SimCloud;
 use super::{
     Call, Cloud, CloudError, Condition, Entry, Observation, Query, Reply, StoreError,
@@ -29,6 +30,13 @@ macro_rules! inside {
             AnyCloud::Aws($cloud) => $call,
         }
     };
+}
+
+impl AnyCloud {
+    /// How reads that fail are tried again.
+    pub fn reader(&self) -> &Reader {
+        inside!(self, cloud => cloud.reader())
+    }
 }
 
 impl Cloud for AnyCloud {

@@ -1,5 +1,7 @@
 //! What a call can fail with; whether to try again is a property of the error.
 
+use super::Service;
+
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{operation}: {message} ({code})")]
@@ -31,15 +33,38 @@ pub enum CloudErrorKind {
     InUse,
     /// A quota is reached.
     QuotaReached,
-    /// The credentials lack a permission, or are no longer valid.
+    /// The credentials lack a permission, or are none.
     Denied,
+    /// The credentials were good and have ended: new ones are needed, and a re-run.
+    CredentialsEnded,
+    /// This machine's clock is too far off for AWS to believe its signatures.
+    ClockSkewed,
+    /// The credentials are for another account or region than the cluster's.
+    WrongAccount,
     /// The call itself is wrong.
     Invalid,
-    /// This cloud cannot do it (changing AWS comes with a later release).
+    /// This cloud cannot do it.
     Unsupported,
 }
 
 impl CloudErrorKind {
+    /// Every kind.
+    pub const ALL: [CloudErrorKind; 13] = [
+        CloudErrorKind::Throttled,
+        CloudErrorKind::AnswerLost,
+        CloudErrorKind::Unavailable,
+        CloudErrorKind::AlreadyExists,
+        CloudErrorKind::NotFound,
+        CloudErrorKind::InUse,
+        CloudErrorKind::QuotaReached,
+        CloudErrorKind::Denied,
+        CloudErrorKind::CredentialsEnded,
+        CloudErrorKind::ClockSkewed,
+        CloudErrorKind::WrongAccount,
+        CloudErrorKind::Invalid,
+        CloudErrorKind::Unsupported,
+    ];
+
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_retriable(self) -> bool {
         match self {
@@ -51,9 +76,22 @@ impl CloudErrorKind {
             CloudErrorKind::AlreadyExists
             | CloudErrorKind::QuotaReached
             | CloudErrorKind::Denied
+            | CloudErrorKind::CredentialsEnded
+            | CloudErrorKind::ClockSkewed
+            | CloudErrorKind::WrongAccount
             | CloudErrorKind::Invalid
             | CloudErrorKind::Unsupported => false,
         }
+    }
+
+    /// Whether every other call would fail in the same way, so that nothing new should begin.
+    pub fn ends_the_run(self) -> bool {
+        matches!(
+            self,
+            CloudErrorKind::CredentialsEnded
+                | CloudErrorKind::ClockSkewed
+                | CloudErrorKind::WrongAccount
+        )
     }
 }
 
@@ -66,5 +104,10 @@ impl CloudError {
         message: impl Into<String>,
     ) -> Self {
         Self { kind, operation: operation.into(), code: code.into(), message: message.into() }
+    }
+
+    /// The service that answered, or should have.
+    pub fn service(&self) -> Option<Service> {
+        Service::of(&self.operation)
     }
 }

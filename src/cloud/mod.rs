@@ -11,6 +11,8 @@ pub mod call;
 pub mod denial;
 pub mod error;
 pub mod observation;
+pub mod retry;
+pub mod service;
 pub mod sim;
 pub mod store;
 
@@ -21,6 +23,7 @@ pub use observation::{
     Foreignness, GroupFacts, Instance, Observation, Observed, Ownership, Query, TaggedInstance,
     TemplateFacts, VersionFacts,
 };
+pub use service::Service;
 pub use store::{Condition, Entry, StoreError};
 
 use std::collections::{BTreeMap, BTreeSet};

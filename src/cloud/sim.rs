@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::file::{Stamp, Stored, WorldFile};
+use super::retry::reader::Reader;
 use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
     StoreError, TaggedInstance, VersionFacts,
@@ -38,6 +39,7 @@ struct Shared {
     state: Mutex<State>,
     file: Option<WorldFile>,
     crashed: watch::Sender<bool>,
+    reader: Reader,
 }
 
 /// The world and who waits for its clock.
@@ -86,9 +88,15 @@ impl SimCloud {
     }
 
     fn new(stored: Stored, file: Option<WorldFile>) -> Self {
+        let reader = Reader::new(fastrand::Rng::with_seed(fnv(&stored.world.account)));
         let state = State { stored, seen: None, sleepers: BTreeMap::new(), tickets: 0, stirs: 0 };
         let (crashed, _) = watch::channel(false);
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), file, crashed }) }
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), file, crashed, reader }) }
+    }
+
+    /// How reads that fail are tried again.
+    pub fn reader(&self) -> &Reader {
+        &self.shared.reader
     }
 
     /// Looks at the world, or meddles with it, outside of any call.
@@ -212,16 +220,22 @@ impl Cloud for SimCloud {
     }
 
     async fn observe(&self, query: &Query) -> Result<Observation, CloudError> {
-        let seen = self.live(|world| world.observe(query)).await;
-        seen.map_err(|error| unusable(&error, "Observe"))?
+        let once = || async {
+            let seen = self.live(|world| world.observe(query)).await;
+            seen.map_err(|error| unusable(&error, "Observe"))?
+        };
+        self.shared.reader.read(self, once).await
     }
 
     async fn versions(
         &self,
         wanted: &BTreeMap<String, BTreeSet<u64>>,
     ) -> Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError> {
-        let read = self.live(|world| world.read_versions(wanted)).await;
-        read.map_err(|error| unusable(&error, "DescribeLaunchTemplateVersions"))?
+        let once = || async {
+            let read = self.live(|world| world.read_versions(wanted)).await;
+            read.map_err(|error| unusable(&error, "DescribeLaunchTemplateVersions"))?
+        };
+        self.shared.reader.read(self, once).await
     }
 
     async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {

@@ -82,8 +82,10 @@ fn may_be_ours(query: &Query, kind: Kind, name: &str, vpc_id: Option<&str>) -> b
 
 async fn load_balancers(cloud: &AwsCloud, query: &Query) -> Result<Vec<LoadBalancer>, CloudError> {
     let call = cloud.elb.describe_load_balancers().page_size(PAGE);
-    let items = call.into_paginator().items().send().try_collect().await;
-    let mut all = items.map_err(|error| cloud.failed("DescribeLoadBalancers", error))?;
+    let page = |marker| call.clone().set_marker(marker).send();
+    let pages = cloud.pages("DescribeLoadBalancers", page, |page| page.next_marker()).await?;
+    let mut all: Vec<_> =
+        pages.into_iter().filter_map(|page| page.load_balancers).flatten().collect();
     all.retain(|balancer| {
         let name = balancer.load_balancer_name().unwrap_or_default();
         balancer.r#type() == Some(&LoadBalancerTypeEnum::Network)
@@ -94,8 +96,10 @@ async fn load_balancers(cloud: &AwsCloud, query: &Query) -> Result<Vec<LoadBalan
 
 async fn target_groups(cloud: &AwsCloud, query: &Query) -> Result<Vec<TargetGroup>, CloudError> {
     let call = cloud.elb.describe_target_groups().page_size(PAGE);
-    let items = call.into_paginator().items().send().try_collect().await;
-    let mut all = items.map_err(|error| cloud.failed("DescribeTargetGroups", error))?;
+    let page = |marker| call.clone().set_marker(marker).send();
+    let pages = cloud.pages("DescribeTargetGroups", page, |page| page.next_marker()).await?;
+    let mut all: Vec<_> =
+        pages.into_iter().filter_map(|page| page.target_groups).flatten().collect();
     all.retain(|group| {
         let name = group.target_group_name().unwrap_or_default();
         may_be_ours(query, Kind::TargetGroup, name, group.vpc_id())
@@ -108,8 +112,8 @@ async fn tags(cloud: &AwsCloud, arns: &[&str]) -> Result<BTreeMap<String, TagSet
     let mut all = BTreeMap::new();
     for arns in arns.chunks(TAGGED) {
         let arns = arns.iter().map(|arn| (*arn).to_owned()).collect();
-        let answer = cloud.elb.describe_tags().set_resource_arns(Some(arns)).send().await;
-        let answer = answer.map_err(|error| cloud.failed("DescribeTags", error))?;
+        let call = cloud.elb.describe_tags().set_resource_arns(Some(arns));
+        let answer = cloud.read("DescribeTags", || call.clone().send()).await?;
         for description in answer.tag_descriptions() {
             let tags = description.tags().iter().map(|tag| (tag.key(), tag.value()));
             let arn = description.resource_arn().unwrap_or_default().to_owned();
@@ -190,10 +194,11 @@ async fn listeners(
 ) -> Result<Vec<Found>, CloudError> {
     let arn = balancer.load_balancer_arn().unwrap_or_default();
     let call = cloud.elb.describe_listeners().load_balancer_arn(arn);
-    let items = call.into_paginator().items().send().try_collect().await;
-    let listeners = items.map_err(|error| cloud.failed("DescribeListeners", error))?;
+    let page = |marker| call.clone().set_marker(marker).send();
+    let pages = cloud.pages("DescribeListeners", page, |page| page.next_marker()).await?;
+    let listeners = pages.iter().flat_map(|page| page.listeners());
     let name = balancer.load_balancer_name().unwrap_or_default();
-    Ok(listeners.iter().map(|listener| convert_listener(listener, name, ownership)).collect())
+    Ok(listeners.map(|listener| convert_listener(listener, name, ownership)).collect())
 }
 
 fn convert_listener(listener: &Listener, balancer: &str, ownership: &Ownership) -> Found {
@@ -222,8 +227,8 @@ async fn load_balancer_attributes(
     arn: &str,
     found: &mut Found,
 ) -> Result<(), CloudError> {
-    let answer = cloud.elb.describe_load_balancer_attributes().load_balancer_arn(arn).send().await;
-    let answer = answer.map_err(|error| cloud.failed("DescribeLoadBalancerAttributes", error))?;
+    let call = cloud.elb.describe_load_balancer_attributes().load_balancer_arn(arn);
+    let answer = cloud.read("DescribeLoadBalancerAttributes", || call.clone().send()).await?;
     let set: BTreeSet<&str> = answer
         .attributes()
         .iter()
@@ -243,8 +248,8 @@ async fn target_group_attributes(
     arn: &str,
     found: &mut Found,
 ) -> Result<(), CloudError> {
-    let answer = cloud.elb.describe_target_group_attributes().target_group_arn(arn).send().await;
-    let answer = answer.map_err(|error| cloud.failed("DescribeTargetGroupAttributes", error))?;
+    let call = cloud.elb.describe_target_group_attributes().target_group_arn(arn);
+    let answer = cloud.read("DescribeTargetGroupAttributes", || call.clone().send()).await?;
     let values: BTreeMap<&str, &str> = answer
         .attributes()
         .iter()

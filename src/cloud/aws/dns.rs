@@ -26,8 +26,9 @@ pub(super) struct Dns {
 /// Lists the zones, then each zone's records from the cluster's names on.
 pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Dns, CloudError> {
     let call = cloud.route53.list_hosted_zones();
-    let items = call.into_paginator().items().send().try_collect().await;
-    let zones: Vec<HostedZone> = items.map_err(|error| cloud.failed("ListHostedZones", error))?;
+    let page = |marker| call.clone().set_marker(marker).send();
+    let pages = cloud.pages("ListHostedZones", page, |page| page.next_marker()).await?;
+    let zones: Vec<HostedZone> = pages.into_iter().flat_map(|page| page.hosted_zones).collect();
     let public_zone = public_zone(&zones, query)?;
     let private = private_zones(&zones, query);
 
@@ -149,17 +150,16 @@ async fn convert_zone(
 
 async fn zone_tags(cloud: &AwsCloud, id: &str) -> Result<TagSet, CloudError> {
     let call = cloud.route53.list_tags_for_resource().resource_id(id);
-    let answer = call.resource_type(aws_sdk_route53::types::TagResourceType::Hostedzone);
-    let answer = answer.send().await;
-    let answer = answer.map_err(|error| cloud.failed("ListTagsForResource", error))?;
+    let call = call.resource_type(aws_sdk_route53::types::TagResourceType::Hostedzone);
+    let answer = cloud.read("ListTagsForResource", || call.clone().send()).await?;
     let tags = answer.resource_tag_set().map(|set| set.tags()).unwrap_or_default();
     Ok(TagSet::new(tags.iter().map(|tag| (tag.key(), tag.value()))))
 }
 
 /// The VPC that sees a zone: the cluster's if it is among several.
 async fn zone_vpc(cloud: &AwsCloud, id: &str, wanted: &str) -> Result<String, CloudError> {
-    let answer = cloud.route53.get_hosted_zone().id(id).send().await;
-    let answer = answer.map_err(|error| cloud.failed("GetHostedZone", error))?;
+    let answer =
+        cloud.read("GetHostedZone", || cloud.route53.get_hosted_zone().id(id).send()).await?;
     let ids: Vec<&str> = answer.vpcs().iter().filter_map(|vpc| vpc.vpc_id()).collect();
     let chosen = ids.iter().find(|id| **id == wanted).or_else(|| ids.first());
     Ok(chosen.map(|id| (*id).to_owned()).unwrap_or_default())
@@ -210,8 +210,7 @@ async fn records(
     let mut call =
         cloud.route53.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(suffix);
     for _ in 0..PAGES {
-        let answer = call.send().await;
-        let answer = answer.map_err(|error| cloud.failed("ListResourceRecordSets", error))?;
+        let answer = cloud.read("ListResourceRecordSets", || call.clone().send()).await?;
         let before = answer.resource_record_sets.len();
         let ours = answer.resource_record_sets.into_iter();
         let ours = ours.take_while(|set| under(&plain(set.name()), suffix));

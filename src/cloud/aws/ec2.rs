@@ -60,8 +60,9 @@ async fn subnets(
     let mut facts = BTreeMap::new();
     for ids in ids.chunks(FILTER_VALUES) {
         let call = cloud.ec2.describe_subnets().filters(filter("subnet-id", ids.iter().copied()));
-        let items = call.into_paginator().items().send().try_collect().await;
-        for subnet in items.map_err(|error| cloud.failed("DescribeSubnets", error))? {
+        let page = |token| call.clone().set_next_token(token).send();
+        let pages = cloud.pages("DescribeSubnets", page, |page| page.next_token()).await?;
+        for subnet in pages.iter().flat_map(|page| page.subnets()) {
             let id = subnet.subnet_id().unwrap_or_default().to_owned();
             let cidr = subnet.cidr_block().unwrap_or_default();
             let cidr = cidr.parse().map_err(|_| {
@@ -86,8 +87,8 @@ async fn vpc(
     if subnets.values().any(|subnet| subnet.vpc_id == query.vpc_id) {
         return Ok(Some(VpcFact { id: query.vpc_id.clone(), cidrs: Vec::new() }));
     }
-    let call = cloud.ec2.describe_vpcs().filters(filter("vpc-id", [&query.vpc_id])).send().await;
-    let answer = call.map_err(|error| cloud.failed("DescribeVpcs", error))?;
+    let call = cloud.ec2.describe_vpcs().filters(filter("vpc-id", [&query.vpc_id]));
+    let answer = cloud.read("DescribeVpcs", || call.clone().send()).await?;
     Ok(answer.vpcs().first().map(|vpc| VpcFact {
         id: query.vpc_id.clone(),
         cidrs: vpc
@@ -101,9 +102,10 @@ async fn vpc(
 /// All groups of the VPC: names are unique there, and the answer holds rules and tags.
 async fn security_groups(cloud: &AwsCloud, query: &Query) -> Result<Vec<Found>, CloudError> {
     let call = cloud.ec2.describe_security_groups().filters(filter("vpc-id", [&query.vpc_id]));
-    let items = call.max_results(PAGE).into_paginator().items().send().try_collect().await;
-    let groups = items.map_err(|error| cloud.failed("DescribeSecurityGroups", error))?;
-    Ok(groups.iter().flat_map(|group| security_group(group, query)).collect())
+    let page = |token| call.clone().max_results(PAGE).set_next_token(token).send();
+    let pages = cloud.pages("DescribeSecurityGroups", page, |page| page.next_token()).await?;
+    let groups = pages.iter().flat_map(|page| page.security_groups());
+    Ok(groups.flat_map(|group| security_group(group, query)).collect())
 }
 
 /// A group and, apart from it, its rules. A group that the spec names by id is not ours to keep, but
@@ -226,8 +228,9 @@ async fn volumes(cloud: &AwsCloud, query: &Query) -> Result<Vec<Found>, CloudErr
 
 async fn volumes_by(cloud: &AwsCloud, query: &Query, by: Filter) -> Result<Vec<Found>, CloudError> {
     let call = cloud.ec2.describe_volumes().filters(by).max_results(PAGE);
-    let items = call.into_paginator().items().send().try_collect().await;
-    let mut volumes = items.map_err(|error| cloud.failed("DescribeVolumes", error))?;
+    let page = |token| call.clone().set_next_token(token).send();
+    let pages = cloud.pages("DescribeVolumes", page, |page| page.next_token()).await?;
+    let mut volumes: Vec<Volume> = pages.into_iter().filter_map(|p| p.volumes).flatten().collect();
     volumes.retain(|volume| {
         !volume.state().is_some_and(|state| matches!(state.as_str(), "deleting" | "deleted"))
     });
@@ -278,8 +281,10 @@ async fn interfaces_by(
     by: Filter,
 ) -> Result<Vec<Found>, CloudError> {
     let call = cloud.ec2.describe_network_interfaces().filters(by).max_results(PAGE);
-    let items = call.into_paginator().items().send().try_collect().await;
-    let mut interfaces = items.map_err(|error| cloud.failed("DescribeNetworkInterfaces", error))?;
+    let page = |token| call.clone().set_next_token(token).send();
+    let pages = cloud.pages("DescribeNetworkInterfaces", page, |page| page.next_token()).await?;
+    let interfaces = pages.into_iter().filter_map(|page| page.network_interfaces);
+    let mut interfaces: Vec<NetworkInterface> = interfaces.flatten().collect();
     interfaces.sort_by(|a, b| a.network_interface_id().cmp(&b.network_interface_id()));
     Ok(interfaces.iter().map(|found| interface(found, &query.cluster)).collect())
 }

@@ -22,10 +22,10 @@ const PAGE: i32 = 100;
 /// embeds every machine with its version, so that machines cost no call.
 pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Vec<Found>, CloudError> {
     let call = cloud.autoscaling.describe_auto_scaling_groups().max_records(PAGE);
-    let items = call.into_paginator().items().send().try_collect().await;
-    let groups = items.map_err(|error| cloud.failed("DescribeAutoScalingGroups", error))?;
+    let page = |token| call.clone().set_next_token(token).send();
+    let pages = cloud.pages("DescribeAutoScalingGroups", page, |page| page.next_token()).await?;
     let mut found = Vec::new();
-    for group in &groups {
+    for group in pages.iter().flat_map(|page| page.auto_scaling_groups()) {
         let mut item = convert(group, &query.cluster);
         if item.observed.ownership.is_owned() {
             look_closer(cloud, query, &mut item).await?;
@@ -56,8 +56,8 @@ async fn look_closer(cloud: &AwsCloud, query: &Query, found: &mut Found) -> Resu
 /// What the newest activity says, if it failed. Activities come newest first.
 async fn failed_activity(cloud: &AwsCloud, group: &str) -> Result<Option<String>, CloudError> {
     let call = cloud.autoscaling.describe_scaling_activities().auto_scaling_group_name(group);
-    let answer = call.max_records(1).send().await;
-    let answer = answer.map_err(|error| cloud.failed("DescribeScalingActivities", error))?;
+    let call = call.max_records(1);
+    let answer = cloud.read("DescribeScalingActivities", || call.clone().send()).await?;
     let failed = answer.activities().first().filter(|activity| {
         matches!(
             activity.status_code(),
@@ -72,8 +72,7 @@ async fn hooks(
     group: &str,
 ) -> Result<BTreeMap<String, LifecycleHook>, CloudError> {
     let call = cloud.autoscaling.describe_lifecycle_hooks().auto_scaling_group_name(group);
-    let answer = call.send().await;
-    let answer = answer.map_err(|error| cloud.failed("DescribeLifecycleHooks", error))?;
+    let answer = cloud.read("DescribeLifecycleHooks", || call.clone().send()).await?;
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let hooks = answer.lifecycle_hooks().iter().map(|hook| {
         let converted = LifecycleHook {

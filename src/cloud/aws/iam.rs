@@ -26,8 +26,8 @@ pub(super) struct Identity {
 /// for one by one, each role would cost four.
 pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Identity, CloudError> {
     let call = cloud.iam.get_account_authorization_details().filter(EntityType::Role);
-    let pages = call.max_items(PAGE).into_paginator().send().try_collect().await;
-    let pages = pages.map_err(|error| cloud.failed("GetAccountAuthorizationDetails", error))?;
+    let page = |marker| call.clone().max_items(PAGE).set_marker(marker).send();
+    let pages = cloud.pages("GetAccountAuthorizationDetails", page, |page| page.marker()).await?;
 
     let mut found = Vec::new();
     let mut account = None;
@@ -59,8 +59,8 @@ async fn empty_profiles(
     let wanted = query.keys.iter().filter(|key| key.kind == Kind::InstanceProfile);
     let mut profiles = Vec::new();
     for key in wanted.filter(|key| !known.contains(key)) {
-        let call = cloud.iam.get_instance_profile().instance_profile_name(&key.name).send().await;
-        match call.map_err(|error| cloud.failed("GetInstanceProfile", error)) {
+        let call = cloud.iam.get_instance_profile().instance_profile_name(&key.name);
+        match cloud.read("GetInstanceProfile", || call.clone().send()).await {
             Ok(answer) => {
                 let profile = answer.instance_profile();
                 profiles.extend(profile.map(|profile| convert_profile(profile, None, query)));

@@ -21,10 +21,11 @@ pub(super) async fn read(
     let states = STATES.map(str::to_owned).to_vec();
     let alive = Filter::builder().name("instance-state-name").set_values(Some(states)).build();
     let call = cloud.ec2.describe_instances().filters(owned).filters(alive);
-    let pages = call.into_paginator().items().send().try_collect().await;
-    let reservations = pages.map_err(|error| cloud.failed("DescribeInstances", error))?;
-    let mut found: Vec<TaggedInstance> =
-        reservations.iter().flat_map(|reservation| reservation.instances()).map(convert).collect();
+    let page = |token| call.clone().set_next_token(token).send();
+    let pages = cloud.pages("DescribeInstances", page, |page| page.next_token()).await?;
+    let reservations = pages.iter().flat_map(|page| page.reservations());
+    let instances = reservations.flat_map(|reservation| reservation.instances());
+    let mut found: Vec<TaggedInstance> = instances.map(convert).collect();
     found.sort();
     Ok(found)
 }

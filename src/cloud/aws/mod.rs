@@ -33,12 +33,15 @@ mod groups;
 mod iam;
 mod instances;
 mod observe;
+mod read;
 mod tags;
 mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -46,6 +49,8 @@ use aws_smithy_http_client::{Builder, Connector, tls};
 
 pub use bucket::StateAddress;
 
+use super::retry::bucket::Buckets;
+use super::retry::reader::Reader;
 use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
     StoreError, TaggedInstance, VersionFacts,
@@ -62,9 +67,17 @@ pub struct Connection {
     pub endpoint: Option<String>,
 }
 
-/// How long one attempt at a call may take. The longest answer, all roles of a large account, takes
-/// seconds; a connection that died silently must not hold a plan for minutes.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection may take to stand: a packet lost twice is sent again within 3 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long AWS may take to begin its answer: a connection that died silently must not hold a run
+/// for minutes.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long one attempt at a call may take as a whole. The longest answer, all roles of a large
+/// account, takes seconds. It is shorter than the longest call of a lease
+/// (`apply::lease::LONGEST_CALL`), which counts the wait for the pace as well.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// One account and region of the real AWS, as the credentials of the SDK's default chain see it.
 #[derive(Debug)]
@@ -79,6 +92,9 @@ pub struct AwsCloud {
     route53: aws_sdk_route53::Client,
     s3: aws_sdk_s3::Client,
     state: Option<StateAddress>,
+    reader: Reader,
+    buckets: Mutex<Buckets>,
+    started: Instant,
 }
 
 impl AwsCloud {
@@ -91,10 +107,15 @@ impl AwsCloud {
     /// # Errors
     /// When nobody names a region.
     pub async fn connect(connection: &Connection) -> Result<Self, CloudError> {
-        let attempt = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client())
-            .timeout_config(attempt);
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts);
         if !connection.region.is_empty() {
             loader = loader.region(Region::new(connection.region.clone()));
         }
@@ -118,7 +139,15 @@ impl AwsCloud {
             route53: aws_sdk_route53::Client::new(&config),
             s3: aws_sdk_s3::Client::new(&config),
             state: connection.state.clone(),
+            reader: Reader::new(fastrand::Rng::new()),
+            buckets: Mutex::default(),
+            started: Instant::now(),
         })
+    }
+
+    /// How reads that fail are tried again.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
     }
 }
 
@@ -157,6 +186,7 @@ impl Cloud for AwsCloud {
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
+        self.pace(&call.operation()).await;
         call::make(self, call).await
     }
 

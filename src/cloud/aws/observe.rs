@@ -96,8 +96,8 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
 
 /// The account of the credentials, asked for where no role of it told: only a new account has none.
 async fn account(cloud: &AwsCloud) -> Result<String, CloudError> {
-    let answer = cloud.sts.get_caller_identity().send().await;
-    let identity = answer.map_err(|error| cloud.failed("GetCallerIdentity", error))?;
+    let call = cloud.sts.get_caller_identity();
+    let identity = cloud.read("GetCallerIdentity", || call.clone().send()).await?;
     Ok(identity.account().unwrap_or_default().to_owned())
 }
 

@@ -29,9 +29,10 @@ const VERSIONS: usize = 200;
 pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Vec<Found>, CloudError> {
     // Without a page size AWS pages as it sees fit, and emulators do not cut the list short.
     let call = cloud.ec2.describe_launch_templates();
-    let items = call.into_paginator().items().send().try_collect().await;
-    let templates = items.map_err(|error| cloud.failed("DescribeLaunchTemplates", error))?;
-    Ok(templates.iter().map(|template| convert(template, &query.cluster)).collect())
+    let page = |token| call.clone().set_next_token(token).send();
+    let pages = cloud.pages("DescribeLaunchTemplates", page, |page| page.next_token()).await?;
+    let templates = pages.iter().flat_map(|page| page.launch_templates());
+    Ok(templates.map(|template| convert(template, &query.cluster)).collect())
 }
 
 fn convert(template: &LaunchTemplate, cluster: &str) -> Found {
@@ -76,8 +77,9 @@ pub(super) async fn images(
         query.image_ids.iter().filter(|id| !facts.contains_key(*id)).collect();
     for ids in missing.chunks(FILTER_VALUES) {
         let call = cloud.ec2.describe_images().filters(filter("image-id", ids.iter().copied()));
-        let items = call.into_paginator().items().send().try_collect().await;
-        for image in items.map_err(|error| cloud.failed("DescribeImages", error))? {
+        let page = |token| call.clone().set_next_token(token).send();
+        let pages = cloud.pages("DescribeImages", page, |page| page.next_token()).await?;
+        for image in pages.iter().flat_map(|page| page.images()) {
             if let (Some(id), Some(device)) = (image.image_id(), image.root_device_name()) {
                 let fact = ImageFact { root_device_name: device.to_owned() };
                 facts.insert(id.to_owned(), fact);
@@ -116,10 +118,12 @@ pub(super) async fn versions(
         for numbers in numbers.chunks(VERSIONS) {
             let call = cloud.ec2.describe_launch_template_versions().launch_template_name(name);
             let call = call.set_versions(Some(numbers.to_vec()));
-            let items = call.into_paginator().items().send().try_collect().await;
-            let found =
-                items.map_err(|error| cloud.failed("DescribeLaunchTemplateVersions", error));
-            facts.extend(found?.iter().filter_map(version));
+            let page = |token| call.clone().set_next_token(token).send();
+            let pages = cloud
+                .pages("DescribeLaunchTemplateVersions", page, |page| page.next_token())
+                .await?;
+            let found = pages.iter().flat_map(|page| page.launch_template_versions());
+            facts.extend(found.filter_map(version));
         }
         all.insert(name.clone(), facts);
     }

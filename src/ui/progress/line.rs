@@ -31,12 +31,13 @@ pub(super) fn of(event: &Event, style: Style, is_simulated: bool) -> Option<Stri
             style.dim(&format!("wave {wave} of {waves}: {}", plural(*changes, "change")))
         }
         Event::Retrying { address, attempt, wait_ms, why, .. } => {
+            let wait = duration(std::time::Duration::from_millis(*wait_ms));
+            let whose = address.as_ref().map(|address| format!("{address}: ")).unwrap_or_default();
             // The first failures of a call are everyday business; then each doubling is told.
             if *attempt < 4 || !attempt.is_power_of_two() {
                 return None;
             }
-            let wait = duration(std::time::Duration::from_millis(*wait_ms));
-            style.dim(&format!("  {address}: {why}; attempt {attempt}, again in {wait}"))
+            style.dim(&format!("  {whose}{why}; attempt {attempt}, again in {wait}"))
         }
         Event::ChangeDone { address, action, elapsed_ms } => {
             let took = duration(std::time::Duration::from_millis(*elapsed_ms));

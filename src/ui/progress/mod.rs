@@ -14,17 +14,29 @@ pub use summary::{nothing_to_do, summary};
 pub use wire::{EVENTS_FORMAT_VERSION, record};
 
 use super::Ui;
+use crate::cloud::retry::reader::ReadRetry;
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::resource::Key;
 use live::Live;
 
 /// Where a run's events go. Made by [`sink`].
-pub struct Sink<'a> {
-    ui: &'a Ui,
+pub struct Sink {
+    ui: Ui,
     writes_events: bool,
     is_simulated: bool,
     state: Mutex<State>,
+}
+
+/// A read that is tried again, as an event.
+pub fn read_event(retry: &ReadRetry) -> Event {
+    Event::Retrying {
+        address: None,
+        operation: retry.operation.clone(),
+        attempt: retry.attempt,
+        wait_ms: u64::try_from(retry.wait.as_millis()).unwrap_or(u64::MAX),
+        why: retry.why.clone(),
+    }
 }
 
 /// What the lines are made of.
@@ -39,11 +51,11 @@ struct State {
 
 /// A sink for the events of a run of `plan`. With `writes_events`, each event is also written to
 /// stdout as one JSON line, after a first line with the version of that form.
-pub fn sink<'a>(ui: &'a Ui, writes_events: bool, plan: &Plan) -> Sink<'a> {
+pub fn sink(ui: &Ui, writes_events: bool, plan: &Plan) -> Sink {
     let change_count = plan.changes.len();
     let state = State { change_count, ..State::default() };
     let is_simulated = plan.cloud == "sim";
-    let sink = Sink { ui, writes_events, is_simulated, state: Mutex::new(state) };
+    let sink = Sink { ui: ui.clone(), writes_events, is_simulated, state: Mutex::new(state) };
     sink.write_json(&wire::version(&plan.cluster, is_simulated));
     sink
 }
@@ -55,7 +67,7 @@ pub fn tell(ui: &Ui, event: &Event, is_simulated: bool) {
     }
 }
 
-impl Sink<'_> {
+impl Sink {
     /// The run is now one of another plan of the same cluster.
     pub fn follow(&self, plan: &Plan) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +126,8 @@ impl State {
             Event::ChangeStarted { address, .. } => {
                 self.active.insert(address.clone(), String::new());
             }
-            Event::CallMade { address, operation } | Event::Retrying { address, operation, .. } => {
+            Event::CallMade { address, operation }
+            | Event::Retrying { address: Some(address), operation, .. } => {
                 self.active.insert(address.clone(), operation.clone());
             }
             Event::ChangeDone { address, .. }
@@ -130,7 +143,8 @@ impl State {
                     self.active.insert(address.clone(), what.clone());
                 }
             }
-            Event::LeaseTaken { .. }
+            Event::Retrying { address: None, .. }
+            | Event::LeaseTaken { .. }
             | Event::PreviousRunUnfinished { .. }
             | Event::ApplyStarted { .. }
             | Event::WaveStarted { .. }
