@@ -239,8 +239,11 @@ impl Cloud for SimCloud {
     }
 
     async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
-        let read = self.live(|world| world.tagged_instances(cluster)).await;
-        read.map_err(|error| unusable(&error, "DescribeInstances"))?
+        let once = || async {
+            let read = self.live(|world| world.tagged_instances(cluster)).await;
+            read.map_err(|error| unusable(&error, "DescribeInstances"))?
+        };
+        self.shared.reader.read(self, once).await
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {

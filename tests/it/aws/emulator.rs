@@ -22,7 +22,7 @@ fn accounts_of_one_emulator_know_nothing_of_each_other() {
     assert!(order.is_sorted(), "{order:?}");
     assert!(one.calls().is_empty(), "asking forgets");
 
-    let refused = other.kprod(&network, &["plan", PROD]);
+    let refused = other.kprod(&network, &["plan", PROD, "--retry-timeout", "1s"]);
     assert_eq!(refused.status.code(), Some(1));
     let calls = other.calls();
     assert!(
@@ -49,7 +49,8 @@ fn a_run_can_be_held_and_ended_at_a_call() {
 
     account.faults(json!([with(&held, "mode", json!("reset"))]));
     account.config(&json!({"launch_seconds": 1}));
-    let (code, _, said) = account.start(&network, &["plan", PROD]).finish();
+    let plan = ["plan", PROD, "--retry-timeout", "1s"];
+    let (code, _, said) = account.start(&network, &plan).finish();
     assert_ne!(code, Some(2), "{said}");
     let calls = account.calls();
     let cut = calls.iter().find(|call| call.action == "DescribeVolumes").unwrap();

@@ -196,7 +196,7 @@ fn errors_of_aws_say_what_failed_and_where() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{nobody}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_kprod"));
-    command.args(["plan", PROD, "--cloud", "aws"]);
+    command.args(["plan", PROD, "--cloud", "aws", "--retry-timeout", "1s"]);
     let refused = account_of(&mut command, &url).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1));
