@@ -14,7 +14,7 @@ use crate::cloud::{Call, Cloud, CloudError, CloudErrorKind, Observation, Observe
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
 use crate::plan::{Action, Change};
-use crate::resource::{Attribute, Key, Resource};
+use crate::resource::{Attribute, Key, LaunchTemplateInterface, Resource};
 
 /// Looks that a surprise gets before it counts, over half a minute or so: reads lag.
 const SURPRISES_MAX: u32 = 8;
@@ -200,7 +200,7 @@ impl<C: Cloud> Engine<'_, C> {
                 attempt.own.attributes.entry(*attribute).or_insert_with(|| value.clone());
             }
         }
-        let context = self.context(change).await;
+        let context = self.context(change, observation).await;
         match steps::steps(change, observed.as_ref(), after.as_ref(), &context) {
             Ok(steps) => {
                 attempt.target = target_of(observed.as_ref(), after.as_ref());
@@ -250,11 +250,33 @@ impl<C: Cloud> Engine<'_, C> {
         }
     }
 
-    async fn context<'a>(&'a self, change: &'a Change) -> StepContext<'a> {
+    async fn context<'a>(
+        &'a self,
+        change: &'a Change,
+        observation: &Observation,
+    ) -> StepContext<'a> {
         let mut context = StepContext::new(&self.plan.cluster, change);
         context.incarnation = self.incarnation_of(&change.address).await;
         context.parent_is_new = self.world().parent_is_new(change);
+        context.launch_interfaces = self.launch_interfaces(change, observation);
         context
+    }
+
+    /// Interfaces of the template that a change's group launches from, where the plan changes it.
+    fn launch_interfaces(
+        &self,
+        change: &Change,
+        observation: &Observation,
+    ) -> Vec<LaunchTemplateInterface> {
+        let template = template::used_by(change);
+        let wanted =
+            self.plan.changes.iter().find(|other| Some(&other.address) == template.as_ref());
+        match wanted.and_then(|wanted| self.world().resolve(wanted, observation).ok()?) {
+            Some(Resource::LaunchTemplate(wanted)) => {
+                wanted.launch_template_data.network_interfaces
+            }
+            _ => Vec::new(),
+        }
     }
 
     async fn after_error(

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::resource::{
-    AutoScalingGroup, GroupTag, HealthCheck, LaunchTemplateData, LifecycleHook, Listener,
-    LoadBalancer, NetworkInterface, RecordSet, Role, Rule, SubnetMapping, Tags, TargetGroup,
-    Volume,
+    AutoScalingGroup, GroupTag, HealthCheck, LaunchTemplateData, LaunchTemplateInterface,
+    LifecycleHook, Listener, LoadBalancer, NetworkInterface, RecordSet, Role, Rule, SubnetMapping,
+    Tags, TargetGroup, Volume,
 };
 
 /// One mutating AWS API call. Variant and field names follow the API.
@@ -52,11 +52,14 @@ pub enum Call {
         data: Box<LaunchTemplateData>,
         client_token: String,
     },
-    /// Proves that a version can launch: RunInstances with DryRun. Changes nothing.
+    /// Proves that a version can launch: RunInstances with DryRun. Changes nothing. The version's
+    /// interfaces are named again, as far as they are known, since AWS takes a subnet only as part of
+    /// one.
     ProveLaunchTemplateVersion {
         launch_template_name: String,
         version: u64,
         subnet_id: Option<String>,
+        network_interfaces: Vec<LaunchTemplateInterface>,
     },
     /// Removes a template with all its versions.
     DeleteLaunchTemplate { launch_template_name: String },
@@ -180,8 +183,10 @@ pub enum Call {
     // Auto Scaling.
     /// Makes a group with tags, hooks and target groups, pinned to `version`.
     CreateAutoScalingGroup { group: Box<AutoScalingGroup>, version: u64 },
-    /// Changes a group's own settings; pin and desired capacity stay as they are.
-    UpdateAutoScalingGroup { group: Box<AutoScalingGroup> },
+    /// Changes a group's own settings; pin and desired capacity stay as they are. The pin is named
+    /// where the mixed instances policy changes, since AWS takes a policy only with its template;
+    /// without a version the policy stays, too.
+    UpdateAutoScalingGroup { group: Box<AutoScalingGroup>, version: Option<u64> },
     /// Sets tags of a group.
     CreateOrUpdateTags { auto_scaling_group_name: String, tags: BTreeMap<String, GroupTag> },
     /// Removes tags of a group.

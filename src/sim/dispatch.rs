@@ -39,9 +39,9 @@ impl World {
                 data,
                 client_token,
             } => self.create_template_version(name, version_description, data, client_token),
-            Call::ProveLaunchTemplateVersion { launch_template_name, version, subnet_id } => {
-                self.prove_template_version(launch_template_name, *version, subnet_id.as_deref())
-            }
+            Call::ProveLaunchTemplateVersion {
+                launch_template_name, version, subnet_id, ..
+            } => self.prove_template_version(launch_template_name, *version, subnet_id.as_deref()),
             Call::DeleteLaunchTemplate { launch_template_name } => {
                 self.delete_template(launch_template_name)
             }
@@ -168,7 +168,7 @@ impl World {
             }
 
             Call::CreateAutoScalingGroup { group, version } => self.create_group(group, *version),
-            Call::UpdateAutoScalingGroup { group } => self.update_group(group),
+            Call::UpdateAutoScalingGroup { group, version } => self.update_group(group, *version),
             Call::CreateOrUpdateTags { auto_scaling_group_name, tags } => {
                 self.tag_group(auto_scaling_group_name, tags)
             }

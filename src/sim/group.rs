@@ -113,12 +113,22 @@ impl World {
     }
 
     /// Changes the settings. Desired capacity follows only when it falls outside of the new limits.
-    pub(super) fn update_group(&mut self, wanted: &AutoScalingGroup) -> Answer {
+    /// How machines are launched changes only with a version.
+    pub(super) fn update_group(
+        &mut self,
+        wanted: &AutoScalingGroup,
+        version: Option<u64>,
+    ) -> Answer {
         let name = wanted.auto_scaling_group_name.clone();
         let stored = self.group(&name)?;
+        let policy = match version {
+            Some(_) => wanted.mixed_instances_policy.clone(),
+            None => stored.group.mixed_instances_policy.clone(),
+        };
         let group = AutoScalingGroup {
             launch_template_name: stored.group.launch_template_name.clone(),
             target: stored.group.target.clone(),
+            mixed_instances_policy: policy,
             target_group_arns: stored.group.target_group_arns.clone(),
             suspended_processes: stored.group.suspended_processes.clone(),
             enabled_metrics: stored.group.enabled_metrics.clone(),
@@ -127,8 +137,12 @@ impl World {
             ..wanted.clone()
         };
         self.check_group(&group)?;
+        if let Some(version) = version {
+            self.check_group_launch(&group, version)?;
+        }
+        let version = version.unwrap_or(stored.version);
         let desired_capacity = stored.desired_capacity.clamp(group.min_size, group.max_size);
-        self.put_group(StoredGroup { group, desired_capacity, ..stored })
+        self.put_group(StoredGroup { group, version, desired_capacity, ..stored })
     }
 
     /// Sets the desired capacity, as an autoscaler would.

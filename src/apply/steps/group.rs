@@ -18,7 +18,7 @@ pub(super) fn create(
     made.tags.insert(DIGEST_TAG.to_owned(), own_tag(&context.digest));
     made.tags.insert(TARGET_TAG.to_owned(), own_tag(&wanted.target.to_string()));
     let mut steps = vec![
-        prove(wanted, version),
+        prove(wanted, version, context),
         Step::ready(Call::CreateAutoScalingGroup { group: Box::new(made), version }),
     ];
     steps.extend(change_processes(&BTreeSet::new(), wanted));
@@ -36,10 +36,12 @@ pub(super) fn update(
     let mut steps = Vec::new();
     if now.target != wanted.target {
         // A rolling update launches from it.
-        steps.push(prove(wanted, pinned_version(&wanted.target)?));
+        steps.push(prove(wanted, pinned_version(&wanted.target)?, context));
     }
     if settings_of(now) != settings_of(wanted) {
-        steps.push(Step::ready(Call::UpdateAutoScalingGroup { group: Box::new(wanted.clone()) }));
+        let version = pin_for_policy(now, wanted, observed)?;
+        let group = Box::new(wanted.clone());
+        steps.push(Step::ready(Call::UpdateAutoScalingGroup { group, version }));
     }
     steps.extend(change_processes(&now.suspended_processes, wanted));
     steps.extend(change_metrics(&now.enabled_metrics, wanted));
@@ -56,13 +58,28 @@ pub(super) fn delete(now: &AutoScalingGroup, context: &StepContext<'_>) -> Vec<S
     })]
 }
 
-fn prove(wanted: &AutoScalingGroup, version: u64) -> Step {
+fn prove(wanted: &AutoScalingGroup, version: u64, context: &StepContext<'_>) -> Step {
     Step::ready(Call::ProveLaunchTemplateVersion {
         launch_template_name: wanted.launch_template_name.clone(),
         version,
         // A group that names zones has its subnet from the template's interface.
         subnet_id: wanted.vpc_zone_identifier.first().cloned(),
+        network_interfaces: context.launch_interfaces.clone(),
     })
+}
+
+/// The pin as it is, where the mixed instances policy changes: AWS takes the two together. A group
+/// that somebody let follow `$Latest` has none; it gets the version that it should go to.
+fn pin_for_policy(
+    now: &AutoScalingGroup,
+    wanted: &AutoScalingGroup,
+    observed: &Observed,
+) -> Result<Option<u64>, StepError> {
+    if now.mixed_instances_policy == wanted.mixed_instances_policy {
+        return Ok(None);
+    }
+    let pin = observed.group.as_ref().and_then(|facts| facts.pin);
+    pin.map_or_else(|| pinned_version(&wanted.target), Ok).map(Some)
 }
 
 /// The numeric version in a target `<version>:<revision>`.

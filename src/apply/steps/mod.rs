@@ -19,7 +19,9 @@ use serde_json::json;
 
 use crate::cloud::{Call, Observed, Reply};
 use crate::plan::{Action, Change, Reason, removes_tag};
-use crate::resource::{Attribute, DIGEST_TAG, Key, Resource, Tags, digest};
+use crate::resource::{
+    Attribute, DIGEST_TAG, Key, LaunchTemplateInterface, Resource, Tags, digest,
+};
 
 /// What AWS decided about the resource that a change makes, as far as its replies told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,6 +105,9 @@ pub struct StepContext<'a> {
     pub incarnation: u64,
     /// This run made the security group whose rules these are, and AWS put its default rule there.
     pub parent_is_new: bool,
+    /// Interfaces of the launch template that a group launches from, as far as this plan wants them;
+    /// for the proof of its version.
+    pub launch_interfaces: Vec<LaunchTemplateInterface>,
 }
 
 impl<'a> StepContext<'a> {
@@ -115,6 +120,7 @@ impl<'a> StepContext<'a> {
             destroys: change.reason == Reason::Destroy,
             incarnation: 0,
             parent_is_new: false,
+            launch_interfaces: Vec::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::*;
 use crate::cloud::Observation;
 use crate::plan::sample::{CLUSTER, applied, full_cluster};
 use crate::plan::{PlanOptions, make};
-use crate::resource::{Kind, Ref, ResourceSet, SecurityGroupRules};
+use crate::resource::{AutoScalingGroup, Kind, Ref, ResourceSet, SecurityGroupRules};
 
 /// A change of one resource, whatever the world looks like.
 fn change(action: Action, key: &Key, wanted: &Resource) -> Change {
@@ -339,6 +339,27 @@ fn a_new_target_is_proven_and_only_sets_the_tag() {
         panic!()
     };
     assert_eq!(*subnet_id, subnet);
+}
+
+/// AWS takes a policy only with its template, so the group's own pin goes with it; other settings
+/// change without a word about either.
+#[test]
+fn a_changed_policy_names_the_pin_as_it_is() {
+    let (key, wanted, mut world) = scene(Kind::AutoScalingGroup);
+    let change = change(Action::Update, &key, &wanted);
+    let context = StepContext::new(CLUSTER, &change);
+    let observed = world.resources.get_mut(&key).unwrap();
+    observed.group.as_mut().unwrap().pin = Some(4);
+    let named_pin = |edit: fn(&mut AutoScalingGroup)| {
+        let mut after = observed.resource.clone();
+        let Resource::AutoScalingGroup(group) = &mut after else { panic!() };
+        edit(group);
+        let made = steps(&change, Some(observed), Some(&after), &context).unwrap();
+        let Call::UpdateAutoScalingGroup { version, .. } = calls(&made)[0] else { panic!() };
+        version
+    };
+    assert_eq!(named_pin(|group| group.max_size += 1), None);
+    assert_eq!(named_pin(|group| group.mixed_instances_policy = None), Some(4));
 }
 
 /// Only `destroy` takes a group with its machines.

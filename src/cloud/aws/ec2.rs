@@ -158,7 +158,7 @@ fn rules(group: &SecurityGroup, cluster: &str) -> Vec<(Rule, bool)> {
 }
 
 /// One rule a peer, with its description.
-fn peers(is_egress: bool, permission: &IpPermission) -> Vec<(Rule, Option<String>)> {
+pub(super) fn peers(is_egress: bool, permission: &IpPermission) -> Vec<(Rule, Option<String>)> {
     let ip_protocol = match permission.ip_protocol().unwrap_or("-1") {
         "6" => "tcp",
         "17" => "udp",

@@ -26,7 +26,8 @@ impl AwsCloud {
                 let status = answer.raw().status().as_u16();
                 let code = answer.err().code().unwrap_or("Unknown");
                 let message = answer.err().message().unwrap_or("no message").trim();
-                CloudError::new(kind_of(code, status), operation, code, message)
+                let kind = late(code, message).unwrap_or_else(|| kind_of(code, status));
+                CloudError::new(kind, operation, code, message)
             }
             SdkError::ResponseError(answer) => {
                 let status = answer.raw().status().as_u16();
@@ -89,6 +90,28 @@ fn causes(error: &dyn Error) -> String {
     if parts.is_empty() { error.to_string() } else { parts.join(": ") }
 }
 
+/// What a service says of an object that it does not know, or not yet, by a code that stands for
+/// anything invalid: then only the message tells. EC2 and Auto Scaling learn of new profiles, roles
+/// and target groups late (IAM User Guide, "Changes that I make are not always immediately
+/// visible").
+fn late(code: &str, message: &str) -> Option<CloudErrorKind> {
+    let message = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let is_late = match code {
+        "InvalidParameterValue" => says(&["iaminstanceprofile", "iam instance profile"]),
+        "ValidationError" => says(&[
+            "not found",
+            "no such",
+            "does not exist",
+            "no lifecycle hook found",
+            "target groups may not be valid",
+            "iam instance profile",
+        ]),
+        _ => false,
+    };
+    is_late.then_some(CloudErrorKind::NotFound)
+}
+
 /// The kind of an error code. Codes are those of "Common Errors" and of each service's API
 /// reference; the words in them are regular enough to catch their kin.
 fn kind_of(code: &str, status: u16) -> CloudErrorKind {
@@ -104,7 +127,10 @@ fn kind_of(code: &str, status: u16) -> CloudErrorKind {
         | "SlowDown"
         | "PriorRequestNotComplete"
         | "ConcurrentModification"
-        | "EntityTemporarilyUnmodifiable" => CloudErrorKind::Throttled,
+        | "EntityTemporarilyUnmodifiable"
+        // Two calls for the tags of one resource (EC2) or for one group (Auto Scaling).
+        | "ConcurrentTagAccess"
+        | "ResourceContention" => CloudErrorKind::Throttled,
         "AccessDenied"
         | "UnauthorizedOperation"
         | "AuthFailure"
@@ -116,7 +142,20 @@ fn kind_of(code: &str, status: u16) -> CloudErrorKind {
         | "ExpiredToken"
         | "RequestExpired"
         | "OptInRequired" => CloudErrorKind::Denied,
-        "DependencyViolation" | "DeleteConflict" | "HostedZoneNotEmpty" => CloudErrorKind::InUse,
+        "DependencyViolation"
+        | "DeleteConflict"
+        | "HostedZoneNotEmpty"
+        // A volume on its way from one state to another, or still being modified (EC2).
+        | "IncorrectState"
+        | "IncorrectModificationState"
+        // The group is being deleted or scales right now (Auto Scaling).
+        | "ScalingActivityInProgress" => CloudErrorKind::InUse,
+        // A zone is not made by waiting, nor is a volume type.
+        "InvalidZone.NotFound" | "UnknownVolumeType" => CloudErrorKind::Invalid,
+        // Nobody but the account's owner gets more of it, or it takes hours.
+        "MaxSpotInstanceCountExceeded"
+        | "InsufficientFreeAddressesInSubnet"
+        | "VolumeModificationRateExceeded" => CloudErrorKind::QuotaReached,
         // A private zone of this name is visible in the VPC already (Route 53, CreateHostedZone).
         "ConflictingDomainExists" => CloudErrorKind::AlreadyExists,
         // ELBv2's word for a security group that it does not know, or not yet.
@@ -155,6 +194,18 @@ mod tests {
             ("InvalidChangeBatch", 400, CloudErrorKind::Invalid),
             ("InvalidSecurityGroup", 400, CloudErrorKind::NotFound),
             ("InvalidGroup.NotFound", 400, CloudErrorKind::NotFound),
+            ("InvalidPermission.Duplicate", 400, CloudErrorKind::AlreadyExists),
+            (
+                "InvalidLaunchTemplateName.AlreadyExistsException",
+                400,
+                CloudErrorKind::AlreadyExists,
+            ),
+            ("InvalidZone.NotFound", 400, CloudErrorKind::Invalid),
+            ("ResourceInUse", 400, CloudErrorKind::InUse),
+            ("ScalingActivityInProgress", 400, CloudErrorKind::InUse),
+            ("ResourceContention", 500, CloudErrorKind::Throttled),
+            ("InsufficientFreeAddressesInSubnet", 400, CloudErrorKind::QuotaReached),
+            ("InsufficientVolumeCapacity", 500, CloudErrorKind::Unavailable),
             ("NoSuchEntity", 404, CloudErrorKind::NotFound),
             ("InvalidGroup.InUse", 400, CloudErrorKind::InUse),
             ("VcpuLimitExceeded", 400, CloudErrorKind::QuotaReached),
@@ -162,6 +213,24 @@ mod tests {
             ("InvalidParameterValue", 400, CloudErrorKind::Invalid),
         ] {
             assert_eq!(kind_of(code, status), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn messages_tell_what_is_late_where_the_code_does_not() {
+        let profile = "Value (nodes) for parameter iamInstanceProfile.name is invalid. Invalid IAM \
+                       Instance Profile name";
+        for (code, message, is_late) in [
+            ("InvalidParameterValue", profile, true),
+            ("InvalidParameterValue", "Value (-1) for parameter size is invalid", false),
+            ("ValidationError", "AutoScalingGroup name not found - no such group: nodes", true),
+            ("ValidationError", "No Lifecycle Hook found with name: ready", true),
+            ("ValidationError", "Provided Target Groups may not be valid", true),
+            ("ValidationError", "Max bound, 1, must be greater than min bound, 2", false),
+            ("InvalidAMIID.Malformed", "does not exist", false),
+        ] {
+            let kind = is_late.then_some(CloudErrorKind::NotFound);
+            assert_eq!(late(code, message), kind, "{message}");
         }
     }
 }

@@ -179,7 +179,7 @@ fn instances(group: &AutoScalingGroup) -> Vec<Instance> {
     instances
 }
 
-fn mixed_instances_policy(policy: &types::MixedInstancesPolicy) -> MixedInstancesPolicy {
+pub(super) fn mixed_instances_policy(policy: &types::MixedInstancesPolicy) -> MixedInstancesPolicy {
     let overrides = policy.launch_template().map(|template| template.overrides());
     let overrides = overrides.unwrap_or_default();
     let requirements = overrides.iter().find_map(|item| item.instance_requirements());

@@ -15,6 +15,7 @@ fn a_template_takes_any_content_and_the_proof_does_not() {
         launch_template_name: "lt-name".to_owned(),
         version,
         subnet_id: Some("subnet-a".to_owned()),
+        network_interfaces: Vec::new(),
     };
     let error = make(&mut world, &prove(1)).unwrap_err();
     assert_eq!(

@@ -146,7 +146,7 @@ fn create(group: AutoScalingGroup) -> Call {
 }
 
 fn update(group: AutoScalingGroup) -> Call {
-    Call::UpdateAutoScalingGroup { group: Box::new(group) }
+    Call::UpdateAutoScalingGroup { group: Box::new(group), version: None }
 }
 
 /// A group with its template, made and left alone until it rests.

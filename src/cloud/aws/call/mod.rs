@@ -6,10 +6,14 @@
 
 mod balancers;
 mod dns;
+mod groups;
 mod iam;
+mod security;
+mod storage;
+mod templates;
 
 use super::AwsCloud;
-use crate::cloud::{Call, CloudError, CloudErrorKind, Reply};
+use crate::cloud::{Call, CloudError, Reply};
 use crate::resource::Attribute;
 
 /// What a call's function gives.
@@ -18,39 +22,117 @@ type Answer = Result<Reply, CloudError>;
 /// Makes one call, once.
 pub(super) async fn make(cloud: &AwsCloud, call: &Call) -> Answer {
     match call {
-        // EC2 and Auto Scaling.
-        Call::CreateSecurityGroup { .. }
-        | Call::AuthorizeSecurityGroupIngress { .. }
-        | Call::AuthorizeSecurityGroupEgress { .. }
-        | Call::RevokeSecurityGroupIngress { .. }
-        | Call::RevokeSecurityGroupEgress { .. }
-        | Call::DeleteSecurityGroup { .. }
-        | Call::CreateTags { .. }
-        | Call::DeleteTags { .. }
-        | Call::CreateLaunchTemplate { .. }
-        | Call::CreateLaunchTemplateVersion { .. }
-        | Call::ProveLaunchTemplateVersion { .. }
-        | Call::DeleteLaunchTemplate { .. }
-        | Call::CreateVolume { .. }
-        | Call::ModifyVolume { .. }
-        | Call::DeleteVolume { .. }
-        | Call::CreateNetworkInterface { .. }
-        | Call::ModifyNetworkInterfaceGroups { .. }
-        | Call::ModifyNetworkInterfaceDescription { .. }
-        | Call::DeleteNetworkInterface { .. }
-        | Call::CreateAutoScalingGroup { .. }
-        | Call::UpdateAutoScalingGroup { .. }
-        | Call::CreateOrUpdateTags { .. }
-        | Call::DeleteGroupTags { .. }
-        | Call::SuspendProcesses { .. }
-        | Call::ResumeProcesses { .. }
-        | Call::EnableMetricsCollection { .. }
-        | Call::DisableMetricsCollection { .. }
-        | Call::AttachLoadBalancerTargetGroups { .. }
-        | Call::DetachLoadBalancerTargetGroups { .. }
-        | Call::PutLifecycleHook { .. }
-        | Call::DeleteLifecycleHook { .. }
-        | Call::DeleteAutoScalingGroup { .. } => Err(unsupported(call)),
+        // EC2.
+        Call::CreateSecurityGroup { group_name, description, vpc_id, tags } => {
+            security::create_security_group(cloud, group_name, description, vpc_id, tags).await
+        }
+        Call::AuthorizeSecurityGroupIngress { group_id, rules, description: mark } => {
+            security::authorize_security_group_ingress(cloud, group_id, rules, mark).await
+        }
+        Call::AuthorizeSecurityGroupEgress { group_id, rules, description: mark } => {
+            security::authorize_security_group_egress(cloud, group_id, rules, mark).await
+        }
+        Call::RevokeSecurityGroupIngress { group_id, rules } => {
+            security::revoke_security_group_ingress(cloud, group_id, rules).await
+        }
+        Call::RevokeSecurityGroupEgress { group_id, rules } => {
+            security::revoke_security_group_egress(cloud, group_id, rules).await
+        }
+        Call::DeleteSecurityGroup { group_id } => {
+            security::delete_security_group(cloud, group_id).await
+        }
+        Call::CreateTags { resource_id, tags } => {
+            security::create_tags(cloud, resource_id, tags).await
+        }
+        Call::DeleteTags { resource_id, keys } => {
+            security::delete_tags(cloud, resource_id, keys).await
+        }
+        Call::CreateLaunchTemplate {
+            launch_template_name: name,
+            version_description: description,
+            data,
+            tags,
+            client_token: token,
+        } => templates::create_launch_template(cloud, name, description, data, tags, token).await,
+        Call::CreateLaunchTemplateVersion {
+            launch_template_name: name,
+            version_description: description,
+            data,
+            client_token: token,
+        } => templates::create_launch_template_version(cloud, name, description, data, token).await,
+        Call::ProveLaunchTemplateVersion {
+            launch_template_name: name,
+            version,
+            subnet_id: subnet,
+            network_interfaces: interfaces,
+        } => {
+            let subnet = subnet.as_deref();
+            templates::prove_launch_template_version(cloud, name, *version, subnet, interfaces)
+                .await
+        }
+        Call::DeleteLaunchTemplate { launch_template_name } => {
+            templates::delete_launch_template(cloud, launch_template_name).await
+        }
+        Call::CreateVolume { volume, client_token } => {
+            storage::create_volume(cloud, volume, client_token).await
+        }
+        Call::ModifyVolume { volume_id, size, volume_type, iops, throughput } => {
+            storage::modify_volume(cloud, volume_id, *size, volume_type, *iops, *throughput).await
+        }
+        Call::DeleteVolume { volume_id } => storage::delete_volume(cloud, volume_id).await,
+        Call::CreateNetworkInterface { interface, client_token } => {
+            storage::create_network_interface(cloud, interface, client_token).await
+        }
+        Call::ModifyNetworkInterfaceGroups { network_interface_id: id, groups } => {
+            storage::modify_network_interface_groups(cloud, id, groups).await
+        }
+        Call::ModifyNetworkInterfaceDescription { network_interface_id: id, description } => {
+            storage::modify_network_interface_description(cloud, id, description).await
+        }
+        Call::DeleteNetworkInterface { network_interface_id } => {
+            storage::delete_network_interface(cloud, network_interface_id).await
+        }
+
+        // Auto Scaling.
+        Call::CreateAutoScalingGroup { group, version } => {
+            groups::create_auto_scaling_group(cloud, group, *version).await
+        }
+        Call::UpdateAutoScalingGroup { group, version } => {
+            groups::update_auto_scaling_group(cloud, group, *version).await
+        }
+        Call::CreateOrUpdateTags { auto_scaling_group_name: group, tags } => {
+            groups::create_or_update_tags(cloud, group, tags).await
+        }
+        Call::DeleteGroupTags { auto_scaling_group_name: group, keys } => {
+            groups::delete_tags(cloud, group, keys).await
+        }
+        Call::SuspendProcesses { auto_scaling_group_name: group, processes } => {
+            groups::suspend_processes(cloud, group, processes).await
+        }
+        Call::ResumeProcesses { auto_scaling_group_name: group, processes } => {
+            groups::resume_processes(cloud, group, processes).await
+        }
+        Call::EnableMetricsCollection { auto_scaling_group_name: group, metrics } => {
+            groups::enable_metrics_collection(cloud, group, metrics).await
+        }
+        Call::DisableMetricsCollection { auto_scaling_group_name: group, metrics } => {
+            groups::disable_metrics_collection(cloud, group, metrics).await
+        }
+        Call::AttachLoadBalancerTargetGroups { auto_scaling_group_name: group, arns } => {
+            groups::attach_load_balancer_target_groups(cloud, group, arns).await
+        }
+        Call::DetachLoadBalancerTargetGroups { auto_scaling_group_name: group, arns } => {
+            groups::detach_load_balancer_target_groups(cloud, group, arns).await
+        }
+        Call::PutLifecycleHook { auto_scaling_group_name: group, name, hook } => {
+            groups::put_lifecycle_hook(cloud, group, name, hook).await
+        }
+        Call::DeleteLifecycleHook { auto_scaling_group_name: group, name } => {
+            groups::delete_lifecycle_hook(cloud, group, name).await
+        }
+        Call::DeleteAutoScalingGroup { auto_scaling_group_name: group, force } => {
+            groups::delete_auto_scaling_group(cloud, group, *force).await
+        }
 
         // IAM.
         Call::CreateRole { role } => iam::create_role(cloud, role).await,
@@ -173,12 +255,6 @@ fn told<const N: usize>(attributes: [(Attribute, Option<&str>); N]) -> Reply {
     let attributes = attributes.into_iter();
     let attributes = attributes.filter_map(|(key, value)| Some((key, value?.to_owned())));
     Reply { attributes: attributes.collect(), version: None }
-}
-
-fn unsupported(call: &Call) -> CloudError {
-    let kind = CloudErrorKind::Unsupported;
-    let message = "this release does not make this call";
-    CloudError::new(kind, call.operation(), "Unsupported", message)
 }
 
 #[cfg(test)]
