@@ -20,6 +20,7 @@ iam = boto3.client("iam", REGION)
 elb = boto3.client("elbv2", REGION)
 route53 = boto3.client("route53", REGION)
 autoscaling = boto3.client("autoscaling", REGION)
+s3 = boto3.client("s3", REGION)
 
 
 class Changes:
@@ -183,6 +184,39 @@ class Changes:
             TagSpecifications=[{"ResourceType": "volume", "Tags": volume["Tags"]}],
         )
         return made["VolumeId"]
+
+    def an_interface_is_in_another_group(self):
+        group = next(group for group in self.cluster.groups if group.hosts_etcd)
+        name = group_name(self.cluster, group)
+        interface = self.tagged(self.interfaces(), name)
+        identifier = interface["NetworkInterfaceId"]
+        nodes = self.security_group("nodes")
+        change = ec2.modify_network_interface_attribute
+        change(NetworkInterfaceId=identifier, Groups=[nodes["GroupId"]])
+        own = interface["Groups"][0]
+        told = f"security groups: expected {[own['GroupName']]}, found {[nodes['GroupName']]}"
+        yield [f"differs: network interface {name}: {told}"]
+        change(NetworkInterfaceId=identifier, Groups=[own["GroupId"]])
+
+    def interfaces(self):
+        described = ec2.describe_network_interfaces()["NetworkInterfaces"]
+        return [each | {"Tags": each.get("TagSet")} for each in described]
+
+    def a_subnet_is_tagged(self):
+        [subnet] = ec2.describe_subnets(
+            Filters=[{"Name": "cidr-block", "Values": [self.cluster.private["a"]]}]
+        )["Subnets"]
+        tag = {"Key": "kprod.dev/cluster", "Value": self.name}
+        ec2.create_tags(Resources=[subnet["SubnetId"]], Tags=[tag])
+        yield [f"extra: tags of a subnet {subnet['CidrBlock']}"]
+        ec2.delete_tags(Resources=[subnet["SubnetId"]], Tags=[tag])
+
+    def a_lease_is_left(self):
+        bucket = s3.list_buckets()["Buckets"][0]["Name"]
+        key = f"{self.name}/lease/{self.name}"
+        s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
+        yield [f"extra: object {key}"]
+        s3.delete_object(Bucket=bucket, Key=key)
 
     def a_maximum_is_changed(self):
         name = self.masters()

@@ -7,6 +7,7 @@
 
 mod account;
 mod calls;
+mod checked;
 mod emulator;
 mod read;
 mod selfcheck;
@@ -25,6 +26,9 @@ use calls::{Calls, counted};
 
 /// The cluster of the fleet that has a resource of every kind.
 const PROD: &str = "prod.k8s.example.com";
+
+/// The small cluster of the fleet.
+const STAGING: &str = "staging.k8s.example.com";
 
 /// An emulator; it ends with its standard input, that is with this value or with the tests.
 struct Moto {
