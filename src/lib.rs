@@ -18,5 +18,6 @@ pub mod resource;
 pub mod sim;
 pub mod source;
 pub mod spec;
+pub mod state;
 pub mod ui;
 pub mod yaml;

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::failure::{RERUN, lease_failure, stopped};
+use super::failure::{RERUN, lease_failure, stopped, store_failure};
 use super::incarnation::Incarnations;
 use super::journal::{self, Journal, JournalRecord, JournalStep};
-use super::lease::{self, Lease, LeaseRecord, LeaseRequest, later, sleep_or_stop};
+use super::lease::{self, Lease, LeaseError, LeaseRecord, LeaseRequest, later, sleep_or_stop};
 use super::pool::{self, Task};
 use super::world::World;
 use super::{ApplyReport, ApplyRequest, StopSignal, names, wave};
@@ -26,7 +26,7 @@ use crate::resource::{Key, digest};
 /// So many changes at once: enough to hide latency, and EC2's buckets of mutating calls refill at
 /// five a second.
 const CONCURRENCY: usize = 8;
-/// That the lease is still ours may have been seen so long ago when a change begins. Whoever breaks it
+/// That the lease is still ours may have been seen so long ago when a call is made. Whoever breaks it
 /// and plans anew needs longer for that alone.
 const LEASE_AGE_MAX: Duration = Duration::from_secs(1);
 
@@ -159,7 +159,7 @@ async fn begin<'a, C: Cloud>(
         Ok(incarnations) => incarnations,
         Err(error) => {
             lease.release(cloud).await;
-            return Err(Failure::error(error.to_string()));
+            return Err(store_failure(&error, &plan.cluster));
         }
     };
     let mut query = request.query.clone();
@@ -321,7 +321,10 @@ impl<'a, C: Cloud> Engine<'a, C> {
             return Vec::new();
         }
         self.check_stop();
-        self.check_lease().await;
+        if self.halted().is_none() {
+            // What it says is remembered: the run is halted.
+            let _ = self.ensure_lease().await;
+        }
         if let Some(failure) = self.halted() {
             return changes.iter().map(|c| self.skip(c, failure.message.clone())).collect();
         }
@@ -394,20 +397,21 @@ impl<'a, C: Cloud> Engine<'a, C> {
         self.halted().map_or(Ok(()), Err)
     }
 
-    /// Halts when somebody broke the lease, or took it over. Changes that begin at about the same
-    /// time share a look.
-    async fn check_lease(&self) {
-        let asked_at = earlier(self.cloud.now(), LEASE_AGE_MAX);
-        let checked = self.lease.lock().await.check(self.cloud, asked_at).await;
-        if let Err(error) = checked {
-            self.halt(lease_failure(&error, &self.plan.cluster));
-        }
-    }
-
     /// Keeps the lease, whatever goes on for long without a call.
     pub(super) async fn keep_lease(&self) -> Result<(), Failure> {
-        let kept = self.lease.lock().await.ensure(self.cloud).await;
-        kept.map_err(|error| {
+        let kept = self.lease.lock().await.keep(self.cloud).await;
+        self.unless_lost(kept)
+    }
+
+    /// Makes sure that the lease is ours for one more call. Halts when somebody broke it, or took it
+    /// over. Calls that begin at the same time share a look.
+    pub(super) async fn ensure_lease(&self) -> Result<(), Failure> {
+        let ensured = self.lease.lock().await.ensure(self.cloud, LEASE_AGE_MAX).await;
+        self.unless_lost(ensured)
+    }
+
+    fn unless_lost(&self, lease: Result<(), LeaseError>) -> Result<(), Failure> {
+        lease.map_err(|error| {
             let failure = lease_failure(&error, &self.plan.cluster);
             self.halt(failure.clone());
             failure

@@ -1,7 +1,7 @@
 //! How what went wrong reads to people: with its exit code and the way out.
 
 use super::lease::LeaseError;
-use crate::cloud::{CloudError, CloudErrorKind};
+use crate::cloud::{CloudError, CloudErrorKind, StoreError};
 use crate::error::{ExitCode, Failure};
 use crate::plan::Change;
 use crate::resource::Key;
@@ -47,11 +47,32 @@ pub fn lease_failure(error: &LeaseError, cluster: &str) -> Failure {
                  after {}, or at once after `kprod unlock {cluster}`",
                 record.free_at()
             )),
-        LeaseError::Lost { .. } | LeaseError::Stopped(_) => {
-            Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN)
+        LeaseError::Lost { way_out, .. } => {
+            let way_out =
+                way_out.as_ref().map_or_else(String::new, |first| format!("{first}; then "));
+            Failure::new(ExitCode::Halted, error.to_string()).hint(format!("{way_out}{RERUN}"))
         }
-        LeaseError::Store { .. } => Failure::error(error.to_string())
-            .hint(format!("if the lease is damaged, remove it with `kprod unlock {cluster}`")),
+        LeaseError::Stopped(_) => Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN),
+        LeaseError::Damaged { .. } => Failure::error(error.to_string())
+            .hint(format!("`kprod unlock {cluster} --yes` removes it")),
+        LeaseError::Moved(_) => Failure::new(ExitCode::Locked, error.to_string())
+            .hint("so its holder is alive; if it is to end, stop that run"),
+        LeaseError::Store { error: store, .. } => {
+            with_way_out(Failure::error(error.to_string()), store, cluster)
+        }
+    }
+}
+
+/// A state bucket that cannot be used by a run that has not begun.
+pub fn store_failure(error: &StoreError, cluster: &str) -> Failure {
+    with_way_out(Failure::error(error.to_string()), error, cluster)
+}
+
+fn with_way_out(failure: Failure, error: &StoreError, cluster: &str) -> Failure {
+    match error.way_out(cluster) {
+        Some(way_out) => failure.hint(way_out),
+        None if error.is_passing() => failure.hint("run the same command again"),
+        None => failure,
     }
 }
 

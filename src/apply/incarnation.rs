@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::store::{self, PATIENT};
 use crate::cloud::{Cloud, Condition, StoreError};
 use crate::resource::{Key, Kind};
 
@@ -26,9 +27,10 @@ fn has_token(kind: Kind) -> bool {
 impl Incarnations {
     /// Reads the counts; none were kept for a cluster that never lost a resource.
     pub(super) async fn load<C: Cloud>(cloud: &C, cluster: &str) -> Result<Self, StoreError> {
-        let Some(entry) = cloud.get(&object(cluster)).await? else { return Ok(Self::default()) };
+        let entry = store::get(cloud, &object(cluster), PATIENT).await?;
+        let Some(entry) = entry else { return Ok(Self::default()) };
         let counts = serde_json::from_slice(&entry.body).map_err(|error| {
-            StoreError::Failed(format!("`{}` cannot be read: {error}", object(cluster)))
+            StoreError::unusable(format!("`{}` cannot be read: {error}", object(cluster)))
         })?;
         Ok(Self(counts))
     }
@@ -54,7 +56,8 @@ impl Incarnations {
             *self.0.entry(key.to_string()).or_default() += 1;
         }
         let body = serde_json::to_vec_pretty(&self.0)
-            .map_err(|error| StoreError::Failed(error.to_string()))?;
-        cloud.put(&object(cluster), body, Condition::Any).await.map(|_| ())
+            .map_err(|error| StoreError::unusable(error.to_string()))?;
+        let written = store::put(cloud, &object(cluster), &body, &Condition::Any, PATIENT).await;
+        written.map(|_| ())
     }
 }

@@ -101,7 +101,7 @@ impl<C: Cloud> Engine<'_, C> {
             if let Some(failure) = self.halted() {
                 return Err(CallEnd::Halted(failure));
             }
-            self.keep_lease().await.map_err(CallEnd::Halted)?;
+            self.ensure_lease().await.map_err(CallEnd::Halted)?;
             let error = match self.call_once(call, &operation).await {
                 Ok(reply) => {
                     let operation = operation.clone();

@@ -19,13 +19,14 @@ mod precheck;
 mod settle;
 pub mod steps;
 mod stop;
+pub mod store;
 mod wave;
 mod world;
 
 use std::time::Duration;
 
 pub use engine::run;
-pub use failure::lease_failure;
+pub use failure::{lease_failure, store_failure};
 pub use stop::StopSignal;
 
 use crate::cloud::retry::RetryPolicy;

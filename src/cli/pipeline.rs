@@ -118,7 +118,8 @@ fn prepared(context: &Context<'_>, cloud: AnyCloud, access: &AccessArgs) -> AnyC
 
 #[cfg(feature = "aws")]
 async fn connect_aws(region: &str, config_base: Option<&str>) -> anyhow::Result<AnyCloud> {
-    use crate::cloud::aws::{AwsCloud, Connection, StateAddress};
+    use crate::cloud::aws::{AwsCloud, Connection};
+    use crate::state::StateAddress;
     let connection = Connection {
         region: region.to_owned(),
         state: config_base.and_then(StateAddress::parse),

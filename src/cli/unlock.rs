@@ -5,7 +5,9 @@ use clap::Args;
 use super::args::{CloudArgs, SpecArgs};
 use super::context::Context;
 use super::pipeline;
-use crate::apply::lease;
+use crate::apply::lease::LeaseError;
+use crate::apply::{self, lease};
+use crate::cloud::Cloud;
 use crate::error::{ExitCode, Failure};
 
 /// Break another run's lease on a cluster
@@ -26,22 +28,24 @@ pub(super) struct UnlockArgs {
 pub(super) fn run(context: &Context, args: &UnlockArgs) -> anyhow::Result<ExitCode> {
     let loaded = context.load(&args.spec)?;
     let cluster = loaded.spec.name();
+    let failed = |error: LeaseError| apply::lease_failure(&error, cluster);
     context.block_on(async {
         let cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
-        let Some(held) = lease::read(&cloud, cluster).await? else {
+        let Some(found) = lease::find(&cloud, cluster).await.map_err(failed)? else {
             context.ui.status(&format!("nobody holds the lease of {cluster}"));
             return Ok(ExitCode::Done);
         };
-        context.ui.status(&format!(
-            "{cluster} is locked by {} since {}, until {} unless renewed",
-            held.holder, held.taken_at, held.expires_at
-        ));
+        let held = found.record.as_ref();
+        context.ui.status(&match held {
+            Ok(held) => format!("{cluster} is locked: {}", held.describe(cloud.now())),
+            Err(why) => format!("{cluster} is locked by what no run can use: {why}"),
+        });
         if !args.yes {
             return Err(Failure::new(ExitCode::Locked, "the lease is held")
                 .hint("if that run is dead, break its lease with --yes")
                 .into());
         }
-        lease::break_lease(&cloud, cluster).await?;
+        found.remove(&cloud, cluster).await.map_err(failed)?;
         context.ui.status("broken; the run that held it stops before its next change");
         Ok(ExitCode::Done)
     })

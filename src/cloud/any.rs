@@ -8,9 +8,10 @@ use super::aws::AwsCloud;
 use super::retry::reader::Reader;
 use super::sim::SimCloud;
 use super::{
-    Call, Cloud, CloudError, Condition, Entry, Observation, Query, Reply, StoreError,
+    Call, Cloud, CloudError, Condition, Entry, Observation, Query, Reply, StateBucket, StoreError,
     TaggedInstance, VersionFacts,
 };
+use crate::state::{BucketSettings, BucketStep, StateAddress};
 
 /// Either cloud.
 pub enum AnyCloud {
@@ -86,5 +87,19 @@ impl Cloud for AnyCloud {
 
     async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
         inside!(self, cloud => cloud.remove(key, condition).await)
+    }
+}
+
+impl StateBucket for AnyCloud {
+    fn bucket(&self) -> Result<Option<&StateAddress>, StoreError> {
+        inside!(self, cloud => cloud.bucket())
+    }
+
+    async fn settings(&self) -> Result<Option<BucketSettings>, StoreError> {
+        inside!(self, cloud => cloud.settings().await)
+    }
+
+    async fn make(&self, step: &BucketStep) -> Result<(), StoreError> {
+        inside!(self, cloud => cloud.make(step).await)
     }
 }

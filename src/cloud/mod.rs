@@ -24,7 +24,7 @@ pub use observation::{
     TemplateFacts, VersionFacts,
 };
 pub use service::Service;
-pub use store::{Condition, Entry, StoreError};
+pub use store::{Condition, Entry, StateBucket, StoreError};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

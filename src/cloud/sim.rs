@@ -24,10 +24,11 @@ use self::file::{Stamp, Stored, WorldFile};
 use super::retry::reader::Reader;
 use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
-    StoreError, TaggedInstance, VersionFacts,
+    StateBucket, StoreError, TaggedInstance, VersionFacts,
 };
 use crate::facts::AdoptedNetwork;
 use crate::sim::{Lag, Outcome, Time, World};
+use crate::state::{BucketSettings, BucketStep, StateAddress};
 
 /// A simulated account behind the cloud port. Clones share the world.
 #[derive(Clone)]
@@ -302,6 +303,21 @@ impl Cloud for SimCloud {
     }
 }
 
+/// The objects are kept in the world itself: there is no bucket that could be missing or open.
+impl StateBucket for SimCloud {
+    fn bucket(&self) -> Result<Option<&StateAddress>, StoreError> {
+        Ok(None)
+    }
+
+    async fn settings(&self) -> Result<Option<BucketSettings>, StoreError> {
+        Ok(None)
+    }
+
+    async fn make(&self, step: &BucketStep) -> Result<(), StoreError> {
+        Err(StoreError::unusable(format!("the simulator has no {} to set up", step.subject())))
+    }
+}
+
 /// A sleeper's place in the queue; given up when the sleep ends or is dropped.
 struct Sleeper<'a> {
     cloud: &'a SimCloud,
@@ -342,7 +358,7 @@ fn real_time() -> Time {
 }
 
 fn failed(what: &str, error: &io::Error) -> StoreError {
-    StoreError::Failed(format!("{what}: {error}"))
+    StoreError::failed(CloudErrorKind::Invalid, format!("{what}: {error}"))
 }
 
 /// FNV-1a: a seed from a name.

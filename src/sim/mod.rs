@@ -71,7 +71,8 @@ pub struct World {
     chance_faults: u64,
     mutation_count: u64,
     read_count: u64,
-    store_count: u64,
+    /// Writes to the state bucket so far.
+    pub(crate) store_count: u64,
     /// Calls, oldest first.
     pub log: VecDeque<LoggedCall>,
 

@@ -90,7 +90,10 @@ impl World {
         write: impl FnOnce(&mut Self) -> Result<R, StoreError>,
     ) -> Option<Result<R, StoreError>> {
         self.pass_call_time();
-        let failed = |fault: CallFault| Err(StoreError::Failed(fault.refused().message));
+        let failed = |fault: CallFault| {
+            let refused = fault.refused();
+            Err(StoreError::failed(refused.kind, refused.message))
+        };
         match self.store_verdict() {
             Verdict::Pass => Some(write(self)),
             Verdict::Crash(CrashSide::Before) => None,

@@ -26,6 +26,7 @@
 mod balancers;
 mod bucket;
 mod call;
+mod clock;
 mod dns;
 mod ec2;
 mod error;
@@ -34,11 +35,12 @@ mod iam;
 mod instances;
 mod observe;
 mod read;
+mod state_bucket;
 mod tags;
 mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
@@ -46,15 +48,15 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Builder, Connector, tls};
-
-pub use bucket::StateAddress;
+use tokio::sync::OnceCell;
 
 use super::retry::bucket::Buckets;
 use super::retry::reader::Reader;
 use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
-    StoreError, TaggedInstance, VersionFacts,
+    StateBucket, StoreError, TaggedInstance, VersionFacts,
 };
+use crate::state::{BucketSettings, BucketStep, StateAddress};
 
 /// How to reach an account: what the user says beyond the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,6 +97,9 @@ pub struct AwsCloud {
     reader: Reader,
     buckets: Mutex<Buckets>,
     started: Instant,
+    clock: Arc<clock::Clock>,
+    /// Whose credentials these are, once somebody has asked.
+    account: OnceCell<String>,
 }
 
 impl AwsCloud {
@@ -128,6 +133,7 @@ impl AwsCloud {
             let kind = CloudErrorKind::Invalid;
             return Err(CloudError::new(kind, "Connect", "NoRegion", message));
         };
+        let clock = Arc::new(clock::Clock::default());
         Ok(Self {
             region: region.to_string(),
             endpoint: config.endpoint_url().map(str::to_owned),
@@ -137,17 +143,32 @@ impl AwsCloud {
             elb: aws_sdk_elasticloadbalancingv2::Client::new(&config),
             iam: aws_sdk_iam::Client::new(&config),
             route53: aws_sdk_route53::Client::new(&config),
-            s3: aws_sdk_s3::Client::new(&config),
+            s3: bucket::client(&config, clock.clone()),
             state: connection.state.clone(),
             reader: Reader::new(fastrand::Rng::new()),
             buckets: Mutex::default(),
             started: Instant::now(),
+            clock,
+            account: OnceCell::new(),
         })
     }
 
     /// How reads that fail are tried again.
     pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// The account of the credentials; asked for once.
+    ///
+    /// # Errors
+    /// When the credentials are of no use.
+    async fn account(&self) -> Result<&str, CloudError> {
+        let account = self.account.get_or_try_init(async || {
+            let call = self.sts.get_caller_identity();
+            let identity = self.read("GetCallerIdentity", || call.clone().send()).await?;
+            Ok(identity.account().unwrap_or_default().to_owned())
+        });
+        account.await.map(String::as_str)
     }
 }
 
@@ -191,7 +212,7 @@ impl Cloud for AwsCloud {
     }
 
     fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::now()
+        self.clock.now()
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -213,5 +234,19 @@ impl Cloud for AwsCloud {
 
     async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
         bucket::remove(self, key, condition).await
+    }
+}
+
+impl StateBucket for AwsCloud {
+    fn bucket(&self) -> Result<Option<&StateAddress>, StoreError> {
+        self.state.as_ref().map(Some).ok_or(StoreError::NotConfigured)
+    }
+
+    async fn settings(&self) -> Result<Option<BucketSettings>, StoreError> {
+        state_bucket::settings(self).await
+    }
+
+    async fn make(&self, step: &BucketStep) -> Result<(), StoreError> {
+        state_bucket::make(self, step).await
     }
 }

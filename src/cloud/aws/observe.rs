@@ -55,7 +55,7 @@ impl Found {
 /// Reads the cluster's world, all services at the same time. Where several fail, the first in this
 /// order speaks for all.
 pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observation, CloudError> {
-    let taken_at = jiff::Timestamp::now().to_string();
+    let taken_at = cloud.clock.now().to_string();
     let (iam, network, groups, templates, balancers, dns) = tokio::join!(
         iam::read(cloud, query),
         ec2::read(cloud, query),
@@ -68,10 +68,12 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
     let (groups, templates, balancers, dns) = (groups?, templates?, balancers?, dns?);
     let images = templates::images(cloud, query, &templates).await?;
     let found = [iam.found, network.found, groups, templates, balancers, dns.found];
-    let account = match iam.account {
-        Some(account) => account,
-        None => account(cloud).await?,
-    };
+    // Where no role of it told, the account is asked for: only a new one has none.
+    if let Some(account) = iam.account {
+        // Known already is as good.
+        let _ = cloud.account.set(account);
+    }
+    let account = cloud.account().await?.to_owned();
 
     let mut resources = BTreeMap::new();
     for found in found.into_iter().flatten() {
@@ -92,13 +94,6 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
         },
         resources,
     })
-}
-
-/// The account of the credentials, asked for where no role of it told: only a new account has none.
-async fn account(cloud: &AwsCloud) -> Result<String, CloudError> {
-    let call = cloud.sts.get_caller_identity();
-    let identity = cloud.read("GetCallerIdentity", || call.clone().send()).await?;
-    Ok(identity.account().unwrap_or_default().to_owned())
 }
 
 /// Keeps what is ours, what kops made for a cluster of this name, and what has a wanted name.

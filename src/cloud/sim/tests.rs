@@ -62,7 +62,7 @@ async fn a_write_to_the_bucket_may_crash_or_lose_its_answer() {
     let lost = BTreeMap::from([(2, crate::sim::CallFault::AnswerLost)]);
     cloud.with_world(|world| world.faults.on_store_write = lost).unwrap();
     let put = cloud.put("lease", b"two".to_vec(), Condition::Match(entry.etag)).await;
-    assert!(matches!(put, Err(StoreError::Failed(_))), "{put:?}");
+    assert!(matches!(put, Err(StoreError::Failed { .. })), "{put:?}");
     assert_eq!(cloud.get("lease").await.unwrap().unwrap().body, b"two");
 }
 

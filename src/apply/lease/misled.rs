@@ -1,0 +1,94 @@
+//! A simulated cloud that is reached from a machine with a wrong clock: until the bucket has
+//! answered, the machine's time is all there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Lease, LeaseError, LeaseRequest, take};
+use crate::apply::StopSignal;
+use crate::cloud::sim::SimCloud;
+use crate::cloud::{
+    Call, Cloud, CloudError, Condition, Entry, Observation, Query, Reply, StoreError,
+    TaggedInstance, VersionFacts,
+};
+
+pub(super) struct Misled {
+    inner: SimCloud,
+    off_secs: i64,
+    has_heard: AtomicBool,
+}
+
+impl Misled {
+    pub(super) fn by(off_secs: i64) -> Self {
+        Self { inner: SimCloud::in_memory(1), off_secs, has_heard: AtomicBool::new(false) }
+    }
+
+    fn hear<T>(&self, answer: T) -> T {
+        self.has_heard.store(true, Ordering::SeqCst);
+        answer
+    }
+}
+
+pub(super) async fn try_take_on(cloud: &Misled) -> Result<Lease, LeaseError> {
+    let request = LeaseRequest {
+        cluster: "c".to_owned(),
+        holder: "ann".to_owned(),
+        token: "t".to_owned(),
+        wait_max: Duration::ZERO,
+    };
+    take(cloud, &request, &StopSignal::new(), &|_, _| ()).await
+}
+
+impl Cloud for Misled {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    async fn observe(&self, query: &Query) -> Result<Observation, CloudError> {
+        self.inner.observe(query).await
+    }
+
+    async fn versions(
+        &self,
+        wanted: &BTreeMap<String, BTreeSet<u64>>,
+    ) -> Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError> {
+        self.inner.versions(wanted).await
+    }
+
+    async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
+        self.inner.instances(cluster).await
+    }
+
+    async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
+        self.inner.call(call).await
+    }
+
+    fn now(&self) -> Timestamp {
+        let off_secs = if self.has_heard.load(Ordering::SeqCst) { 0 } else { self.off_secs };
+        self.inner.now() + SignedDuration::from_secs(off_secs)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.inner.sleep(duration).await;
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        self.hear(self.inner.get(key).await)
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        body: Vec<u8>,
+        condition: Condition,
+    ) -> Result<String, StoreError> {
+        self.hear(self.inner.put(key, body, condition).await)
+    }
+
+    async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
+        self.hear(self.inner.remove(key, condition).await)
+    }
+}
