@@ -58,11 +58,13 @@ pub async fn take<C: Cloud>(
         let asked_at = cloud.now();
         let record = new_record(request, asked_at);
         let body = to_body(&record).map_err(|error| store_error(cluster, error))?;
-        let (record, etag) =
-            match store::put(cloud, &key(cluster), &body, &condition, PATIENT).await {
-                Ok(etag) => (record, etag),
-                // Somebody holds it or was faster, or an answer was lost: look.
-                Err(StoreError::Conflict(_)) => match wait.until_free(cloud, Some(&request.token)).await? {
+        let (record, etag) = match store::put(cloud, &key(cluster), &body, &condition, PATIENT)
+            .await
+        {
+            Ok(etag) => (record, etag),
+            // Somebody holds it or was faster, or an answer was lost: look.
+            Err(StoreError::Conflict(_)) => {
+                match wait.until_free(cloud, Some(&request.token)).await? {
                     Next::Ours(record, etag) => (record, etag),
                     Next::Try(next) => {
                         if condition == next && sleep_or_stop(cloud, CONFLICT_WAIT, stop).await {
@@ -71,9 +73,10 @@ pub async fn take<C: Cloud>(
                         condition = next;
                         continue;
                     }
-                },
-                Err(error) => return Err(store_error(cluster, error)),
-            };
+                }
+            }
+            Err(error) => return Err(store_error(cluster, error)),
+        };
         let mut lease = Lease::new(cluster, record, etag, asked_at);
         // The first answer may have set our clock: what was written by the old one is mended.
         if is_off(lease.record(), cloud.now()) {
