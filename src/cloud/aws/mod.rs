@@ -186,20 +186,21 @@ fn http_client() -> aws_sdk_sts::config::SharedHttpClient {
     })
 }
 
+// The SDK's futures are deep and large; boxed, they do not make those of the engines so as well.
 impl Cloud for AwsCloud {
     fn name(&self) -> &'static str {
         "aws"
     }
 
     async fn observe(&self, query: &Query) -> Result<Observation, CloudError> {
-        observe::observe(self, query).await
+        Box::pin(observe::observe(self, query)).await
     }
 
     async fn versions(
         &self,
         wanted: &BTreeMap<String, BTreeSet<u64>>,
     ) -> Result<BTreeMap<String, BTreeMap<u64, VersionFacts>>, CloudError> {
-        templates::versions(self, wanted).await
+        Box::pin(templates::versions(self, wanted)).await
     }
 
     async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
@@ -208,7 +209,7 @@ impl Cloud for AwsCloud {
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
         self.pace(&call.operation()).await;
-        call::make(self, call).await
+        Box::pin(call::make(self, call)).await
     }
 
     fn now(&self) -> jiff::Timestamp {
@@ -220,7 +221,7 @@ impl Cloud for AwsCloud {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        bucket::get(self, key).await
+        Box::pin(bucket::get(self, key)).await
     }
 
     async fn put(
@@ -229,11 +230,11 @@ impl Cloud for AwsCloud {
         body: Vec<u8>,
         condition: Condition,
     ) -> Result<String, StoreError> {
-        bucket::put(self, key, body, condition).await
+        Box::pin(bucket::put(self, key, body, condition)).await
     }
 
     async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
-        bucket::remove(self, key, condition).await
+        Box::pin(bucket::remove(self, key, condition)).await
     }
 }
 
@@ -243,10 +244,10 @@ impl StateBucket for AwsCloud {
     }
 
     async fn settings(&self) -> Result<Option<BucketSettings>, StoreError> {
-        state_bucket::settings(self).await
+        Box::pin(state_bucket::settings(self)).await
     }
 
     async fn make(&self, step: &BucketStep) -> Result<(), StoreError> {
-        state_bucket::make(self, step).await
+        Box::pin(state_bucket::make(self, step)).await
     }
 }
