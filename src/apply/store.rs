@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::engine::since;
-use super::retry::RetryLimits;
+use crate::cloud::retry::RetryLimits;
 use crate::cloud::{Cloud, Condition, Entry, StoreError};
 
 /// For a run that has not begun, and for one that writes down what it must not forget: throttling

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{LeaseError, LeaseRecord, TERM, key, later, read_entry, to_body};
 use crate::apply::engine::since;
-use crate::apply::retry::RetryLimits;
 use crate::apply::store::{self, BRIEF};
+use crate::cloud::retry::RetryLimits;
 use crate::cloud::{Cloud, Condition, StoreError};
 
 /// Renewals while the store fails. Nobody else may take the lease before its end plus the longest
