@@ -19,7 +19,7 @@ OF_THE_ZONE = {"NS", "SOA"}
 # What stays in the state bucket for good: what runs did, and how often a name was made anew.
 CLUSTER_NAMES = "|".join(re.escape(name) for name in CLUSTERS)
 KEPT_OBJECTS = [
-    rf"(?P<cluster>{CLUSTER_NAMES})/journal/(?P=cluster)/[^/]+",
+    rf"(?P<cluster>{CLUSTER_NAMES})/journal/(?P=cluster)",
     rf"(?P<cluster>{CLUSTER_NAMES})/incarnation/(?P=cluster)",
 ]
 
@@ -284,7 +284,7 @@ class Account(Machines):
         return f"address of {owner}" if owner else value.rstrip(".")
 
     def read_buckets(self):
-        """What is in the state bucket beside the journals and counts that outlive a cluster: a
+        """What is in the state bucket beside the journal and the counts that outlive a cluster: a
         lease that nobody gave back, above all."""
         for bucket in self.clients["s3"].list_buckets()["Buckets"]:
             for item in self.pages("s3", "list_objects_v2", "Contents", Bucket=bucket["Name"]):
