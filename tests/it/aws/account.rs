@@ -49,6 +49,20 @@ impl<'m> Account<'m> {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// Asks `tests/moto/check.py` whether exactly these clusters are there, each thing once; `empty`
+    /// asks for none.
+    ///
+    /// # Errors
+    /// What is missing, extra or different, one a line.
+    pub(super) fn check(&self, clusters: &[&str]) -> Result<(), String> {
+        let mut command = Command::new(python());
+        command.arg(folder().join("check.py")).args(clusters);
+        let output = self.reach(&mut command).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() { Ok(()) } else { Err(format!("{told}{errors}")) }
+    }
+
     /// What a team has before kprod comes, for a cluster of the fleet: the VPC with the subnets that
     /// the vars describe, the public zone, the image, and the bucket for the state.
     pub(super) fn network(&self, cluster: &'static str) -> Network {
@@ -234,4 +248,10 @@ pub(super) fn account_of<'c>(command: &'c mut Command, url: &str) -> &'c mut Com
         .env("AWS_ACCESS_KEY_ID", "testing")
         .env("AWS_SECRET_ACCESS_KEY", "testing")
         .env("AWS_EC2_METADATA_DISABLED", "true")
+}
+
+/// All that a run said, for the message of a test that fails.
+pub(super) fn said(run: &Output) -> String {
+    let (told, errors) = (&run.stdout, &run.stderr);
+    format!("{}\n{}", String::from_utf8_lossy(told), String::from_utf8_lossy(errors))
 }

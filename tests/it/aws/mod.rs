@@ -6,6 +6,7 @@
 //! no fault of the test asked for fails the test when its account goes.
 
 mod account;
+mod apply;
 mod calls;
 mod checked;
 mod emulator;

@@ -16,7 +16,7 @@ use super::{Account, Moto, PROD, account_of, counted};
 const CALLS_MAX: usize = 15;
 
 /// What differs, without the rest of a plan.
-fn changes(plan: &Value) -> Vec<String> {
+pub(super) fn changes(plan: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     for resource in plan["resources"].as_array().unwrap() {
         for field in resource["fields"].as_array().unwrap() {
@@ -27,7 +27,7 @@ fn changes(plan: &Value) -> Vec<String> {
     lines
 }
 
-fn strings<'v>(list: &'v Value, field: &str) -> BTreeSet<&'v str> {
+pub(super) fn strings<'v>(list: &'v Value, field: &str) -> BTreeSet<&'v str> {
     list.as_array().unwrap().iter().filter_map(|item| item[field].as_str()).collect()
 }
 
