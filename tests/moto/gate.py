@@ -17,7 +17,7 @@ from moto.sts.models import sts_backends
 
 import settings
 from faults import Faults, wire
-from mends import before_call
+from mends import before_call, s3
 from naming import account_of, key_of, name_call
 
 # A signature is good for five minutes to either side of AWS's clock, for S3 fifteen. IAM User
@@ -73,7 +73,9 @@ class Gate:
         if mode in ("reset", "lost"):
             cut(call.environ)
             return []
-        start_response(call.status, self.headers(call))
+        date = format_datetime(self.now(call.account), usegmt=True)
+        call.environ["kprod.date"] = date
+        start_response(call.status, [item for item in call.headers if item[0].lower() != "date"])
         return [call.body]
 
     def forward(self, call):
@@ -84,6 +86,11 @@ class Gate:
         def remember(status, headers, exc_info=None):
             call.status, call.headers = status, headers
 
+        if call.service == "s3" and (refusal := s3.refusal(call)):
+            status, code, message, headers = refusal
+            call.refuse(status, code, message)
+            call.headers += headers
+            return
         try:
             before_call(call.account)
             call.body = b"".join(self.app(call.environ, remember))
@@ -111,10 +118,6 @@ class Gate:
         """The time by AWS's clock."""
         offset = settings.of(account, "clock_offset_seconds")
         return datetime.now(timezone.utc) + timedelta(seconds=offset)
-
-    def headers(self, call):
-        kept = [(name, value) for name, value in call.headers if name.lower() != "date"]
-        return kept + [("Date", format_datetime(self.now(call.account), usegmt=True))]
 
     def note(self, call, mode):
         """Writes a call into the log. Nobody heard the status of one that was cut."""

@@ -37,6 +37,16 @@ import mends
 from gate import Gate
 
 
+class Handler(MotoRequestHandler):
+    """Answers with the date that the gate pretends, and says nothing on stderr."""
+
+    def date_time_string(self, timestamp=None):
+        return self.environ.get("kprod.date") or super().date_time_string(timestamp)
+
+    def log_request(self, *_args):
+        pass
+
+
 def main():
     # Thirteen hundred public images would be loaded anew for each account; tests bring their own.
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
@@ -44,9 +54,7 @@ def main():
     app = DomainDispatcherApplication(create_backend_app)
     app.debug = True
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    server = make_server(
-        "127.0.0.1", port, Gate(app), threaded=True, request_handler=MotoRequestHandler
-    )
+    server = make_server("127.0.0.1", port, Gate(app), threaded=True, request_handler=Handler)
     print("LISTENING", server.server_port, flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()

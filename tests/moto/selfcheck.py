@@ -12,11 +12,12 @@ import os
 import sys
 import time
 import urllib.request
+from email.utils import parsedate_to_datetime
 from itertools import count
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
 REGION = "eu-west-3"
 ZONES = ["eu-west-3a", "eu-west-3b", "eu-west-3c"]
@@ -582,6 +583,252 @@ def check_dry_runs(world):
     named = {"LaunchTemplateName": "none", "Version": "1"}
     missing = prove(**good) | {"LaunchTemplate": named}
     refuses("InvalidLaunchTemplateName.NotFoundException", run, **missing)
+
+
+def check_hosted_zones(world):
+    make = {
+        "Name": "one.example.com",
+        "CallerReference": "one",
+        "VPC": {"VPCRegion": REGION, "VPCId": world.vpc},
+        "HostedZoneConfig": {"PrivateZone": True},
+    }
+    zone = route53.create_hosted_zone(**make)["HostedZone"]["Id"].removeprefix("/hostedzone/")
+    assert zone.startswith("Z") and len(zone) == 21
+    refuses("HostedZoneAlreadyExists", route53.create_hosted_zone, **make)
+    other = make | {"CallerReference": "other"}
+    refuses("ConflictingDomainExists", route53.create_hosted_zone, **other)
+    wrong = other | {"VPC": {"VPCRegion": REGION, "VPCId": "vpc-0123456789abcdef0"}}
+    refuses("InvalidVPCId", route53.create_hosted_zone, **wrong)
+
+
+def check_records(world):
+    made = route53.create_hosted_zone(Name="two.example.com", CallerReference="two")
+    zone = made["HostedZone"]["Id"].removeprefix("/hostedzone/")
+
+    def record(name, *values, kind="A", ttl=60):
+        values = [{"Value": value} for value in values]
+        return {"Name": name, "Type": kind, "TTL": ttl, "ResourceRecords": values}
+
+    def batch(*changes):
+        changes = [{"Action": do, "ResourceRecordSet": made} for do, made in changes]
+        return {"HostedZoneId": zone, "ChangeBatch": {"Changes": changes}}
+
+    def names():
+        sets = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+        return sorted((item["Name"], item["Type"]) for item in sets if item["Type"] not in ("SOA", "NS"))
+
+    change = route53.change_resource_record_sets
+    a = record("A.two.example.com", "10.0.0.1")
+    change(**batch(("UPSERT", a), ("CREATE", record("t.two.example.com", '"x y"', kind="TXT"))))
+    assert names() == [("a.two.example.com.", "A"), ("t.two.example.com.", "TXT")]
+
+    def no(*changes):
+        before = names()
+        message = refuses("InvalidChangeBatch", change, **batch(*changes))
+        assert names() == before, "all or none"
+        return message
+
+    good = record("b.two.example.com", "10.0.0.2")
+    srv = record("s.two.example.com", "0 0 2380 a.two.example.com", kind="SRV")
+    assert "already exists" in no(("UPSERT", good), ("CREATE", a))
+    assert "not match" in no(("UPSERT", good), ("DELETE", a | {"TTL": 61}))
+    assert "not found" in no(("UPSERT", good), ("DELETE", srv))
+    assert "not permitted in zone" in no(("UPSERT", good), ("UPSERT", record("a.example.com", "10.0.0.1")))
+    assert "conflicts" in no(("UPSERT", record("a.two.example.com", "b.example.com", kind="CNAME")))
+    assert "apex" in no(("UPSERT", record("two.example.com", "b.example.com", kind="CNAME")))
+    assert "10.0.0" in no(("UPSERT", record("b.two.example.com", "10.0.0.256")))
+    assert "x" in no(("UPSERT", record("u.two.example.com", "x", kind="TXT")))
+    no(("UPSERT", srv | {"ResourceRecords": [{"Value": "0 0 a.two.example.com"}]}))
+    no(("UPSERT", good), ("UPSERT", good))
+    no(("UPSERT", record("b.two.example.com", *[f"10.0.{i // 250}.{i % 250}" for i in range(501)])))
+    alias = {"HostedZoneId": zone, "DNSName": "none.two.example.com", "EvaluateTargetHealth": False}
+    no(("UPSERT", {"Name": "b.two.example.com", "Type": "A", "AliasTarget": alias}))
+    alias = alias | {"HostedZoneId": "Z0000000000000"}
+    no(("UPSERT", {"Name": "b.two.example.com", "Type": "A", "AliasTarget": alias}))
+    alias = alias | {"HostedZoneId": zone, "DNSName": "a.two.example.com"}
+    change(**batch(("UPSERT", {"Name": "b.two.example.com", "Type": "A", "AliasTarget": alias})))
+    change(**batch(("DELETE", a), ("UPSERT", a | {"ResourceRecords": [{"Value": "10.0.0.9"}]})))
+    refuses("HostedZoneNotEmpty", route53.delete_hosted_zone, Id=zone)
+
+
+def check_balancers(world):
+    control("config", {"balancer_seconds": 0.3, "balancer_linger_seconds": 0.3})
+    group, name = world.security_group(), fresh("nlb")
+    make = {
+        "Name": name,
+        "Type": "network",
+        "Scheme": "internal",
+        "SubnetMappings": [{"SubnetId": world.subnets[0]}],
+        "SecurityGroups": [group],
+    }
+    made = elb.create_load_balancer(**make)["LoadBalancers"][0]
+    arn = made["LoadBalancerArn"]
+    assert f":loadbalancer/net/{name}/" in arn and made["DNSName"].startswith(f"{name}-")
+    assert elb.create_load_balancer(**make)["LoadBalancers"][0]["LoadBalancerArn"] == arn
+    other = make | {"Scheme": "internet-facing"}
+    refuses("DuplicateLoadBalancerName", elb.create_load_balancer, **other)
+
+    def state():
+        return elb.describe_load_balancers(Names=[name])["LoadBalancers"][0]["State"]["Code"]
+
+    assert state() == "provisioning"
+    eventually(lambda: state() == "active", "active")
+    subnets = [{"SubnetId": subnet} for subnet in world.subnets]
+    elb.set_subnets(LoadBalancerArn=arn, SubnetMappings=subnets)
+    change = {"LoadBalancerArn": arn, "SubnetMappings": subnets[:2]}
+    refuses("InvalidConfigurationRequest", elb.set_subnets, **change)
+    refuses("InvalidConfigurationRequest", elb.set_security_groups, LoadBalancerArn=arn, SecurityGroups=[])
+    protection = {"Key": "deletion_protection.enabled", "Value": "true"}
+    elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[protection])
+    refuses("OperationNotPermitted", elb.delete_load_balancer, LoadBalancerArn=arn)
+    protection["Value"] = "false"
+    elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[protection])
+    refuses("DependencyViolation", ec2.delete_security_group, GroupId=group)
+    elb.delete_load_balancer(LoadBalancerArn=arn)
+    refuses("DependencyViolation", ec2.delete_security_group, GroupId=group)
+    elb.delete_load_balancer(LoadBalancerArn=arn)
+    time.sleep(0.4)
+    ec2.delete_security_group(GroupId=group)
+    control("config", {"balancer_seconds": 0, "balancer_linger_seconds": 0})
+
+
+def check_listeners(world):
+    def balancer():
+        made = elb.create_load_balancer(Name=fresh("nlb"), Type="network", Subnets=world.subnets)
+        return made["LoadBalancers"][0]["LoadBalancerArn"]
+
+    make = {
+        "Name": "api--of-a-cluster",
+        "Protocol": "TCP",
+        "Port": 443,
+        "VpcId": world.vpc,
+        "TargetType": "instance",
+    }
+    target = elb.create_target_group(**make)["TargetGroups"][0]["TargetGroupArn"]
+    assert elb.create_target_group(**make)["TargetGroups"][0]["TargetGroupArn"] == target
+    refuses("DuplicateTargetGroupName", elb.create_target_group, **make | {"Port": 444})
+    one, other = balancer(), balancer()
+    forward = [{"Type": "forward", "TargetGroupArn": target}]
+    listen = {"Protocol": "TCP", "Port": 443, "DefaultActions": forward}
+    elb.create_listener(LoadBalancerArn=one, **listen)
+    refuses("DuplicateListener", elb.create_listener, LoadBalancerArn=one, **listen)
+    refuses("TargetGroupAssociationLimit", elb.create_listener, LoadBalancerArn=other, **listen)
+    refuses("ResourceInUse", elb.delete_target_group, TargetGroupArn=target)
+
+    asg = world.group(size=(2, 2), TargetGroupARNs=[target])
+    health = elb.describe_target_health(TargetGroupArn=target)["TargetHealthDescriptions"]
+    assert len(health) == 2
+    autoscaling.delete_auto_scaling_group(AutoScalingGroupName=asg, ForceDelete=True)
+    assert not elb.describe_target_health(TargetGroupArn=target)["TargetHealthDescriptions"]
+
+    elb.delete_load_balancer(LoadBalancerArn=one)
+    elb.create_listener(LoadBalancerArn=other, **listen)
+    elb.delete_load_balancer(LoadBalancerArn=other)
+    for _ in range(2):
+        elb.delete_target_group(TargetGroupArn=target)
+
+
+def check_new_profiles(world):
+    """EC2 knows nothing of a profile for a while."""
+    control("config", {"iam_lag_seconds": 0.5})
+    profile = world.make_profile()
+    template = world.template(IamInstanceProfile={"Name": profile})
+    named = {"LaunchTemplateName": template, "Version": "1"}
+    prove = {"LaunchTemplate": named, "MinCount": 1, "MaxCount": 1, "DryRun": True}
+    message = refuses("InvalidParameterValue", ec2.run_instances, **prove)
+    assert "Invalid IAM Instance Profile name" in message
+
+    def known():
+        try:
+            ec2.run_instances(**prove)
+        except ClientError as error:
+            return error.response["Error"]["Code"] == "DryRunOperation"
+
+    eventually(known, "the profile is known")
+    control("config", {"iam_lag_seconds": 0})
+    make = iam.create_role
+    refuses("EntityAlreadyExists", make, RoleName=profile.upper(), AssumeRolePolicyDocument=TRUST)
+    refuses("EntityAlreadyExists", iam.create_instance_profile, InstanceProfileName=profile.upper())
+    wrong = TRUST.replace("Principal", "Resource")
+    refuses("MalformedPolicyDocument", make, RoleName="wrong", AssumeRolePolicyDocument=wrong)
+    refuses("DeleteConflict", iam.delete_role, RoleName=profile)
+    refuses("DeleteConflict", iam.delete_instance_profile, InstanceProfileName=profile)
+
+
+def check_buckets(world):
+    name = f"{fresh('bucket')}-{ACCOUNT}"
+    here = {"LocationConstraint": REGION}
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration=here)
+    s3.put_object(Bucket=name, Key="a", Body=b"1", ExpectedBucketOwner=ACCOUNT)
+    get = {"Bucket": name, "Key": "a"}
+    refuses("AccessDenied", s3.get_object, **get, ExpectedBucketOwner="999999999999")
+    control("faults", [{"service": "s3", "action": "PutObject", "times": 1, "status": 409,
+                        "code": "ConditionalRequestConflict", "message": "again"}])  # fmt: skip
+    refuses("ConditionalRequestConflict", s3.put_object, **get, Body=b"2", IfNoneMatch="*")
+    refuses("PreconditionFailed", s3.put_object, **get, Body=b"2", IfNoneMatch="*")
+    url = f"{os.environ['AWS_ENDPOINT_URL']}/{name}/a"
+    elsewhere = boto3.client("s3", "eu-central-1", config=ONCE)
+    seen = []
+    elsewhere.meta.events.register("needs-retry.s3", lambda response, **_: seen.append(response))
+    try:
+        elsewhere.get_object(**get)
+    except ClientError:
+        pass
+    status, headers = seen[0][0].status_code, seen[0][0].headers
+    assert (status, headers["x-amz-bucket-region"]) == (301, REGION), (url, status, headers)
+
+
+def check_clock(world):
+    """AWS's clock may be another one than this machine's."""
+    control("config", {"clock_offset_seconds": 600})
+    try:
+        refuses("RequestExpired", ec2.describe_vpcs)
+        refuses("SignatureDoesNotMatch", autoscaling.describe_auto_scaling_groups)
+        date = s3.list_buckets()["ResponseMetadata"]["HTTPHeaders"]["date"]
+        ahead = parsedate_to_datetime(date).timestamp() - time.time()
+        assert 590 < ahead < 610, ahead
+        control("config", {"clock_offset_seconds": 3600})
+        refuses("RequestTimeTooSkewed", s3.list_buckets)
+    finally:
+        control("config", {"clock_offset_seconds": 0})
+
+
+def check_faults(world):
+    """Each service's clients read the errors that a test asks for."""
+    calls = {
+        "ec2": ec2.describe_vpcs,
+        "autoscaling": autoscaling.describe_auto_scaling_groups,
+        "iam": iam.list_roles,
+        "elasticloadbalancing": elb.describe_load_balancers,
+        "route53": route53.list_hosted_zones,
+        "s3": s3.list_buckets,
+        "sts": client("sts").get_caller_identity,
+    }
+    for service, call in calls.items():
+        control("faults", [{"service": service, "skip": 1, "times": 1, "code": "Throttling"}])
+        call()
+        assert refuses("Throttling", call) == "Rate exceeded"
+        call()
+    refuses("InvalidAction", ec2.describe_stale_security_groups, VpcId=world.vpc)
+    name = fresh("lost")
+    make = {"GroupName": name, "Description": "d", "VpcId": world.vpc}
+    for mode, code in (("reset", None), ("lost", "InvalidGroup.Duplicate")):
+        control("faults", [{"action": "CreateSecurityGroup", "times": 1, "mode": mode}])
+        try:
+            ec2.create_security_group(**make)
+            raise AssertionError("it was answered")
+        except (ConnectionClosedError, EndpointConnectionError):
+            pass
+        if code is None:
+            group = ec2.create_security_group(**make)["GroupId"]
+            ec2.delete_security_group(GroupId=group)
+        else:
+            refuses(code, ec2.create_security_group, **make)
+    for mode in ("delay", "late"):
+        control("faults", [{"action": "DescribeVpcs", "times": 1, "mode": mode, "delay_ms": 200}])
+        started = time.monotonic()
+        ec2.describe_vpcs()
+        assert time.monotonic() - started > 0.2
 
 
 def main():

@@ -7,6 +7,7 @@
     iam_lag_seconds          how long EC2 and Auto Scaling know nothing of a new instance profile
                              or of the role put into it
     balancer_seconds         how long a new load balancer is `provisioning`
+    balancer_linger_seconds  how long a deleted load balancer keeps its security groups in use
     clock_offset_seconds     how far AWS's clock is ahead of this machine's
     shortages                [{"zone", "type"}]: where Auto Scaling finds no capacity; without
                              `type` for any type
@@ -19,6 +20,7 @@ DEFAULTS = {
     "hooks_complete_seconds": 0.0,
     "iam_lag_seconds": 0.0,
     "balancer_seconds": 0.0,
+    "balancer_linger_seconds": 0.0,
     "clock_offset_seconds": 0.0,
     "shortages": [],
     "instances_max": None,

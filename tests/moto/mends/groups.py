@@ -173,7 +173,9 @@ def end(group, member, cause, hooks=True):
 
 
 def shut_down(group, member):
+    """Ends a machine, which leaves its target groups first."""
     member.lifecycle_state = "Terminating"
+    sync_targets(group)
     group.ec2_backend.terminate_instances([member.instance.id])
 
 

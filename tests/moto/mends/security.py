@@ -101,8 +101,10 @@ def is_used(response, group_id):
                 return True
     if any(group_id in [g.id for g in nic.group_set] for nic in backend.enis.values()):
         return True
-    balancers = elbv2_backends[response.current_account][response.region].load_balancers
-    return any(group_id in (item.security_groups or []) for item in balancers.values())
+    balancers = elbv2_backends[response.current_account][response.region]
+    of_balancers = [item.security_groups or [] for item in balancers.load_balancers.values()]
+    lingering = getattr(balancers, "lingering_groups", [])
+    return any(group_id in groups for groups in of_balancers + lingering)
 
 
 MENDS = [compare_rules_by_what_they_allow, change_rules_all_or_none, keep_groups_in_use]
