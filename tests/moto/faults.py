@@ -59,7 +59,9 @@ def wire(service, environ, code, message):
         return body.encode(), "application/x-amz-json-1.1"
     error = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
     if service == "ec2":
-        body = f"<Response><Errors><Error>{error}</Error></Errors><RequestID>0</RequestID></Response>"
+        body = (
+            f"<Response><Errors><Error>{error}</Error></Errors><RequestID>0</RequestID></Response>"
+        )
     elif service == "s3":
         body = f"<Error>{error}<RequestId>0</RequestId></Error>"
     else:

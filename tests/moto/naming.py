@@ -84,9 +84,7 @@ def account_of(environ):
 
 def name_call(environ, body):
     """The service, the action and the parameters of a request."""
-    match = re.search(
-        r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", environ.get("HTTP_AUTHORIZATION", "")
-    )
+    match = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
     service = match.group(1) if match else "-"
     if service in QUERY_SERVICES:
         action, params = name_query(body)

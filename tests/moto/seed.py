@@ -1,14 +1,15 @@
-"""Fills the emulator with what a test needs. Talks AWS's API only, so what it makes is what AWS has.
+"""Fills the emulator with what a test needs. Talks AWS's API only: what it makes AWS would have.
 
     python seed.py network  < {"cidr", "zone_name", "subnets": {name: {"zone", "cidr"}},
                                "state_bucket"}
-    python seed.py kops     < {"cluster", "vpc", "subnet", "availability_zone", "zone", "image", "balancer"}
+    python seed.py kops     < {"cluster", "vpc", "subnet", "availability_zone", "zone", "image",
+                               "balancer"}
     python seed.py plan     < the output of `kprod plan -o json` for an empty account
     python seed.py machines < {"group", "count"}
     python seed.py groups   < {"count", "image", "zone"}
 
-`network` prints the ids it made. `plan` makes every resource of a plan exactly as an apply leaves it:
-tags, digests, rule owners, owner records, version 1 of each template, groups pinned to it.
+`network` prints the ids it made. `plan` makes every resource of a plan exactly as an apply leaves
+it: tags, digests, rule owners, owner records, version 1 of each template, groups pinned to it.
 """
 
 import base64
@@ -366,9 +367,7 @@ def mixed(policy, template):
         "InstancesDistribution": present(
             OnDemandAllocationStrategy=policy["on_demand_allocation_strategy"],
             OnDemandBaseCapacity=policy["on_demand_base_capacity"],
-            OnDemandPercentageAboveBaseCapacity=policy[
-                "on_demand_percentage_above_base_capacity"
-            ],
+            OnDemandPercentageAboveBaseCapacity=policy["on_demand_percentage_above_base_capacity"],
             SpotAllocationStrategy=policy["spot_allocation_strategy"],
             SpotInstancePools=policy.get("spot_instance_pools"),
             SpotMaxPrice=policy.get("spot_max_price"),
@@ -449,9 +448,7 @@ def seed_network(asked):
         )
         subnets[name] = made["Subnet"]["SubnetId"]
     zone = route53.create_hosted_zone(Name=asked["zone_name"], CallerReference="team")
-    image = ec2.register_image(
-        Name="node", RootDeviceName="/dev/xvda", Architecture="x86_64"
-    )
+    image = ec2.register_image(Name="node", RootDeviceName="/dev/xvda", Architecture="x86_64")
     s3.create_bucket(
         Bucket=asked["state_bucket"], CreateBucketConfiguration={"LocationConstraint": REGION}
     )
@@ -483,9 +480,7 @@ def seed_kops(asked):
             }
         ],
     }
-    iam.create_role(
-        RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), Tags=tag_list(tags)
-    )
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), Tags=tag_list(tags))
     iam.create_instance_profile(InstanceProfileName=name)
     iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
     ec2.create_volume(

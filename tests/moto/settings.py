@@ -1,17 +1,17 @@
 """What a test may set about the emulated AWS, for each account.
 
-    launch_seconds           from the launch of a group's machine until it runs
-    terminate_seconds        from a machine's end being asked for until it is gone
-    hooks_complete_seconds   from a machine's wait in a hook until the software on it completes the
-                             hook with CONTINUE; null: never, so that the hook's own time decides
-    iam_lag_seconds          how long EC2 and Auto Scaling know nothing of a new instance profile
-                             or of the role put into it
-    balancer_seconds         how long a new load balancer is `provisioning`
-    balancer_linger_seconds  how long a deleted load balancer keeps its security groups in use
-    clock_offset_seconds     how far AWS's clock is ahead of this machine's
-    shortages                [{"zone", "type"}]: where Auto Scaling finds no capacity; without
-                             `type` for any type
-    instances_max            quota of running instances
+launch_seconds           from the launch of a group's machine until it runs
+terminate_seconds        from a machine's end being asked for until it is gone
+hooks_complete_seconds   from a machine's wait in a hook until the software on it completes the
+                         hook with CONTINUE; null: never, so that the hook's own time decides
+iam_lag_seconds          how long EC2 and Auto Scaling know nothing of a new instance profile
+                         or of the role put into it
+balancer_seconds         how long a new load balancer is `provisioning`
+balancer_linger_seconds  how long a deleted load balancer keeps its security groups in use
+clock_offset_seconds     how far AWS's clock is ahead of this machine's
+shortages                [{"zone", "type"}]: where Auto Scaling finds no capacity; without
+                         `type` for any type
+instances_max            quota of running instances
 """
 
 DEFAULTS = {

@@ -119,8 +119,7 @@ def check_new_group(response, name):
     if known is not None:
         what = "is pending delete" if groups.is_deleted(known) else "already exists"
         message = (
-            "AutoScalingGroup by this name already exists - "
-            f"A group with the name {name} {what}"
+            f"AutoScalingGroup by this name already exists - A group with the name {name} {what}"
         )
         raise refused("AlreadyExists", message)
     low, high = response._get_int_param("MinSize"), response._get_int_param("MaxSize")
@@ -144,9 +143,7 @@ def check_sizes(low, high, desired):
 def check_target_groups(response):
     known = response.autoscaling_backend.elbv2_backend.target_groups
     if any(arn not in known for arn in response._get_param("TargetGroupARNs", [])):
-        message = (
-            "Provided Target Groups may not be valid. Please ensure they exist and try again."
-        )
+        message = "Provided Target Groups may not be valid. Please ensure they exist and try again."
         raise refused("ValidationError", message)
 
 
@@ -180,9 +177,10 @@ def update_groups_whole():
     """An update changes what it names and keeps the rest; sizes have to fit together.
 
     Auto Scaling API reference, UpdateAutoScalingGroup: "If a new value for MinSize is specified
-    without setting DesiredCapacity and the new MinSize is larger than the current size of the group,
-    this sets the group's DesiredCapacity to the new MinSize value", and the same for MaxSize. moto
-    drops several settings, and the mixed instances policy of a group whose update does not repeat it.
+    without setting DesiredCapacity and the new MinSize is larger than the current size of the
+    group, this sets the group's DesiredCapacity to the new MinSize value", and the same for
+    MaxSize. moto drops several settings, and the mixed instances policy of a group whose update
+    does not repeat it.
     """
     update = AutoScalingResponse.update_auto_scaling_group
     change = FakeAutoScalingGroup.update
@@ -255,8 +253,9 @@ def delete_groups_with_care():
     """A group with machines is deleted only by force; then it stays until they are gone.
 
     Auto Scaling API reference, DeleteAutoScalingGroup: ResourceInUse; ForceDelete, which also
-    deletes outstanding lifecycle actions; data type `AutoScalingGroup`, `Status`: "The current state
-    of the group when the DeleteAutoScalingGroup operation is in progress". moto always deletes.
+    deletes outstanding lifecycle actions; data type `AutoScalingGroup`, `Status`: "The current
+    state of the group when the DeleteAutoScalingGroup operation is in progress". moto always
+    deletes.
     """
 
     def delete(self):
@@ -403,7 +402,10 @@ def tell_activities():
             activity
             for activity in reversed(activities.of_backend(self.autoscaling_backend))
             if name in (None, activity.auto_scaling_group_name)
-            and (deleted or alive.get(activity.auto_scaling_group_name) is activity.auto_scaling_group)
+            and (
+                deleted
+                or alive.get(activity.auto_scaling_group_name) is activity.auto_scaling_group
+            )
         ]
         wanted = self._get_param("ActivityIds", [])
         if wanted:

@@ -33,7 +33,6 @@ def any_hyphens_in_names():
     models.re = Patterns()
 
 
-
 def be_network_load_balancers():
     """The ARN and the DNS name of a network load balancer say what it is.
 
@@ -101,7 +100,9 @@ def once(method, shelf, code):
                 return known.answer
             if known.name == name:
                 what = method.removeprefix("create_").replace("_", " ")
-                message = f"A {what} with the same name '{name}' exists, but with different settings"
+                message = (
+                    f"A {what} with the same name '{name}' exists, but with different settings"
+                )
                 raise refused(code, message)
         answer = create(self)
         for known in getattr(self.elbv2_backend, shelf).values():
@@ -132,7 +133,7 @@ def check_balancers():
         known = self.elbv2_backend.ec2_backend.subnets
         zones = [zone for zone, items in known.items() for item in items if item in subnets(self)]
         if len(zones) != len(set(zones)):
-            message = "A load balancer cannot be attached to multiple subnets in the same Availability Zone"
+            message = "A load balancer takes one subnet of each Availability Zone"
             raise refused("InvalidConfigurationRequest", message)
 
     def check_subnets(self):
@@ -150,7 +151,7 @@ def check_balancers():
     def check_protection(self):
         balancer = balancer_of(self)
         if balancer and balancer.attrs.get("deletion_protection.enabled") == "true":
-            message = f"Load balancer '{balancer.arn}' cannot be deleted because deletion protection is enabled"
+            message = f"Load balancer '{balancer.arn}' cannot be deleted: it is protected"
             raise refused("OperationNotPermitted", message)
 
     check_first(ELBV2Response, "create_load_balancer", check_zones)
@@ -179,7 +180,9 @@ def check_listeners():
         for action in self._get_param("DefaultActions", []):
             target_group = self.elbv2_backend.target_groups.get(action.get("TargetGroupArn"))
             if target_group and set(target_group.load_balancer_arns) - {arn}:
-                message = f"The following target groups cannot be associated with more than one load balancer: {target_group.arn}"
+                message = (
+                    f"{target_group.arn} cannot be associated with more than one load balancer"
+                )
                 raise refused("TargetGroupAssociationLimit", message)
 
     check_first(ELBV2Response, "create_listener", check)
@@ -218,9 +221,7 @@ def linger(backend, groups):
     """The interfaces of a deleted load balancer keep its security groups in use for a while."""
     lingering = backend.__dict__.setdefault("lingering_groups", [])
     lingering.append(groups)
-    machines.after(
-        backend.account_id, "balancer_linger_seconds", lambda: lingering.remove(groups)
-    )
+    machines.after(backend.account_id, "balancer_linger_seconds", lambda: lingering.remove(groups))
 
 
 MENDS = [

@@ -227,8 +227,8 @@ def subnet_of(response, data):
 def tell_template_tags_as_they_are():
     """A template's tags change like those of any other resource.
 
-    EC2 API reference, CreateTags: "Adds or overwrites only the specified tags". moto tells those that
-    a template was made with.
+    EC2 API reference, CreateTags: "Adds or overwrites only the specified tags". moto tells those
+    that a template was made with.
     """
     LaunchTemplate.tags = property(lambda self: self.get_tags(), lambda self, tags: None)
 

@@ -1,8 +1,8 @@
 """How a group keeps its machines: launches, hooks, ends, and the zones they are spread over.
 
-Amazon EC2 Auto Scaling User Guide, "Amazon EC2 Auto Scaling instance lifecycle". moto makes machines
-in service at once, in one zone, and forgets them at their end. Time passes between calls: before
-each call every group of the account looks at its machines once (`reconcile`).
+Amazon EC2 Auto Scaling User Guide, "Amazon EC2 Auto Scaling instance lifecycle". moto makes
+machines in service at once, in one zone, and forgets them at their end. Time passes between calls:
+before each call every group of the account looks at its machines once (`reconcile`).
 """
 
 import time
@@ -214,8 +214,8 @@ def refuse_for_a_while(group):
 def launch_somewhere(group):
     """Launches into the zone with the fewest machines that takes one.
 
-    Auto Scaling User Guide, "Distribute instances across Availability Zones": when a launch fails in
-    one zone, the others are tried.
+    Auto Scaling User Guide, "Distribute instances across Availability Zones": when a launch fails
+    in one zone, the others are tried.
     """
     error = refused("ValidationError", "the group has no zone")
     for zone in zones_by_count(group):
@@ -268,7 +268,7 @@ def existing_interface(data):
 
 
 def subnet_in(group, zone, interface):
-    """The group's subnet in a zone with the fewest machines, or that of the template's interface."""
+    """The group's least used subnet in a zone, or the one of the template's interface."""
     ec2 = group.ec2_backend
     if interface and interface in ec2.enis:
         subnet = ec2.enis[interface].subnet

@@ -11,8 +11,8 @@ from mends.tools import check_first, refused, then
 def remember_new_profiles():
     """EC2 and Auto Scaling learn late of a new instance profile, and of the role put into it.
 
-    IAM User Guide, "Troubleshoot IAM", "Changes that I make are not always immediately visible". moto
-    shows everything at once; so it is here unless `iam_lag_seconds` is set.
+    IAM User Guide, "Troubleshoot IAM", "Changes that I make are not always immediately visible".
+    moto shows everything at once; so it is here unless `iam_lag_seconds` is set.
     """
 
     def changed(self):

@@ -46,15 +46,18 @@ def check_type(instance_type):
 def check_profile(backend, profile):
     name, arn = profile.get("Name"), profile.get("Arn")
     if name and arn:
-        message = "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'"
+        message = "A profile is named by name or by ARN, and not by both"
         raise refused("InvalidParameterCombination", message)
     if not name and not arn:
         return
     known = iam_backends[backend.account_id]["aws"].instance_profiles.values()
     found = [item for item in known if item.name == name or item.arn == arn]
     if not found or not found[0].roles or profiles.is_fresh(backend.account_id, found[0].name):
-        field, value = ("name", name) if name else ("arn", arn)
-        message = f"Value ({value}) for parameter iamInstanceProfile.{field} is invalid. Invalid IAM Instance Profile {'name' if name else 'ARN'}"
+        field, value, what = ("name", name, "name") if name else ("arn", arn, "ARN")
+        message = (
+            f"Value ({value}) for parameter iamInstanceProfile.{field} is invalid. "
+            f"Invalid IAM Instance Profile {what}"
+        )
         raise refused("InvalidParameterValue", message)
 
 
@@ -79,7 +82,9 @@ def check_interface(backend, interface, subnet):
         raise refused("InvalidNetworkInterfaceID.NotFound", message)
     settled = ("Groups", "AssociatePublicIpAddress", "SubnetId", "PrivateIpAddress")
     if any(interface.get(field) for field in settled) or interface.get("DeleteOnTermination"):
-        message = "A network interface may not specify both a network interface ID and what it is made of"
+        message = (
+            "A network interface may not specify both a network interface ID and what it is made of"
+        )
         raise refused("InvalidParameterCombination", message)
 
 

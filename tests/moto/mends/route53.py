@@ -33,10 +33,12 @@ def make_zones_once():
             raise refused("InvalidVPCId", f"The VPC: {vpc} that you provided is not valid.")
         for zone in self.backend.zones.values():
             if zone.caller_reference == self._get_param("CallerReference"):
-                message = "A hosted zone has already been created with the specified caller reference."
+                message = (
+                    "A hosted zone has already been created with the specified caller reference."
+                )
                 raise refused("HostedZoneAlreadyExists", message)
             if vpc and plain(zone.name) == name and vpc in [v["vpc_id"] for v in zone.vpcs]:
-                message = f"The VPC {vpc} in region {region} has already been associated with the hosted zone {zone.resource_id} with the same domain name."
+                message = f"The VPC {vpc} has a hosted zone with the same domain name: {zone.id}"
                 raise refused("ConflictingDomainExists", message)
 
     def make_id(resource_identifier, existing_ids=None, tags=None):
@@ -81,7 +83,9 @@ def change_one(zone, records, written, action, record):
         if known is None:
             return [f"Tried to delete {told} but it was not found"]
         if not same(known, record):
-            return [f"Tried to delete {told} but the values provided do not match the current values"]
+            return [
+                f"Tried to delete {told} but the values provided do not match the current values"
+            ]
         if name == zone.name and kind in ("SOA", "NS"):
             return [f"A HostedZone must contain its {kind} record"]
         del records[key]
@@ -143,7 +147,8 @@ def problem_of_values(name, kind, record):
         return f"Duplicate Resource Record: '{kind} {name}'"
     for value in values:
         if not is_value(kind, value):
-            return f"Invalid Resource Record: FATAL problem: encountered with '{value}' of {kind} {name}"
+            problem = "Invalid Resource Record: FATAL problem: encountered with"
+            return f"{problem} '{value}' of {kind} {name}"
     return None
 
 
@@ -166,13 +171,13 @@ def is_value(kind, value):
 
 def dangling_aliases(zone, records):
     """An alias into its own zone has to find a record of its type there."""
-    for (name, kind, _), record in records.items():
+    for (_, kind, _), record in records.items():
         alias = record.alias_target
         if alias and alias["HostedZoneId"] == zone.resource_id:
             if not any(key[:2] == (alias["DNSName"], kind) for key in records):
                 yield (
-                    f"Tried to create an alias that targets {alias['DNSName']}, type {kind} in zone "
-                    f"{zone.resource_id}, but that target was not found"
+                    f"Tried to create an alias that targets {alias['DNSName']}, type {kind} in "
+                    f"zone {zone.resource_id}, but that target was not found"
                 )
 
 

@@ -21,9 +21,7 @@ def refusal(call):
     if owner != call.account or expected != owner:
         return 403, "AccessDenied", "Access Denied", []
     region = s3_backends[owner][partition].buckets[bucket].region_name
-    signed = re.search(
-        r"Credential=[^/]+/\d+/([^/]+)/", call.environ.get("HTTP_AUTHORIZATION", "")
-    )
+    signed = re.search(r"Credential=[^/]+/\d+/([^/]+)/", call.environ.get("HTTP_AUTHORIZATION", ""))
     headers = [("x-amz-bucket-region", region)]
     if signed and signed.group(1) != region and call.action != "GetBucketLocation":
         message = (

@@ -14,8 +14,9 @@ def compare_rules_by_what_they_allow():
     """Two rules that allow the same are the same, whatever their descriptions; a protocol by number
     has no ports.
 
-    EC2 API reference, AuthorizeSecurityGroupIngress, and "Error codes", InvalidPermission.Duplicate.
-    moto takes the same rule with another description, and breaks at a protocol without ports.
+    EC2 API reference, AuthorizeSecurityGroupIngress, and "Error codes",
+    InvalidPermission.Duplicate. moto takes the same rule with another description, and breaks at a
+    protocol without ports.
     """
     make = SecurityGroupRule.__init__
 

@@ -25,13 +25,14 @@ def attach_volumes_once():
             message = f"{volume.id} is already attached to an instance"
             raise refused("VolumeInUse", message)
         if volume.zone.name != instance.placement.zone:
-            message = f"The volume '{volume.id}' is not in the same availability zone as instance '{instance.id}'"
+            message = f"The volume '{volume.id}' is not in the zone of instance '{instance.id}'"
             raise refused("InvalidVolume.ZoneMismatch", message)
         if instance.state != "running":
             message = f"Instance '{instance.id}' is not 'running'."
             raise refused("IncorrectState", message)
-        if self._get_param("Device") in instance.block_device_mapping:
-            message = f"Invalid value '{self._get_param('Device')}' for unixDevice. Attachment point {self._get_param('Device')} is already in use"
+        device = self._get_param("Device")
+        if device in instance.block_device_mapping:
+            message = f"Attachment point {device} is already in use"
             raise refused("InvalidParameterValue", message)
 
     check_first(ElasticBlockStore, "attach_volume", check)
@@ -41,8 +42,8 @@ def give_interfaces_their_own_address():
     """An address belongs to one interface, and lies in its subnet; groups have to exist.
 
     EC2 API reference, CreateNetworkInterface, and "Error codes": InvalidIPAddress.InUse,
-    InvalidParameterValue, InvalidGroup.NotFound, SecurityGroupsPerInterfaceLimitExceeded. moto takes
-    any address, and makes up the groups.
+    InvalidParameterValue, InvalidGroup.NotFound, SecurityGroupsPerInterfaceLimitExceeded. moto
+    takes any address, and makes up the groups.
     """
 
     def check(self):

@@ -1,0 +1,140 @@
+"""Machines of groups: how they start, wait in hooks, fail to start, and end."""
+
+from seeing.world import (
+    ZONES,
+    activities,
+    autoscaling,
+    control,
+    described,
+    ec2,
+    eventually,
+    instance,
+    members,
+    refuses,
+)
+
+
+def check_slow_machines(world):
+    """Pending, Pending:Wait, InService; Terminating until it is gone."""
+    control("config", {"launch_seconds": 0.3, "terminate_seconds": 0.3})
+    hook = {
+        "LifecycleHookName": "ready",
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
+        "HeartbeatTimeout": 30,
+        "DefaultResult": "ABANDON",
+    }
+    control("config", {"hooks_complete_seconds": None})
+    asg = world.group(size=(1, 2), LifecycleHookSpecificationList=[hook])
+    assert [item["LifecycleState"] for item in members(asg)] == ["Pending"]
+    machine = members(asg)[0]["InstanceId"]
+    assert instance(machine)["State"]["Name"] == "pending"
+    eventually(lambda: members(asg, "Pending:Wait"), "Pending:Wait")
+    assert instance(machine)["State"]["Name"] == "running"
+    assert activities(asg)[0]["StatusCode"] == "MidLifecycleAction"
+    named = {"AutoScalingGroupName": asg, "LifecycleHookName": "ready"}
+    complete = autoscaling.complete_lifecycle_action
+    refuses(
+        "ValidationError", complete, **named, InstanceId="i-1", LifecycleActionResult="CONTINUE"
+    )
+    autoscaling.record_lifecycle_action_heartbeat(**named, InstanceId=machine)
+    complete(**named, InstanceId=machine, LifecycleActionResult="CONTINUE")
+    assert members(asg, "InService")
+    assert activities(asg)[0]["StatusCode"] == "Successful"
+
+    control("config", {"hooks_complete_seconds": 0.2})
+    autoscaling.set_desired_capacity(AutoScalingGroupName=asg, DesiredCapacity=2)
+    eventually(lambda: len(members(asg, "InService")) == 2, "the software completes the hook")
+
+    autoscaling.delete_auto_scaling_group(AutoScalingGroupName=asg, ForceDelete=True)
+    assert described(asg)["Status"] == "Delete in progress"
+    assert len(members(asg, "Terminating")) == 2
+    assert instance(machine)["State"]["Name"] == "shutting-down"
+    change = {"AutoScalingGroupName": asg, "MaxSize": 3}
+    refuses("ScalingActivityInProgress", autoscaling.update_auto_scaling_group, **change)
+    eventually(lambda: described(asg) is None, "the group is gone")
+    assert instance(machine)["State"]["Name"] == "terminated"
+    control("config", {"launch_seconds": 0, "terminate_seconds": 0, "hooks_complete_seconds": 0})
+
+
+def check_abandoned_launches(world):
+    control("config", {"hooks_complete_seconds": None})
+    asg = world.group(size=(0, 2))
+    put = autoscaling.put_lifecycle_hook
+    hook = {
+        "AutoScalingGroupName": asg,
+        "LifecycleHookName": "ready",
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
+    }
+    refuses("ValidationError", put, **hook, HeartbeatTimeout=10)
+    put(**hook, HeartbeatTimeout=30)
+    told = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=asg)["LifecycleHooks"][0]
+    assert "NotificationTargetARN" not in told and "RoleARN" not in told, told
+    autoscaling.set_desired_capacity(AutoScalingGroupName=asg, DesiredCapacity=1)
+    first = members(asg, "Pending:Wait")[0]["InstanceId"]
+    autoscaling.complete_lifecycle_action(
+        AutoScalingGroupName=asg,
+        LifecycleHookName="ready",
+        InstanceId=first,
+        LifecycleActionResult="ABANDON",
+    )
+    abandoned = [
+        item for item in activities(asg) if "was abandoned" in item.get("StatusMessage", "")
+    ]
+    assert [item["StatusCode"] for item in abandoned] == ["Cancelled"], activities(asg)
+    assert first not in [item["InstanceId"] for item in members(asg)]
+    control("config", {"hooks_complete_seconds": 0})
+    delete = {"AutoScalingGroupName": asg, "LifecycleHookName": "ready"}
+    autoscaling.delete_lifecycle_hook(**delete)
+    refuses("ValidationError", autoscaling.delete_lifecycle_hook, **delete)
+
+
+def check_shortages(world):
+    """Where there is no capacity, the other zones are tried, and an activity says so at the end."""
+    control("config", {"shortages": [{"zone": ZONES[0]}]})
+    asg = world.group(size=(2, 3))
+    assert sorted(item["AvailabilityZone"] for item in members(asg)) == ZONES[1:]
+    control("config", {"shortages": [{"zone": zone} for zone in ZONES]})
+    autoscaling.set_desired_capacity(AutoScalingGroupName=asg, DesiredCapacity=3)
+    failed = activities(asg)[0]
+    assert failed["StatusCode"] == "Failed"
+    assert "do not have sufficient m6i.large capacity" in failed["StatusMessage"]
+    control("config", {"shortages": []})
+    eventually(lambda: len(members(asg)) == 3, "the group tries again")
+    control("config", {"instances_max": 0})
+    other = world.group(size=(1, 1))
+    assert "vCPU limit" in activities(other)[0]["StatusMessage"]
+    control("config", {"instances_max": None})
+    eventually(lambda: len(members(other)) == 1, "the group tries again")
+
+
+def check_fencing(world):
+    """An interface as the main one: one machine at a time, and the activity says so."""
+    address = "10.0.0.200"
+    interface = world.interface(PrivateIpAddress=address)
+    nics = [{"DeviceIndex": 0, "NetworkInterfaceId": interface}]
+    name = world.template(NetworkInterfaces=nics)
+    asg = world.group(name, size=(1, 2), AvailabilityZones=[ZONES[0]])
+    machine = members(asg)[0]["InstanceId"]
+    assert instance(machine)["PrivateIpAddress"] == address
+    told = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]
+    assert (told["Status"], told["Attachment"]["InstanceId"]) == ("in-use", machine)
+    refuses(
+        "InvalidNetworkInterface.InUse",
+        ec2.delete_network_interface,
+        NetworkInterfaceId=interface,
+    )
+    autoscaling.set_desired_capacity(AutoScalingGroupName=asg, DesiredCapacity=2)
+    assert len(members(asg)) == 1
+    assert f"Interface: [{interface}] in use" in activities(asg)[0]["StatusMessage"]
+    autoscaling.set_desired_capacity(AutoScalingGroupName=asg, DesiredCapacity=1)
+    control("config", {"terminate_seconds": 0.5})
+    ec2.terminate_instances(InstanceIds=[machine])
+    assert machine in [item["InstanceId"] for item in members(asg, "Terminating")]
+    eventually(lambda: members(asg, "InService"), "the next machine takes the interface over")
+    control("config", {"terminate_seconds": 0})
+    told = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]
+    assert told["Attachment"]["InstanceId"] == members(asg)[0]["InstanceId"]
+    autoscaling.delete_auto_scaling_group(AutoScalingGroupName=asg, ForceDelete=True)
+    told = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]
+    assert told["Status"] == "available" and "Attachment" not in told, told
+    ec2.delete_network_interface(NetworkInterfaceId=interface)
