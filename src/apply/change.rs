@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::engine::{CallEnd, Engine, Outcome, millis, since};
-use super::failure::{RERUN, foreign, stale};
+use super::failure::{RERUN, foreign, held_zone, stale};
 use super::gate::{self, Gate};
 use super::journal::JournalStep;
 use super::steps::{self, Own, Step, StepContext, StepError, template};
@@ -194,6 +194,11 @@ impl<C: Cloud> Engine<'_, C> {
         let observed = self.observed(change, observation, after.as_ref()).await?;
         if let Some(turn) = self.ask_gate(change, observed.as_ref(), after.as_ref(), attempt) {
             return Ok(Next::Turn(turn));
+        }
+        let others = gate::names_of_others(change, observation);
+        if !others.is_empty() {
+            let failure = held_zone(&change.address, others);
+            return Ok(Next::Turn(surprise(attempt, failure)));
         }
         if let Some(observed) = &observed {
             for (attribute, value) in &observed.attributes {

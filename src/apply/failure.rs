@@ -1,6 +1,7 @@
 //! How what went wrong reads to people: with its exit code and the way out.
 
 use super::lease::LeaseError;
+use crate::cloud::quota::quota_of;
 use crate::cloud::{CloudError, CloudErrorKind, StoreError};
 use crate::error::{ExitCode, Failure};
 use crate::plan::Change;
@@ -81,6 +82,13 @@ pub(super) fn stopped() -> Failure {
     Failure::new(ExitCode::Halted, "stopped on request").hint(RERUN)
 }
 
+/// A zone that cannot go: others have names in it.
+pub(super) fn held_zone(address: &Key, names: Vec<String>) -> Failure {
+    Failure::refused(format!("{address} holds names that are not the cluster's, and stays"))
+        .details(names)
+        .hint(format!("remove them, or have their owner do it, then {RERUN}"))
+}
+
 /// A failed call as a failure: what the same command mends later is told from what it cannot.
 /// Before anything has begun there is nothing to go on with, and it is an error like any other.
 pub fn cloud_failure(error: &CloudError, has_begun: bool) -> Failure {
@@ -103,7 +111,11 @@ pub fn cloud_failure(error: &CloudError, has_begun: bool) -> Failure {
             Failure::error(message).hint(format!("allow the action {}", error.operation))
         }
         CloudErrorKind::QuotaReached => {
-            Failure::error(message).hint(format!("raise the quota, then {again}"))
+            let quota = match quota_of(&error.operation) {
+                Some(quota) => format!("have the quota `{quota}` raised"),
+                None => "have the quota raised that the message names".to_owned(),
+            };
+            Failure::error(message).hint(format!("{quota} (Service Quotas), then {again}"))
         }
         _ => Failure::error(message),
     }

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::cloud::{Foreignness, Observed, Ownership};
+use crate::cloud::{Foreignness, Observation, Observed, Ownership};
 use crate::plan::{Action, Change, precondition_holds};
-use crate::resource::Resource;
+use crate::resource::{Attribute, Kind, Resource};
 
 /// What the gate says.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,25 @@ pub(super) fn ask(
             if moves.is_empty() { Gate::Open } else { Gate::Moved(moves) }
         }
     }
+}
+
+/// Names of others in a zone that is to go: Route53 deletes no zone that holds any.
+pub(super) fn names_of_others(change: &Change, observation: &Observation) -> Vec<String> {
+    let zone = observation.resources.get(&change.address);
+    let (Action::Delete, Some(zone)) = (change.action, zone) else { return Vec::new() };
+    if change.address.kind != Kind::HostedZone {
+        return Vec::new();
+    }
+    let id = zone.attributes.get(&Attribute::Id).map(String::as_str);
+    observation
+        .resources
+        .iter()
+        .filter(|(_, found)| !found.ownership.is_owned())
+        .filter_map(|(key, found)| match &found.resource {
+            Resource::DnsName(name) if name.hosted_zone_id.known() == id => Some(key.to_string()),
+            _ => None,
+        })
+        .collect()
 }
 
 fn is_shrinking(line: &str) -> bool {

@@ -8,7 +8,7 @@ use super::engine::{Engine, Outcome, deadline, since};
 use super::failure::RERUN;
 use super::steps::{self, StepContext};
 use crate::cloud::retry::RetryLimits;
-use crate::cloud::{Cloud, GroupFacts, Observation};
+use crate::cloud::{Cloud, Observation};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
 use crate::plan::{Action, Change};
@@ -65,7 +65,9 @@ impl<C: Cloud> Engine<'_, C> {
                     deadline: until.to_string(),
                 });
             }
-            Err(unseen.iter().map(|key| format!("{key} is not seen as written")).collect())
+            let complaints = unseen.iter().map(|key| format!("{key} is not seen as written"));
+            let message = format!("not finished after {} s", limit.as_secs());
+            Err(Failure::new(ExitCode::Halted, message).details(complaints.collect()).hint(RERUN))
         });
         let Err(failure) = seen.await else { return Ok(()) };
         if self.halted().is_none() {
@@ -116,13 +118,13 @@ impl<C: Cloud> Engine<'_, C> {
             return Ok(());
         }
         let until = deadline(self.cloud.now(), limit);
-        let mut announced: BTreeMap<Key, String> = BTreeMap::new();
+        let mut announced: BTreeMap<Key, (String, &str)> = BTreeMap::new();
         self.poll(limit, Depth::Machines, |observation| {
             let older = if self.resumes { self.older_groups(observation) } else { Vec::new() };
             let awaited: BTreeSet<&Key> = groups.iter().copied().chain(older).collect();
             let missing = missing_machines(&awaited, observation);
-            for (key, what) in &missing {
-                if announced.get(key) != Some(what) {
+            for (key, lack @ (what, _)) in &missing {
+                if announced.get(key) != Some(lack) {
                     self.announce(Event::Waiting {
                         address: Some(key.clone()),
                         what: what.clone(),
@@ -131,10 +133,7 @@ impl<C: Cloud> Engine<'_, C> {
                 }
             }
             announced.clone_from(&missing);
-            if missing.is_empty() {
-                return Ok(());
-            }
-            Err(missing.into_iter().map(|(key, what)| format!("{key}: {what}")).collect())
+            if missing.is_empty() { Ok(()) } else { Err(short(&missing, limit)) }
         })
         .await
     }
@@ -158,12 +157,12 @@ impl<C: Cloud> Engine<'_, C> {
             .collect()
     }
 
-    /// Looks until `check` is content; its complaints of the last look become the failure.
+    /// Looks until `check` is content; what it says to the last look becomes the failure.
     async fn poll(
         &self,
         limit: Duration,
         depth: Depth,
-        mut check: impl FnMut(&Observation) -> Result<(), Vec<String>>,
+        mut check: impl FnMut(&Observation) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let started = self.cloud.now();
         let mut looks = 0;
@@ -173,14 +172,11 @@ impl<C: Cloud> Engine<'_, C> {
                 Depth::All => self.look(self.cloud.now()).await?,
                 Depth::Machines => self.look_at_machines().await?,
             };
-            let Err(complaints) = check(&observation) else { return Ok(()) };
+            let Err(failure) = check(&observation) else { return Ok(()) };
             looks += 1;
             let elapsed = since(self.cloud.now(), started);
             if elapsed >= limit {
-                let message = format!("not finished after {} s", limit.as_secs());
-                return Err(Failure::new(ExitCode::Halted, message)
-                    .details(complaints)
-                    .hint(RERUN));
+                return Err(failure);
             }
             let schedule =
                 RetryLimits { attempts_max: u32::MAX, deadline: limit, ..RetryLimits::LOOK };
@@ -195,37 +191,37 @@ fn is_empty_rule_set(observed: &crate::cloud::Observed) -> bool {
     matches!(&observed.resource, Resource::SecurityGroupRules(rules) if rules.rules.is_empty())
 }
 
-/// What each group still lacks, in words.
-fn missing_machines(groups: &BTreeSet<&Key>, observation: &Observation) -> BTreeMap<Key, String> {
+/// What each group still lacks, in words, and the way out.
+fn missing_machines(
+    groups: &BTreeSet<&Key>,
+    observation: &Observation,
+) -> BTreeMap<Key, (String, &'static str)> {
     groups
         .iter()
         .filter_map(|key| {
             let observed = observation.resources.get(*key);
-            let what = match observed.map(|observed| (&observed.resource, &observed.group)) {
+            let lack = match observed.map(|observed| (&observed.resource, &observed.group)) {
+                // What is wanted above the minimum is the autoscaler's affair.
                 Some((Resource::AutoScalingGroup(group), Some(facts))) => {
-                    missing_of(facts, group.min_size)?
+                    (facts.shortfall_of(group.min_size)?, facts.way_out())
                 }
-                _ => "the group is not seen".to_owned(),
+                _ => ("the group is not seen".to_owned(), "look at it in the console"),
             };
-            Some(((*key).clone(), what))
+            Some(((*key).clone(), lack))
         })
         .collect()
 }
 
-fn missing_of(facts: &GroupFacts, min_size: i32) -> Option<String> {
-    // What is wanted above the minimum is the autoscaler's affair.
-    let wanted = usize::try_from(min_size).unwrap_or_default();
-    let in_service =
-        facts.instances.iter().filter(|instance| instance.lifecycle_state == "InService").count();
-    if in_service >= wanted {
-        return None;
-    }
-    let mut what = format!("{in_service} of {wanted} machines in service");
-    for instance in facts.instances.iter().filter(|i| i.lifecycle_state != "InService").take(3) {
-        what.push_str(&format!("; {} is {}", instance.instance_id, instance.lifecycle_state));
-    }
-    if let Some(activity) = &facts.failed_activity {
-        what.push_str(&format!("; last failed activity: {activity}"));
-    }
-    Some(what)
+/// The failure of a run whose groups did not come to their machines in time.
+fn short(missing: &BTreeMap<Key, (String, &'static str)>, limit: Duration) -> Failure {
+    let ways_out: BTreeSet<&str> = missing.values().map(|(_, way_out)| *way_out).collect();
+    let ways_out: Vec<&str> = ways_out.into_iter().collect();
+    let who = match missing.first_key_value() {
+        Some((key, _)) if missing.len() == 1 => format!("{key} lacks machines"),
+        _ => format!("{} groups lack machines", missing.len()),
+    };
+    let details = missing.iter().map(|(key, (what, _))| format!("{key}: {what}"));
+    Failure::new(ExitCode::Halted, format!("{who} after {} s", limit.as_secs()))
+        .details(details.collect())
+        .hint(format!("{}; {RERUN}", ways_out.join("; ")))
 }

@@ -11,8 +11,10 @@ pub mod call;
 pub mod denial;
 pub mod error;
 pub mod observation;
+pub(crate) mod quota;
 pub mod retry;
 pub mod service;
+pub(crate) mod shortfall;
 pub mod sim;
 pub mod store;
 

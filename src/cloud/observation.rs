@@ -174,34 +174,10 @@ pub struct GroupFacts {
     pub failed_revision: Option<String>,
     /// Its machines, terminated ones left out.
     pub instances: Vec<Instance>,
-    /// For a group that is short of machines: what its newest failed scaling activity says.
+    /// For a group that is short of machines: what its newest failed launch says, if none has worked
+    /// since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_activity: Option<String>,
-}
-
-impl GroupFacts {
-    /// What the group lacks, in words: machines in service of those it is to have, what the others
-    /// do, and why no more come. None when nothing is missing.
-    pub fn shortfall(&self) -> Option<String> {
-        let wanted = usize::try_from(self.desired_capacity).unwrap_or_default();
-        let waiting: Vec<&Instance> =
-            self.instances.iter().filter(|i| i.lifecycle_state != "InService").collect();
-        let in_service = self.instances.len() - waiting.len();
-        if in_service >= wanted {
-            return None;
-        }
-        let mut what = format!("{in_service} of {wanted} machines in service");
-        for instance in waiting.iter().take(Self::WAITING_MAX) {
-            what.push_str(&format!("; {} is {}", instance.instance_id, instance.lifecycle_state));
-        }
-        if let Some(activity) = &self.failed_activity {
-            what.push_str(&format!("; last failed activity: {activity}"));
-        }
-        Some(what)
-    }
-
-    /// Machines that do not serve yet, named in one message.
-    const WAITING_MAX: usize = 3;
 }
 
 /// One instance of an ASG.

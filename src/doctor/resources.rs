@@ -106,10 +106,9 @@ pub(super) fn short_groups(examination: &Examination<'_>) -> Vec<Symptom> {
     owned
         .filter(|(_, found)| found.ownership.is_owned())
         .filter_map(|(key, found)| {
-            let message = found.group.as_ref()?.shortfall()?;
-            let hint = "see the group's activity; where the zone lacks capacity, widen the types \
-                        or zones of the group, or wait: AWS keeps trying";
-            Some(Symptom::new(Trouble::Machines, message, hint).of(key))
+            let facts = found.group.as_ref()?;
+            let message = facts.shortfall()?;
+            Some(Symptom::new(Trouble::Machines, message, facts.way_out()).of(key))
         })
         .collect()
 }

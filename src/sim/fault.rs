@@ -20,6 +20,10 @@ pub struct Faults {
     pub rates: FaultRates,
     /// Operations that the credentials may not call.
     pub denied_operations: BTreeSet<String>,
+    /// Operations that meet a quota of the account.
+    pub exhausted_operations: BTreeSet<String>,
+    /// So many machines the account's vCPU quota allows; any number if none.
+    pub machines_max: Option<usize>,
     /// Where machines cannot be had.
     pub shortages: BTreeSet<Shortage>,
     /// Images that do not exist; well-formed ids exist otherwise.

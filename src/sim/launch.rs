@@ -101,6 +101,7 @@ impl World {
         let data = self.launch_data(&group.launch_template_name, stored.version)?;
         let subnet = self.subnet_for(group, &data, zone)?;
         self.check_data(&data, Some(&subnet))?;
+        self.check_machine_quota()?;
         let is_spot = self.next_is_spot(stored, &data);
         let instance_type = self.pick_type(group, &data, zone)?;
         let interface = existing_interface(&data);
@@ -144,8 +145,21 @@ impl World {
             image_id: data.image_id,
         };
         self.machines.insert(instance_id.clone(), machine);
-        self.note_success(&group.auto_scaling_group_name, "Launching a new", &instance_id);
         Ok(instance_id)
+    }
+
+    fn check_machine_quota(&self) -> Result<(), Refused> {
+        let Some(most) = self.faults.machines_max else { return Ok(()) };
+        if self.machines.len() < most {
+            return Ok(());
+        }
+        Err(Refused::quota(
+            "VcpuLimitExceeded",
+            format!(
+                "you have requested more vCPU capacity than your current vCPU limit allows ({most} \
+                 machines) for the instance bucket that the specified instance type belongs to"
+            ),
+        ))
     }
 
     /// The group's subnet in a zone with the fewest machines, or, for a group that names zones, the

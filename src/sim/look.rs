@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::clock::Time;
 use super::lag::Shelf;
 use super::{
-    Lifecycle, StoredBalancer, StoredGroup, StoredSecurityGroup, StoredTargetGroup, StoredTemplate,
-    StoredZone, World,
+    Activity, Lifecycle, StoredBalancer, StoredGroup, StoredSecurityGroup, StoredTargetGroup,
+    StoredTemplate, StoredZone, World,
 };
+use crate::cloud::shortfall::failed_launch;
 use crate::cloud::{
     Foreignness, GroupFacts, Instance, Observed, Ownership, Query, TemplateFacts, VersionFacts,
 };
@@ -402,14 +403,17 @@ impl World {
                 protected_from_scale_in: machine.is_protected,
             })
             .collect();
-        let newest = self.works.get(name).and_then(|work| work.activities.back());
-        let failed = newest.filter(|activity| self.is_short(known) && activity.status == "Failed");
+        let activities = self.works.get(name).into_iter().flat_map(|w| w.activities.iter().rev());
+        let told = activities.map(|Activity { description, status, message, .. }| {
+            (description.as_str(), status.as_str(), message.as_str())
+        });
+        let failed = failed_launch(told).filter(|_| self.is_short(known));
         GroupFacts {
             desired_capacity: known.desired_capacity,
             pin: Some(known.version),
             failed_revision: tags.get(FAILED_TAG).cloned(),
             instances,
-            failed_activity: failed.map(|activity| activity.message.clone()),
+            failed_activity: failed.map(str::to_owned),
         }
     }
 }

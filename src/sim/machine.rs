@@ -283,10 +283,12 @@ impl World {
         machine.lifecycle = lifecycle;
         machine.due = due;
         if let Some(name) = machine.group.clone() {
-            if lifecycle == Lifecycle::InService
-                && let Some(work) = self.works.get_mut(&name)
-            {
-                work.failures = 0;
+            if lifecycle == Lifecycle::InService {
+                // A launch has worked when the machine serves; a failed hook fails it.
+                self.note_success(&name, "Launching a new", instance_id);
+                if let Some(work) = self.works.get_mut(&name) {
+                    work.failures = 0;
+                }
             }
             self.wake(&name);
         }

@@ -232,6 +232,9 @@ impl World {
                 "UnauthorizedOperation",
                 "you are not authorized to perform this operation",
             )),
+            _ if self.faults.exhausted_operations.contains(&operation) => {
+                Err(Refused::quota("LimitExceeded", "a quota of this account is reached"))
+            }
             _ => self.execute(call),
         };
         let result = match (verdict, result) {

@@ -10,6 +10,7 @@
 mod apply;
 #[cfg(feature = "aws")]
 mod aws;
+mod bad_days;
 mod bad_input;
 mod call_bound;
 mod cli;

@@ -9,6 +9,7 @@ use aws_sdk_autoscaling::types::{
 use super::AwsCloud;
 use super::observe::Found;
 use super::tags::{TagSet, is_note};
+use crate::cloud::shortfall::failed_launch;
 use crate::cloud::{CloudError, GroupFacts, Instance, Ownership, Query};
 use crate::resource::{
     self, Attribute, GroupTag, InstanceRequirements, LifecycleHook, MixedInstancesPolicy, Ref,
@@ -17,6 +18,8 @@ use crate::resource::{
 
 /// The biggest page. AWS may answer with fewer although there are more, so the token decides.
 const PAGE: i32 = 100;
+/// Newest activities that are looked through for a failed launch.
+const ACTIVITIES_MAX: i32 = 20;
 
 /// Reads all groups of the account: a filter knows tags only, and names matter as well. The answer
 /// embeds every machine with its version, so that machines cost no call.
@@ -53,18 +56,20 @@ async fn look_closer(cloud: &AwsCloud, query: &Query, found: &mut Found) -> Resu
     Ok(())
 }
 
-/// What the newest activity says, if it failed. Activities come newest first.
+/// What the newest failed launch says, if none has worked since. Activities come newest first.
 async fn failed_activity(cloud: &AwsCloud, group: &str) -> Result<Option<String>, CloudError> {
     let call = cloud.autoscaling.describe_scaling_activities().auto_scaling_group_name(group);
-    let call = call.max_records(1);
+    let call = call.max_records(ACTIVITIES_MAX);
     let answer = cloud.read("DescribeScalingActivities", || call.clone().send()).await?;
-    let failed = answer.activities().first().filter(|activity| {
-        matches!(
-            activity.status_code(),
-            Some(ScalingActivityStatusCode::Failed | ScalingActivityStatusCode::Cancelled)
+    let told = answer.activities().iter().map(|activity| {
+        let status = activity.status_code().map(ScalingActivityStatusCode::as_str);
+        (
+            activity.description().unwrap_or_default(),
+            status.unwrap_or_default(),
+            activity.status_message().unwrap_or_default(),
         )
     });
-    Ok(failed.and_then(|activity| activity.status_message()).map(str::to_owned))
+    Ok(failed_launch(told).map(str::to_owned))
 }
 
 async fn hooks(
