@@ -17,7 +17,7 @@ from moto.sts.models import sts_backends
 
 import settings
 from faults import Faults, wire
-from mends import before_call, s3
+from mends import before_call, lag, s3
 from naming import account_of, key_of, name_call
 
 # A signature is good for five minutes to either side of AWS's clock, for S3 fifteen. IAM User
@@ -91,9 +91,13 @@ class Gate:
             call.refuse(status, code, message)
             call.headers += headers
             return
+        if late := lag.refusal(call):
+            call.refuse(400, late.code, late.message)
+            return
         try:
             before_call(call.account)
             call.body = b"".join(self.app(call.environ, remember))
+            lag.note(call)
         except NotImplementedError as error:
             call.refuse(400, "InvalidAction", str(error))
         except Exception as error:

@@ -19,6 +19,8 @@ DEFAULTS = {
     "terminate_seconds": 0.0,
     "hooks_complete_seconds": 0.0,
     "iam_lag_seconds": 0.0,
+    "fresh_id_seconds": 0.0,
+    "tag_lag_seconds": 0.0,
     "balancer_seconds": 0.0,
     "balancer_linger_seconds": 0.0,
     "clock_offset_seconds": 0.0,

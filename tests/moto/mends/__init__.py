@@ -6,12 +6,37 @@ and puts its own code in the place of moto's. What moto does right is left to mo
 
 from moto.autoscaling.models import autoscaling_backends
 
-from mends import autoscaling, balancers, ec2, groups, iam, machines, route53, security, storage
+from mends import (
+    autoscaling,
+    balancers,
+    ec2,
+    group_parts,
+    groups,
+    iam,
+    lag,
+    machines,
+    route53,
+    security,
+    storage,
+)
+
+SERVICES = (
+    machines,
+    security,
+    storage,
+    ec2,
+    lag,
+    iam,
+    balancers,
+    route53,
+    autoscaling,
+    group_parts,
+)
 
 
 def apply():
     """Mends moto, once, before its first call."""
-    for service in (machines, security, storage, ec2, iam, balancers, route53, autoscaling):
+    for service in SERVICES:
         for mend in service.MENDS:
             mend()
 

@@ -1,12 +1,11 @@
 """Auto Scaling: what its requests check and keep. `groups` says how a group keeps its machines."""
 
-from moto.autoscaling import models
 from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, EmptyResult
 
-from mends import activities, groups, launches
+from mends import groups, launches
 from mends.tools import check_first, refused, then
 
 # Settings of a group that moto drops or changes: the request's name, the group's, the default.
@@ -124,6 +123,9 @@ def check_new_group(response, name):
         raise refused("AlreadyExists", message)
     low, high = response._get_int_param("MinSize"), response._get_int_param("MaxSize")
     check_sizes(low, high, response._get_int_param("DesiredCapacity"))
+    if ":" in name or len(name) > 255:
+        raise refused("ValidationError", f"Group names take 255 characters, no colon: {name}")
+    check_values(response)
     check_target_groups(response)
     check_template(response)
 
@@ -138,6 +140,25 @@ def check_sizes(low, high, desired):
             f"and max size:{high}"
         )
         raise refused("ValidationError", message)
+
+
+def check_values(response):
+    """What a setting may be, as the reference of CreateAutoScalingGroup says at each parameter."""
+    lifetime = response._get_int_param("MaxInstanceLifetime", 0)
+    if lifetime and not 86_400 <= lifetime <= 31_536_000:
+        raise refused("ValidationError", f"Maximum instance lifetime {lifetime} is not valid")
+    kind = response._get_param("HealthCheckType", "EC2")
+    if kind not in ("EC2", "ELB", "EBS", "VPC_LATTICE"):
+        raise refused("ValidationError", f"Invalid health check type {kind}")
+    ec2 = response.autoscaling_backend.ec2_backend
+    known = {subnet for subnets in ec2.subnets.values() for subnet in subnets}
+    zones = set(ec2.subnets)
+    for subnet in filter(None, (response._get_param("VPCZoneIdentifier") or "").split(",")):
+        if subnet not in known:
+            raise refused("ValidationError", f"The subnet ID '{subnet}' does not exist")
+    for zone in response._get_param("AvailabilityZones", []):
+        if zone not in zones:
+            raise refused("ValidationError", f"Invalid availability zone {zone}")
 
 
 def check_target_groups(response):
@@ -190,6 +211,7 @@ def update_groups_whole():
         low = self._get_int_param("MinSize", group.min_size)
         high = self._get_int_param("MaxSize", group.max_size)
         check_sizes(low, high, self._get_int_param("DesiredCapacity"))
+        check_values(self)
         check_template(self)
         keep_settings(self, group)
         update(self)
@@ -316,108 +338,6 @@ def member_of(response, instance_id):
     raise refused("ValidationError", message)
 
 
-def complete_hooks():
-    """CompleteLifecycleAction and RecordLifecycleActionHeartbeat, which moto lacks.
-
-    Auto Scaling API reference, both operations: by instance id or by token.
-    """
-
-    def wait_of(response):
-        group = group_of(response, response._get_param("AutoScalingGroupName"))
-        name = response._get_param("LifecycleHookName")
-        instance_id = response._get_param("InstanceId")
-        token = response._get_param("LifecycleActionToken")
-        for member in group.instance_states:
-            wait = member.waits.get(name)
-            if wait and (instance_id == member.instance.id or token == wait.token):
-                return group, wait
-        asked = f"instance ID {instance_id}" if instance_id else f"token {token}"
-        raise refused("ValidationError", f"No active Lifecycle Action found with {asked}")
-
-    def complete(self):
-        group, wait = wait_of(self)
-        result = self._get_param("LifecycleActionResult")
-        wait.end(result, f"Lifecycle Action Completed with {result} Result")
-        groups.reconcile(group)
-        return EmptyResult()
-
-    def heartbeat(self):
-        wait_of(self)[1].heartbeat()
-        return EmptyResult()
-
-    AutoScalingResponse.complete_lifecycle_action = complete
-    AutoScalingResponse.record_lifecycle_action_heartbeat = heartbeat
-
-
-def tell_hooks_as_they_are():
-    """A hook has the targets that it was made with, and none otherwise.
-
-    Auto Scaling API reference, data type `LifecycleHook`. moto makes up a role and a queue.
-    """
-    make = models.LifecycleHook.__init__
-
-    def make_plain(self, *args, **kwargs):
-        make(self, *args, **kwargs)
-        self.role_arn = self.notification_target_arn = None
-        self.global_timeout = min(172800, 100 * self.heartbeat_timeout)
-
-    models.LifecycleHook.__init__ = make_plain
-
-
-def check_hooks():
-    """PutLifecycleHook takes 30 to 7200 seconds; DeleteLifecycleHook needs the hook.
-
-    Auto Scaling API reference, PutLifecycleHook, HeartbeatTimeout. moto takes anything.
-    """
-
-    def check_new(self):
-        seconds = self._get_int_param("HeartbeatTimeout")
-        if seconds is not None and not 30 <= seconds <= 7200:
-            message = f"Timeout must be between 30 and 7200 seconds, and is {seconds}"
-            raise refused("ValidationError", message)
-
-    def check_known(self):
-        group, name = self._get_param("AutoScalingGroupName"), self._get_param("LifecycleHookName")
-        if not self.autoscaling_backend.describe_lifecycle_hooks(group, [name]):
-            raise refused("ValidationError", f"No Lifecycle Hook found with name: {name}")
-
-    check_first(AutoScalingResponse, "put_lifecycle_hook", check_new)
-    check_first(AutoScalingResponse, "delete_lifecycle_hook", check_known)
-
-
-def tell_activities():
-    """DescribeScalingActivities, newest first, which moto answers with nothing.
-
-    Auto Scaling API reference, DescribeScalingActivities: at most 100 a page; those of deleted
-    groups under IncludeDeletedGroups.
-    """
-
-    def describe(self):
-        name = self._get_param("AutoScalingGroupName")
-        deleted = self._get_bool_param("IncludeDeletedGroups", False)
-        alive = self.autoscaling_backend.autoscaling_groups
-        if name and name not in alive and not deleted:
-            group_of(self, name)
-        found = [
-            activity
-            for activity in reversed(activities.of_backend(self.autoscaling_backend))
-            if name in (None, activity.auto_scaling_group_name)
-            and (
-                deleted
-                or alive.get(activity.auto_scaling_group_name) is activity.auto_scaling_group
-            )
-        ]
-        wanted = self._get_param("ActivityIds", [])
-        if wanted:
-            found = [activity for activity in found if activity.activity_id in wanted]
-        start = int(self._get_param("NextToken") or 0)
-        count = self._get_int_param("MaxRecords") or 100
-        token = str(start + count) if len(found) > start + count else None
-        return ActionResult({"Activities": found[start : start + count], "NextToken": token})
-
-    AutoScalingResponse.describe_scaling_activities = describe
-
-
 def reconcile_at_once():
     """What changes a group's machines or targets shows at once, as far as it takes no time."""
 
@@ -433,36 +353,6 @@ def reconcile_at_once():
     check_first(AutoScalingResponse, "attach_load_balancer_target_groups", check_target_groups)
 
 
-def collect_metrics():
-    """EnableMetricsCollection adds metrics, DisableMetricsCollection takes them away; all of them
-    when none is named.
-
-    Auto Scaling API reference, both operations. moto replaces, and lacks the second.
-    """
-
-    def enable(self):
-        group = group_of(self, self._get_param("AutoScalingGroupName"))
-        named = self._get_param("Metrics", []) or ALL_METRICS
-        group.metrics = sorted({*group.metrics, *named})
-        return EmptyResult()
-
-    def disable(self):
-        group = group_of(self, self._get_param("AutoScalingGroupName"))
-        named = self._get_param("Metrics", []) or ALL_METRICS
-        group.metrics = sorted({*group.metrics} - {*named})
-        return EmptyResult()
-
-    AutoScalingResponse.enable_metrics_collection = enable
-    AutoScalingResponse.disable_metrics_collection = disable
-
-
-ALL_METRICS = [
-    f"Group{what}{unit}"
-    for what in ("InService", "Pending", "Standby", "Terminating", "Total")
-    for unit in ("Instances", "Capacity")
-] + ["GroupMinSize", "GroupMaxSize", "GroupDesiredCapacity"]
-
-
 MENDS = [
     keep_machines_as_groups_do,
     tell_what_machines_are_launched_from,
@@ -471,12 +361,5 @@ MENDS = [
     check_desired_capacity,
     delete_groups_with_care,
     end_machines_through_their_group,
-    complete_hooks,
-    tell_hooks_as_they_are,
-    check_hooks,
-    tell_activities,
     reconcile_at_once,
-    collect_metrics,
-    # The last one, so that it stands before all of them.
-    need_the_group,
 ]

@@ -131,6 +131,12 @@ def check_balancers():
 
     def check_zones(self):
         known = self.elbv2_backend.ec2_backend.subnets
+        if not all(any(item in items for items in known.values()) for item in subnets(self)):
+            raise refused("SubnetNotFound", f"The subnets {subnets(self)} do not all exist")
+        for group in self._get_param("SecurityGroups", []):
+            if self.elbv2_backend.ec2_backend.get_security_group_from_id(group) is None:
+                message = f"The security group '{group}' does not exist"
+                raise refused("InvalidSecurityGroup", message)
         zones = [zone for zone, items in known.items() for item in items if item in subnets(self)]
         if len(zones) != len(set(zones)):
             message = "A load balancer takes one subnet of each Availability Zone"

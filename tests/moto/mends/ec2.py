@@ -1,6 +1,8 @@
 """EC2: filters, client tokens, launch templates and RunInstances."""
 
+import base64
 import json
+import re
 
 from moto.ec2 import utils as ec2_utils
 from moto.ec2.models import EC2Backend
@@ -11,7 +13,7 @@ from moto.ec2.responses.launch_templates import LaunchTemplates
 from moto.ec2.utils import parse_user_data
 
 from mends import launches, machines
-from mends.tools import refused
+from mends.tools import check_first, refused
 
 # Operations that take a client token here. EC2 Developer Guide, "Ensuring idempotency in Amazon EC2
 # API requests".
@@ -24,6 +26,8 @@ TOKEN_METHODS = (
 )
 # Items on one page of launch templates, and of versions: EC2 API reference, MaxResults of both.
 TEMPLATES_PAGE_MAX = 200
+# User data before base64, in bytes.
+USER_DATA_MAX = 16 * 1024
 
 
 def any_value_of_a_filter():
@@ -233,6 +237,60 @@ def tell_template_tags_as_they_are():
     LaunchTemplate.tags = property(lambda self: self.get_tags(), lambda self, tags: None)
 
 
+def check_templates():
+    """A template has a name of certain characters, and user data of 16 KB at most; what it launches
+    is not checked. An unknown name is told as such.
+
+    EC2 API reference, CreateLaunchTemplate (LaunchTemplateName, VersionDescription), "Error codes"
+    (InvalidLaunchTemplateName.MalformedException, InvalidLaunchTemplateName.NotFoundException);
+    EC2 User Guide, "Run commands when you launch an EC2 instance". moto takes anything.
+    """
+
+    def check_name(self):
+        name = self._get_param("LaunchTemplateName")
+        if not re.fullmatch(r"[a-zA-Z0-9().\-/_]{3,128}", name):
+            code = "InvalidLaunchTemplateName.MalformedException"
+            raise refused(code, f"The launch template name {name} is not valid")
+
+    def check_content(self):
+        if len(self._get_param("VersionDescription") or "") > 255:
+            raise refused("InvalidParameterValue", "A version description takes 255 characters")
+        data = self._get_param("LaunchTemplateData.UserData") or ""
+        if len(base64.b64decode(data)) > USER_DATA_MAX:
+            message = f"User data is limited to {USER_DATA_MAX} bytes"
+            raise refused("InvalidUserData.Malformed", message)
+
+    def check_known(self):
+        name = self._get_param("LaunchTemplateName")
+        if name and name not in self.ec2_backend.launch_template_name_to_ids:
+            message = f"The specified launch template, with template name {name}, does not exist."
+            raise refused("InvalidLaunchTemplateName.NotFoundException", message)
+
+    check_first(LaunchTemplates, "create_launch_template", check_name)
+    check_first(LaunchTemplates, "create_launch_template", check_content)
+    check_first(LaunchTemplates, "create_launch_template_version", check_content)
+    check_first(LaunchTemplates, "delete_launch_template", check_known)
+
+
+def keep_reserved_tags():
+    """Tag keys that begin with `aws:` are AWS's own.
+
+    EC2 User Guide, "Tag your Amazon EC2 resources", "Tag restrictions". moto takes them.
+    """
+
+    def check(self):
+        tags = list(self._get_param("Tags", []))
+        for item in self._get_param("TagSpecifications", []):
+            tags += item.get("Tags", [])
+        for tag in tags:
+            if tag["Key"].lower().startswith("aws:"):
+                message = f"Tag keys starting with 'aws:' are reserved: {tag['Key']}"
+                raise refused("InvalidParameterValue", message)
+
+    for method in (*TOKEN_METHODS, "create_tags", "create_security_group"):
+        check_first(EC2Response, method, check)
+
+
 MENDS = [
     any_value_of_a_filter,
     keep_template_tags_apart,
@@ -240,5 +298,7 @@ MENDS = [
     keep_user_data_of_versions,
     page_templates,
     check_launches,
+    check_templates,
+    keep_reserved_tags,
     remember_client_tokens,
 ]

@@ -1,5 +1,8 @@
 """EC2: security groups and their rules."""
 
+import re
+from ipaddress import ip_network
+
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.security_groups import SecurityGroups
 from moto.elbv2.models import elbv2_backends
@@ -8,6 +11,64 @@ from mends.tools import check_first, refused
 
 # Rules of one direction and address family in one group: Amazon VPC quotas.
 RULES_MAX = 60
+
+
+# What a name or a description is made of: EC2 API reference, CreateSecurityGroup.
+TEXT = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{0,255}")
+
+
+def check_texts_and_rules():
+    """A group is in a VPC that is there, its texts are of certain characters, its rules of ports in
+    order and of networks without host bits.
+
+    EC2 API reference, CreateSecurityGroup, IpRange, and "Error codes": InvalidVpcID.NotFound,
+    InvalidParameterValue, InvalidGroup.Reserved. moto takes anything.
+    """
+
+    def check_new(self):
+        name, vpc = self._get_param("GroupName"), self._get_param("VpcId")
+        check_text(self._get_param("Description"))
+        check_text(name)
+        if name.startswith("sg-"):
+            raise refused("InvalidParameterValue", f"Value ({name}) for groupName is invalid.")
+        if name == "default":
+            raise refused("InvalidGroup.Reserved", "Cannot use reserved security group name")
+        if vpc and vpc not in self.ec2_backend.vpcs:
+            raise refused("InvalidVpcID.NotFound", f"The vpc ID '{vpc}' does not exist")
+
+    def check_rules(self):
+        for rule in self._get_param("IpPermissions", []):
+            low, high = rule.get("FromPort"), rule.get("ToPort")
+            if rule["IpProtocol"] in ("tcp", "udp") and not 0 <= low <= high <= 65535:
+                raise refused("InvalidParameterValue", f"Invalid value for portRange: {low}-{high}")
+            for field, name in PEERS:
+                for peer in rule.get(field, []):
+                    check_text(peer.get("Description", ""))
+                    check_network(peer.get(name))
+
+    check_first(SecurityGroups, "create_security_group", check_new)
+    check_first(SecurityGroups, "authorize_security_group_ingress", check_rules)
+    check_first(SecurityGroups, "authorize_security_group_egress", check_rules)
+
+
+PEERS = [
+    ("IpRanges", "CidrIp"),
+    ("Ipv6Ranges", "CidrIpv6"),
+    ("UserIdGroupPairs", None),
+    ("PrefixListIds", None),
+]
+
+
+def check_text(text):
+    if not TEXT.fullmatch(text):
+        raise refused("InvalidParameterValue", f"Value ({text}) has characters that are not valid.")
+
+
+def check_network(cidr):
+    try:
+        ip_network(cidr or "0.0.0.0/0")
+    except ValueError as error:
+        raise refused("InvalidParameterValue", f"CIDR block {cidr} is malformed") from error
 
 
 def compare_rules_by_what_they_allow():
@@ -108,4 +169,9 @@ def is_used(response, group_id):
     return any(group_id in groups for groups in of_balancers + lingering)
 
 
-MENDS = [compare_rules_by_what_they_allow, change_rules_all_or_none, keep_groups_in_use]
+MENDS = [
+    check_texts_and_rules,
+    compare_rules_by_what_they_allow,
+    change_rules_all_or_none,
+    keep_groups_in_use,
+]

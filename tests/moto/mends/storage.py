@@ -2,6 +2,7 @@
 
 from ipaddress import ip_address, ip_network
 
+from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.ec2.responses.elastic_block_store import ElasticBlockStore
 from moto.ec2.responses.elastic_network_interfaces import ElasticNetworkInterfaces
 
@@ -9,6 +10,53 @@ from mends.tools import check_first, refused
 
 # Security groups of one interface: Amazon VPC quotas.
 INTERFACE_GROUPS_MAX = 5
+
+
+# GiB, operations a second and MiB a second of each type of volume: Amazon EBS User Guide, "Amazon
+# EBS volume types".
+VOLUMES = {
+    "gp3": (range(1, 65_537), range(3_000, 80_001), range(125, 2_001)),
+    "gp2": (range(1, 16_385), None, None),
+    "io1": (range(4, 16_385), range(100, 64_001), None),
+    "io2": (range(4, 65_537), range(100, 256_001), None),
+    "standard": (range(1, 1_025), None, None),
+}
+
+
+def check_volumes():
+    """A volume lies in a zone of the region, its size and speed fit its type, and it never shrinks.
+
+    EC2 API reference, CreateVolume and ModifyVolume, and "Error codes": InvalidZone.NotFound,
+    UnknownVolumeType, InvalidParameterValue. moto takes anything.
+    """
+
+    def check_new(self):
+        zone = self._get_param("AvailabilityZone")
+        known = [item.name for item in RegionsAndZonesBackend.zones.get(self.region, [])]
+        if zone not in known:
+            raise refused("InvalidZone.NotFound", f"The zone '{zone}' does not exist.")
+        check_numbers(self, self._get_param("VolumeType") or "gp2")
+
+    def check_change(self):
+        volume = self.ec2_backend.get_volume(self._get_param("VolumeId"))
+        size = self._get_int_param("Size")
+        if size is not None and size < int(volume.size):
+            message = f"New size cannot be smaller than existing size {volume.size}"
+            raise refused("InvalidParameterValue", message)
+        check_numbers(self, self._get_param("VolumeType") or volume.volume_type)
+
+    check_first(ElasticBlockStore, "create_volume", check_new)
+    check_first(ElasticBlockStore, "modify_volume", check_change)
+
+
+def check_numbers(response, volume_type):
+    if volume_type not in VOLUMES:
+        raise refused("UnknownVolumeType", f"Unknown volume type '{volume_type}'.")
+    for field, allowed in zip(("Size", "Iops", "Throughput"), VOLUMES[volume_type], strict=True):
+        value = response._get_int_param(field)
+        if value is not None and value not in (allowed or ()):
+            message = f"Volume {field} of {value} is not valid for {volume_type}."
+            raise refused("InvalidParameterValue", message)
 
 
 def attach_volumes_once():
@@ -96,4 +144,9 @@ def attach_interfaces_once():
     check_first(ElasticNetworkInterfaces, "delete_network_interface", check)
 
 
-MENDS = [attach_volumes_once, give_interfaces_their_own_address, attach_interfaces_once]
+MENDS = [
+    check_volumes,
+    attach_volumes_once,
+    give_interfaces_their_own_address,
+    attach_interfaces_once,
+]

@@ -88,6 +88,34 @@ def check_abandoned_launches(world):
     refuses("ValidationError", autoscaling.delete_lifecycle_hook, **delete)
 
 
+def check_waiting_ends(world):
+    """A machine waits in a termination hook before it ends."""
+    control("config", {"hooks_complete_seconds": None})
+    hook = {
+        "LifecycleHookName": "leave",
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "HeartbeatTimeout": 30,
+    }
+    asg = world.group(size=(1, 1), LifecycleHookSpecificationList=[hook])
+    machine = members(asg, "InService")[0]["InstanceId"]
+    autoscaling.terminate_instance_in_auto_scaling_group(
+        InstanceId=machine, ShouldDecrementDesiredCapacity=False
+    )
+    states = {item["InstanceId"]: item["LifecycleState"] for item in members(asg)}
+    assert states.pop(machine) == "Terminating:Wait", states
+    assert list(states.values()) == ["InService"], states
+    assert instance(machine)["State"]["Name"] == "running"
+    autoscaling.complete_lifecycle_action(
+        AutoScalingGroupName=asg,
+        LifecycleHookName="leave",
+        InstanceId=machine,
+        LifecycleActionResult="CONTINUE",
+    )
+    assert [item["InstanceId"] for item in members(asg)] == list(states)
+    assert instance(machine)["State"]["Name"] == "terminated"
+    control("config", {"hooks_complete_seconds": 0})
+
+
 def check_shortages(world):
     """Where there is no capacity, the other zones are tried, and an activity says so at the end."""
     control("config", {"shortages": [{"zone": ZONES[0]}]})
