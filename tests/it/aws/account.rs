@@ -27,6 +27,11 @@ impl<'m> Account<'m> {
         Account { moto, number: number.to_owned(), keys }
     }
 
+    /// The access key that signs this account's calls.
+    pub(super) fn key_id(&self) -> &str {
+        &self.keys[0].1
+    }
+
     /// Points a program at this account, and at nothing else that this machine may know of AWS.
     pub(super) fn reach<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         account_of(command, &self.moto.url()).envs(self.keys.iter().cloned())
@@ -129,6 +134,14 @@ impl<'m> Account<'m> {
     pub(super) fn calls(&self) -> Calls {
         let path = format!("/kprod/calls?account={}", self.number);
         calls::read(self.moto.control("DELETE", &path, &Value::Null))
+    }
+
+    /// Waits until this account's log holds so many calls that changed a resource; false when two
+    /// minutes were not enough.
+    pub(super) fn changes_reach(&self, count: u64) -> bool {
+        let path = format!("/kprod/wait?account={}", self.number);
+        let wanted = json!({"changes": count, "seconds": 120});
+        self.moto.control("POST", &path, &wanted) == json!(true)
     }
 
     /// Sets the rules that break this account's calls, in place of those before.

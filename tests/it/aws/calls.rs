@@ -13,6 +13,8 @@ pub(super) struct Call {
     /// Milliseconds since the emulator's start.
     pub(super) at_ms: u64,
     pub(super) account: String,
+    /// The access key that signed it.
+    pub(super) caller: String,
     /// As in the signature: `ec2`, `autoscaling`, `iam`, `elasticloadbalancing`, `route53`, `s3`.
     pub(super) service: String,
     pub(super) action: String,
@@ -34,6 +36,12 @@ impl Call {
         let is_dry = self.params.get("DryRun").is_some_and(|value| value == "true");
         let reads = ["Describe", "List", "Get", "Head"];
         is_dry || reads.iter().any(|read| self.action.starts_with(read))
+    }
+
+    /// Whether it changed a resource. What is in a bucket is none.
+    pub(super) fn is_change(&self) -> bool {
+        let was_made = (200..300).contains(&self.status) || self.fault.as_deref() == Some("lost");
+        was_made && self.service != "s3" && !self.is_read()
     }
 }
 

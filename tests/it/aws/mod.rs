@@ -10,6 +10,8 @@ mod apply;
 mod calls;
 mod checked;
 mod emulator;
+mod kills;
+mod races;
 mod read;
 mod selfcheck;
 

@@ -49,8 +49,9 @@ class Machines:
         for group in self.pages("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups"):
             self.read_group(group)
         for machine in self.instances:
-            tags = tags_of(machine.get("Tags"))
-            if lives(machine) and "aws:autoscaling:groupName" not in tags:
+            # A member was named after its group.
+            if lives(machine) and machine["InstanceId"] not in self.name_of:
+                tags = tags_of(machine.get("Tags"))
                 self.put("machine", tags.get("Name", machine["InstanceId"]), {"tags": tags})
 
     def read_own_interfaces(self):
