@@ -13,7 +13,7 @@ use super::apply::{PROD, STAGING, account_for, plan, request, spec_of, told};
 
 /// Writes to the state bucket that no first apply does without: take the lease, write down what is
 /// meant to be done, then that it is done, give the lease back.
-const STATE_CALLS: usize = 4;
+pub(crate) const STATE_CALLS: usize = 4;
 
 /// The least number of calls that make these resources in an empty account, one entry an operation.
 ///

@@ -7,10 +7,12 @@
 
 mod account;
 mod apply;
+mod bound;
 mod calls;
 mod checked;
 mod emulator;
 mod kills;
+mod lost;
 mod races;
 mod read;
 mod selfcheck;
