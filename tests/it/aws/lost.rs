@@ -14,7 +14,7 @@ use super::calls::Call;
 use super::{Moto, STAGING};
 
 /// How many losses a short test tries.
-const SHORT: usize = 8;
+const SHORT: usize = 6;
 
 /// Accounts that are worked on at the same time; the emulator answers one call at a time.
 const AT_ONCE: usize = 3;

@@ -69,4 +69,25 @@ def tell_names_apart_by_letters_only():
     check_first(IamResponse, "create_instance_profile", check_profile)
 
 
-MENDS = [remember_new_profiles, check_trust, tell_names_apart_by_letters_only]
+def remove_only_roles_that_are_inside():
+    """A role that is in no profile cannot be taken out of it.
+
+    IAM API reference, RemoveRoleFromInstanceProfile, NoSuchEntity. moto breaks down.
+    """
+
+    def check(self):
+        name, role = self._get_param("InstanceProfileName"), self._get_param("RoleName")
+        profile = self.backend.get_instance_profile(name)
+        if all(known.name != role for known in profile.roles):
+            message = f"Role {role} in Instance Profile {name} cannot be found."
+            raise refused("NoSuchEntity", message)
+
+    check_first(IamResponse, "remove_role_from_instance_profile", check)
+
+
+MENDS = [
+    remember_new_profiles,
+    check_trust,
+    tell_names_apart_by_letters_only,
+    remove_only_roles_that_are_inside,
+]
