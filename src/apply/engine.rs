@@ -17,7 +17,7 @@ use super::pool::{self, Task};
 use super::world::World;
 use super::{ApplyReport, ApplyRequest, StopSignal, names, wave};
 use crate::cloud::retry::RetryPolicy;
-use crate::cloud::{Cloud, CloudError, Query};
+use crate::cloud::{Cloud, CloudError, Query, StoreError};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
 use crate::plan::{Action, Change, Plan};
@@ -142,9 +142,16 @@ async fn begin<'a, C: Cloud>(
         holder: request.holder.clone(),
         expires_at: lease.record().expires_at.to_string(),
     });
-    let last = journal::read_last(cloud, &plan.cluster).await;
-    let resumes = last.as_ref().is_some_and(|last| !last.is_done());
-    if let Some(last) = last
+    let (found, incarnations) = match read_state(cloud, &plan.cluster).await {
+        Ok(state) => state,
+        Err(error) => {
+            lease.release(cloud).await;
+            return Err(store_failure(&error, &plan.cluster));
+        }
+    };
+    let journal = Journal::new(&plan.cluster, run, &request.holder, cloud.now(), &found);
+    let resumes = found.record.as_ref().is_some_and(|last| !last.is_done());
+    if let Some(last) = found.record
         && last.finished_at.is_none()
     {
         announce(Event::PreviousRunUnfinished {
@@ -154,14 +161,6 @@ async fn begin<'a, C: Cloud>(
             unfinished: last.unfinished(),
         });
     }
-    let journal = Journal::new(&plan.cluster, run, &request.holder, cloud.now());
-    let incarnations = match Incarnations::load(cloud, &plan.cluster).await {
-        Ok(incarnations) => incarnations,
-        Err(error) => {
-            lease.release(cloud).await;
-            return Err(store_failure(&error, &plan.cluster));
-        }
-    };
     let mut query = request.query.clone();
     query.keys.extend(plan.changes.iter().map(|change| change.address.clone()));
     // A run has to see all that it writes, also what an unchanged plan is content not to read.
@@ -184,6 +183,14 @@ async fn begin<'a, C: Cloud>(
         has_begun: AtomicBool::new(false),
         resumes,
     })
+}
+
+/// What earlier runs have left in the bucket.
+async fn read_state<C: Cloud>(
+    cloud: &C,
+    cluster: &str,
+) -> Result<(journal::Found, Incarnations), StoreError> {
+    Ok((journal::find(cloud, cluster).await?, Incarnations::load(cloud, cluster).await?))
 }
 
 pub(super) fn waiting_for_lease(record: &LeaseRecord, deadline: Timestamp) -> Event {

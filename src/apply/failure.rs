@@ -70,11 +70,16 @@ pub fn store_failure(error: &StoreError, cluster: &str) -> Failure {
 }
 
 fn with_way_out(failure: Failure, error: &StoreError, cluster: &str) -> Failure {
-    match error.way_out(cluster) {
-        Some(way_out) => failure.hint(way_out),
-        None if error.is_passing() => failure.hint("run the same command again"),
-        None => failure,
+    if let Some(way_out) = error.way_out(cluster) {
+        return failure.hint(way_out);
     }
+    let StoreError::Failed { kind, why } = error else { return failure };
+    if *kind == CloudErrorKind::Denied {
+        return failure;
+    }
+    // What ails the credentials or the clock ails them for the bucket as for every other call.
+    let call = CloudError::new(*kind, "", "", why);
+    Failure { hint: cloud_failure(&call, false).hint, ..failure }
 }
 
 /// The user asked to stop.

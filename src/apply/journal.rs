@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::lease::later;
-use crate::cloud::{Cloud, Condition};
+use super::store::{self, BRIEF};
+use crate::cloud::{Cloud, Condition, StoreError};
 use crate::plan::Action;
 use crate::resource::Key;
 
@@ -106,12 +107,24 @@ impl JournalRecord {
     }
 }
 
+/// What stands in the journal's place before a run begins its own.
+#[derive(Debug)]
+pub struct Found {
+    /// The newest run's journal; none when there is none, or none that this kprod reads.
+    pub record: Option<JournalRecord>,
+    /// Under what the next write is allowed.
+    condition: Condition,
+}
+
 /// The journal of a run that goes on.
 #[derive(Debug)]
 pub struct Journal {
     record: JournalRecord,
     flushed_at: Timestamp,
     is_dirty: bool,
+    condition: Condition,
+    /// Another run writes its own now: this one has lost the lease, or will see that it has.
+    is_over: bool,
 }
 
 /// The object that holds a cluster's journal.
@@ -119,15 +132,42 @@ pub fn key(cluster: &str) -> String {
     format!("journal/{cluster}")
 }
 
-/// Reads the newest run's journal; `None` when there is none or it cannot be read.
-pub async fn read_last<C: Cloud>(cloud: &C, cluster: &str) -> Option<JournalRecord> {
-    let entry = cloud.get(&key(cluster)).await.ok()??;
-    serde_json::from_slice(&entry.body).ok()
+/// Looks what the newest run has left.
+///
+/// # Errors
+/// When the store fails.
+pub async fn find<C: Cloud>(cloud: &C, cluster: &str) -> Result<Found, StoreError> {
+    let entry = store::get(cloud, &key(cluster), BRIEF).await?;
+    Ok(match entry {
+        None => Found { record: None, condition: Condition::Absent },
+        Some(entry) => Found {
+            record: serde_json::from_slice(&entry.body).ok(),
+            condition: Condition::Match(entry.etag),
+        },
+    })
+}
+
+/// Reads the newest run's journal; `None` when there is none that this kprod reads.
+///
+/// # Errors
+/// When the store fails.
+pub async fn read_last<C: Cloud>(
+    cloud: &C,
+    cluster: &str,
+) -> Result<Option<JournalRecord>, StoreError> {
+    Ok(find(cloud, cluster).await?.record)
 }
 
 impl Journal {
-    /// Opens the journal of a run that begins at `started_at`; it is written with the first flush.
-    pub fn new(cluster: &str, run: &str, holder: &str, started_at: Timestamp) -> Self {
+    /// Opens the journal of a run that begins at `started_at`, in place of what was found; it is
+    /// written with the first flush.
+    pub fn new(
+        cluster: &str,
+        run: &str,
+        holder: &str,
+        started_at: Timestamp,
+        found: &Found,
+    ) -> Self {
         let record = JournalRecord {
             format_version: 1,
             cluster: cluster.to_owned(),
@@ -139,7 +179,8 @@ impl Journal {
             dropped_count: 0,
             entries: Vec::new(),
         };
-        Self { record, flushed_at: started_at, is_dirty: true }
+        let condition = found.condition.clone();
+        Self { record, flushed_at: started_at, is_dirty: true, condition, is_over: false }
     }
 
     /// Adds a line; it is written with the next flush.
@@ -159,16 +200,40 @@ impl Journal {
 
     /// Writes what is not written yet.
     pub async fn flush<C: Cloud>(&mut self, cloud: &C) {
+        /// The first may find that an earlier write took effect, though its answer was lost.
+        const ATTEMPTS: usize = 2;
         if !self.is_dirty {
             return;
         }
         let Ok(body) = serde_json::to_vec_pretty(&self.record) else { return };
         self.flushed_at = cloud.now();
-        // Lost lines cost a hint, never a resource; a write that failed is made up by the next. Only
-        // the holder of the lease writes, so the write needs no condition.
-        if cloud.put(&key(&self.record.cluster), body, Condition::Any).await.is_ok() {
-            self.is_dirty = false;
+        let key = key(&self.record.cluster);
+        for _ in 0..ATTEMPTS {
+            if self.is_over {
+                return;
+            }
+            match store::put(cloud, &key, &body, &self.condition, BRIEF).await {
+                Ok(etag) => {
+                    self.condition = Condition::Match(etag);
+                    self.is_dirty = false;
+                    return;
+                }
+                Err(StoreError::Conflict(_)) => self.recognise(cloud).await,
+                // Lost lines cost a hint, never a resource; the next write makes up for it.
+                Err(_) => return,
+            }
         }
+    }
+
+    /// After a conflict: our own write whose answer was lost, or the last words of a run before this
+    /// one, which may be replaced; or a later run's, which must not.
+    async fn recognise<C: Cloud>(&mut self, cloud: &C) {
+        let Ok(found) = find(cloud, &self.record.cluster).await else { return };
+        let is_later = |found: &JournalRecord| {
+            found.run != self.record.run && found.started_at > self.record.started_at
+        };
+        self.is_over = found.record.as_ref().is_some_and(is_later);
+        self.condition = found.condition;
     }
 
     /// Closes the journal.

@@ -56,8 +56,13 @@ pub struct ApplyRequest<'a> {
 
 /// Whether the last run on a cluster was killed, or stopped before all was done: then there may be
 /// machines to wait for even when there is nothing left to make. A hint, as the journal is.
-pub async fn is_unfinished<C: Cloud>(cloud: &C, cluster: &str) -> bool {
-    journal::read_last(cloud, cluster).await.is_some_and(|last| !last.is_done())
+///
+/// # Errors
+/// When the state bucket cannot be read (exit 1).
+pub async fn is_unfinished<C: Cloud>(cloud: &C, cluster: &str) -> Result<bool, Failure> {
+    let last = journal::read_last(cloud, cluster).await;
+    let last = last.map_err(|error| store_failure(&error, cluster))?;
+    Ok(last.is_some_and(|last| !last.is_done()))
 }
 
 /// Waits at most `wait_max` until no run holds the lease of `cluster`; a wait is announced.

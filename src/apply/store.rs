@@ -11,7 +11,7 @@ use crate::cloud::{Cloud, Condition, Entry, StoreError};
 
 /// For a run that has not begun, and for one that writes down what it must not forget: throttling
 /// for a minute is outlived.
-pub(super) const PATIENT: RetryLimits = RetryLimits {
+pub const PATIENT: RetryLimits = RetryLimits {
     base: Duration::from_millis(500),
     wait_max: Duration::from_secs(5),
     attempts_max: 100,
@@ -19,7 +19,7 @@ pub(super) const PATIENT: RetryLimits = RetryLimits {
 };
 
 /// For what may as well stay undone: the lease ends by itself, the journal is a hint.
-pub(super) const BRIEF: RetryLimits = RetryLimits {
+pub const BRIEF: RetryLimits = RetryLimits {
     base: Duration::from_millis(500),
     wait_max: Duration::from_secs(2),
     attempts_max: 5,

@@ -68,7 +68,7 @@ async fn examine(
     let instances = cloud.instances(&plan.cluster).await?;
     let lease = lease::read(cloud, &plan.cluster).await;
     let journal = match &lease {
-        Ok(_) => journal::read_last(cloud, &plan.cluster).await,
+        Ok(_) => journal::read_last(cloud, &plan.cluster).await.ok().flatten(),
         Err(_) => None,
     };
     let mut symptoms = doctor::examine(&Examination {

@@ -3,13 +3,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "who runs this, and a second Ctrl-C")]
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
 use super::args::Format;
+use super::confirm;
 use super::context::Context;
 use super::pipeline::Planned;
 use crate::apply::{self, ApplyRequest, StopSignal};
@@ -130,13 +130,19 @@ async fn run_in(
     show(context, planned, execution)?;
     refuse(planned)?;
     let is_idle = plan.changes.is_empty();
-    if is_idle && (execution.destroy || !apply::is_unfinished(cloud, &plan.cluster).await) {
+    if is_idle && (execution.destroy || !apply::is_unfinished(cloud, &plan.cluster).await?) {
         sink.nothing_to_do();
         context.ui.status(&ui::progress::nothing_to_do(plan));
         return Ok(ExitCode::Done);
     }
-    if !is_idle {
-        confirm(planned, execution)?;
+    if !is_idle && !execution.confirmed {
+        match execution.destroy {
+            true => {
+                let flag = format!("--confirm {}", plan.cluster);
+                confirm::ask("Remove all of this", &execution.word, &flag)?;
+            }
+            false => confirm::ask("Make these changes", &execution.word, "--yes")?,
+        }
     }
 
     let stop = StopSignal::new();
@@ -181,32 +187,6 @@ fn refuse(planned: &Planned) -> anyhow::Result<()> {
     Err(Failure::new(code, "the plan is refused; nothing was changed")
         .details(ui::human::reasons(&plan.refusals))
         .into())
-}
-
-/// Asks on a terminal; without one it never waits, it says which flag is missing.
-fn confirm(planned: &Planned, execution: &Execution) -> anyhow::Result<()> {
-    if execution.confirmed {
-        return Ok(());
-    }
-    let flag = match execution.destroy {
-        true => format!("--confirm {}", planned.plan.cluster),
-        false => "--yes".to_owned(),
-    };
-    let declined = || Failure::error("not confirmed; nothing was changed");
-    if !std::io::stdin().is_terminal() {
-        return Err(declined().hint(format!("there is no terminal to ask on; give {flag}")).into());
-    }
-    let mut stderr = std::io::stderr().lock();
-    let verb = if execution.destroy { "Remove all of this" } else { "Make these changes" };
-    let _ = write!(stderr, "{verb}? Type `{}`: ", execution.word);
-    let _ = stderr.flush();
-    drop(stderr);
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    if read.is_ok() && answer.trim() == execution.word {
-        return Ok(());
-    }
-    Err(declined().into())
 }
 
 /// First signal: finish what is in flight. Second: the system's default, which kills; the next run

@@ -4,6 +4,7 @@
 mod apply;
 mod args;
 mod clusters;
+mod confirm;
 mod context;
 mod destroy;
 mod doctor;
@@ -17,6 +18,7 @@ mod policy;
 mod render;
 mod schema;
 mod show;
+mod state;
 mod unlock;
 mod validate;
 
@@ -47,6 +49,7 @@ enum Command {
     Destroy(destroy::DestroyArgs),
     Unlock(unlock::UnlockArgs),
     Doctor(doctor::DoctorArgs),
+    State(state::StateArgs),
     Policy(policy::PolicyArgs),
     Show(show::ShowArgs),
     Observe(observe::ObserveArgs),
@@ -83,6 +86,7 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Destroy(args) => destroy::run(&context, &args),
         Command::Unlock(args) => unlock::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
+        Command::State(args) => state::run(&context, &args),
         Command::Policy(args) => policy::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),
         Command::Observe(args) => observe::run(&context, &args),

@@ -152,7 +152,8 @@ impl StoreError {
 fn denied_way_out(operation: &str, target: &str, message: &str) -> String {
     let path = target.strip_prefix("s3://").unwrap_or(target);
     let bucket = path.split('/').next().unwrap_or_default();
-    let policy = "`kprod policy` prints all that kprod needs";
+    let level = if path == bucket { " --for state" } else { "" };
+    let policy = format!("`kprod policy CLUSTER{level}` prints all that is needed");
     if message.contains("kms:") {
         return format!(
             "allow kms:GenerateDataKey and kms:Decrypt on the key that encrypts the bucket; {policy}"

@@ -342,9 +342,21 @@ const STATE: &[Operation] = &[
     change("PutObject", &[need("s3:PutObject", OBJECT), need("s3:GetObject", OBJECT)]),
     change("DeleteObject", &[need("s3:DeleteObject", OBJECT), need("s3:GetObject", OBJECT)]),
     prepare("HeadBucket", &[need("s3:ListBucket", BUCKET)]),
-    prepare("CreateBucket", &[need("s3:CreateBucket", BUCKET)]),
+    prepare(
+        "CreateBucket",
+        // The second is for the header that says who owns the objects (CreateBucket, "Permissions").
+        &[need("s3:CreateBucket", BUCKET), need("s3:PutBucketOwnershipControls", BUCKET)],
+    ),
+    prepare("GetBucketVersioning", &[need("s3:GetBucketVersioning", BUCKET)]),
+    prepare("GetBucketEncryption", &[need("s3:GetEncryptionConfiguration", BUCKET)]),
+    prepare("GetPublicAccessBlock", &[need("s3:GetBucketPublicAccessBlock", BUCKET)]),
+    prepare("GetBucketOwnershipControls", &[need("s3:GetBucketOwnershipControls", BUCKET)]),
+    prepare("GetBucketPolicy", &[need("s3:GetBucketPolicy", BUCKET)]),
+    prepare("GetBucketLifecycleConfiguration", &[need("s3:GetLifecycleConfiguration", BUCKET)]),
     prepare("PutBucketVersioning", &[need("s3:PutBucketVersioning", BUCKET)]),
     prepare("PutBucketEncryption", &[need("s3:PutEncryptionConfiguration", BUCKET)]),
     prepare("PutPublicAccessBlock", &[need("s3:PutBucketPublicAccessBlock", BUCKET)]),
+    prepare("PutBucketOwnershipControls", &[need("s3:PutBucketOwnershipControls", BUCKET)]),
     prepare("PutBucketPolicy", &[need("s3:PutBucketPolicy", BUCKET)]),
+    prepare("PutBucketLifecycleConfiguration", &[need("s3:PutLifecycleConfiguration", BUCKET)]),
 ];

@@ -33,13 +33,21 @@ pub(super) fn prepare(scope: &Scope) -> Vec<Statement> {
     vec![Statement::new("PrepareStateBucket", &PREPARE, [s3(scope, bucket)], Value::Null)]
 }
 
-const PREPARE: [&str; 6] = [
+const PREPARE: [&str; 14] = [
     "s3:CreateBucket",
+    "s3:GetBucketOwnershipControls",
+    "s3:GetBucketPolicy",
+    "s3:GetBucketPublicAccessBlock",
+    "s3:GetBucketVersioning",
+    "s3:GetEncryptionConfiguration",
+    "s3:GetLifecycleConfiguration",
     "s3:ListBucket",
+    "s3:PutBucketOwnershipControls",
     "s3:PutBucketPolicy",
     "s3:PutBucketPublicAccessBlock",
     "s3:PutBucketVersioning",
     "s3:PutEncryptionConfiguration",
+    "s3:PutLifecycleConfiguration",
 ];
 
 fn s3(scope: &Scope, path: &str) -> String {

@@ -8,6 +8,7 @@ pub mod markdown;
 pub mod policy;
 pub mod progress;
 pub mod source;
+pub mod state;
 mod style;
 
 use std::io::{IsTerminal, Write};

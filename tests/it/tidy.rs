@@ -36,6 +36,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
             "resource",
             "cloud",
             "source",
+            "state",
             "apply",
             "doctor",
         ],
