@@ -7,9 +7,13 @@
     python seed.py plan     < the output of `kprod plan -o json` for an empty account
     python seed.py machines < {"group", "count"}
     python seed.py groups   < {"count", "image", "zone"}
+    python seed.py bucket   < {"name", "region"}
+    python seed.py bucket_settings, loosen_bucket < {"name"}
+    python seed.py object   < {"bucket", "key"}
 
-`network` prints the ids it made. `plan` makes every resource of a plan exactly as an apply leaves
-it: tags, digests, rule owners, owner records, version 1 of each template, groups pinned to it.
+`network` prints the ids it made, `bucket_settings` what a bucket is like. `plan` makes every
+resource of a plan exactly as an apply leaves it: tags, digests, rule owners, owner records, version 1
+of each template, groups pinned to it.
 """
 
 import base64
@@ -546,6 +550,47 @@ def seed_groups(asked):
             LaunchTemplate={"LaunchTemplateName": "other", "Version": "1"},
             AvailabilityZones=[asked["zone"]],
         )
+
+
+def seed_bucket(asked):
+    there = boto3.client("s3", asked["region"])
+    place = {"LocationConstraint": asked["region"]}
+    there.create_bucket(Bucket=asked["name"], CreateBucketConfiguration=place)
+
+
+def seed_bucket_settings(asked):
+    """What a bucket is like."""
+    bucket = {"Bucket": asked["name"]}
+    rules = s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    owners = s3.get_bucket_ownership_controls(**bucket)["OwnershipControls"]["Rules"]
+    block = s3.get_public_access_block(**bucket)["PublicAccessBlockConfiguration"]
+    lifecycle = s3.get_bucket_lifecycle_configuration(**bucket)["Rules"]
+    return {
+        "location": s3.get_bucket_location(**bucket)["LocationConstraint"],
+        "versioning": s3.get_bucket_versioning(**bucket).get("Status"),
+        "encryption": rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"],
+        "ownership": owners[0]["ObjectOwnership"],
+        "access_block": list(block.values()),
+        "policy": json.loads(s3.get_bucket_policy(**bucket)["Policy"]),
+        "rules": [rule["ID"] for rule in lifecycle],
+    }
+
+
+def seed_object(asked):
+    """What an object says, or nothing if there is none."""
+    try:
+        return json.load(s3.get_object(Bucket=asked["bucket"], Key=asked["key"])["Body"])
+    except s3.exceptions.NoSuchKey:
+        return None
+
+
+def seed_loosen_bucket(asked):
+    """Somebody stops the versions, and has a lifecycle rule of their own in place of all others."""
+    bucket = {"Bucket": asked["name"]}
+    s3.put_bucket_versioning(**bucket, VersioningConfiguration={"Status": "Suspended"})
+    rule = {"ID": "audit", "Status": "Enabled", "Filter": {"Prefix": "audit/"}}
+    rule["Expiration"] = {"Days": 30}
+    s3.put_bucket_lifecycle_configuration(**bucket, LifecycleConfiguration={"Rules": [rule]})
 
 
 if __name__ == "__main__":

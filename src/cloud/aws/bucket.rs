@@ -175,10 +175,11 @@ impl<'c> Request<'c> {
             (Some("PreconditionFailed" | "ConditionalRequestConflict" | "NoSuchKey"), _) => {
                 StoreError::Conflict(self.target.clone())
             }
+            (Some("NoSuchBucket"), _) => StoreError::BucketMissing { bucket },
             // HEAD has no body that could hold a code.
-            (Some("NoSuchBucket"), _) | (None, Some(404)) => StoreError::BucketMissing { bucket },
+            (_, Some(404)) if self.operation == "HeadBucket" => StoreError::BucketMissing { bucket },
             (Some("BucketAlreadyExists"), _) => self.foreign(),
-            (Some("AccessDenied"), _) | (None, Some(403)) => match self.is_foreign().await {
+            (code, Some(403)) if code.is_none_or(is_denial) => match self.is_foreign().await {
                 Some(true) => self.foreign(),
                 Some(false) | None => self.denied(error.message().unwrap_or("no reason given")),
             },
@@ -235,6 +236,11 @@ impl<'c> Request<'c> {
             Err(_) => head.send().await.is_ok().then_some(true),
         }
     }
+}
+
+/// Whether a code speaks of permissions; of HEAD the client makes one of the status.
+fn is_denial(code: &str) -> bool {
+    ["AccessDenied", "Forbidden"].contains(&code)
 }
 
 /// The HTTP status of an answer.

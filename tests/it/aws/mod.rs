@@ -16,6 +16,7 @@ mod lost;
 mod races;
 mod read;
 mod selfcheck;
+mod state;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

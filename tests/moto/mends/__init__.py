@@ -16,6 +16,7 @@ from mends import (
     lag,
     machines,
     route53,
+    s3,
     security,
     storage,
 )
@@ -31,6 +32,7 @@ SERVICES = (
     route53,
     autoscaling,
     group_parts,
+    s3,
 )
 
 

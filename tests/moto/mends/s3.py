@@ -1,8 +1,11 @@
-"""S3: whose bucket it is, and where it lives. Both are told before moto sees the call."""
+"""S3: whose bucket it is, and where it lives, both told before moto sees the call; and how a bucket
+speaks of itself."""
 
+import json
 import re
 
-from moto.s3.models import s3_backends
+from moto.s3.models import FakeBucket, s3_backends
+from moto.s3.responses import S3Response
 
 
 def refusal(call):
@@ -30,3 +33,51 @@ def refusal(call):
         )
         return 301, "PermanentRedirect", message, headers
     return None
+
+
+def take_every_request_for_a_secure_one():
+    """A policy that denies requests without TLS denies none of these: the launcher stands for AWS's
+    own endpoints, which the tests reach without it.
+
+    IAM User Guide, "AWS global condition context keys", `aws:SecureTransport`. moto leaves conditions
+    of a bucket's policy out, and so denies everything.
+    """
+    decide = FakeBucket.get_permission
+
+    def decide_securely(self, action, resource):
+        kept = self.policy
+        if kept:
+            policy = json.loads(kept)
+            statements = policy["Statement"]
+            statements = statements if isinstance(statements, list) else [statements]
+            policy["Statement"] = [item for item in statements if not is_about_tls(item)]
+            self.policy = json.dumps(policy).encode() if policy["Statement"] else None
+        try:
+            return decide(self, action, resource)
+        finally:
+            self.policy = kept
+
+    FakeBucket.get_permission = decide_securely
+
+
+def name_the_versioning_as_s3_does():
+    """The root of GetBucketVersioning's answer is `VersioningConfiguration`.
+
+    Amazon S3 API Reference, GetBucketVersioning, "Response Syntax". moto names it after the
+    operation, which strict clients do not take.
+    """
+    answer = S3Response.get_bucket_versioning
+
+    def answer_rightly(self):
+        status, headers, body = answer(self)
+        wrong, right = "GetBucketVersioningResponse", "VersioningConfiguration"
+        return status, headers, body.replace(wrong, right)
+
+    S3Response.get_bucket_versioning = answer_rightly
+
+
+def is_about_tls(statement):
+    return "aws:SecureTransport" in statement.get("Condition", {}).get("Bool", {})
+
+
+MENDS = [take_every_request_for_a_secure_one, name_the_versioning_as_s3_does]

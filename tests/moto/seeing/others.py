@@ -1,5 +1,6 @@
 """Load balancers, profiles and buckets."""
 
+import json
 import os
 import time
 
@@ -153,3 +154,23 @@ def check_buckets(world):
         pass
     status, headers = seen[0][0].status_code, seen[0][0].headers
     assert (status, headers["x-amz-bucket-region"]) == (301, REGION), (url, status, headers)
+
+
+def check_bucket_settings(world):
+    """A policy about TLS denies nobody who has it, and versioning is told by its own name."""
+    name = f"{fresh('bucket')}-{ACCOUNT}"
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket=name, Key="a", Body=b"1")
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*"}
+    tls = {"Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+    policy = {"Version": "2012-10-17", "Statement": [deny | tls]}
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+    s3.get_object(Bucket=name, Key="a")
+    policy["Statement"] = [deny]
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+    refuses("403", s3.get_object, Bucket=name, Key="a")
+    seen = []
+    event = "before-parse.s3.GetBucketVersioning"
+    s3.meta.events.register(event, lambda response_dict, **_: seen.append(response_dict))
+    s3.get_bucket_versioning(Bucket=name)
+    assert b"<VersioningConfiguration" in seen[0]["body"], seen
