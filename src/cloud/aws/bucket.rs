@@ -177,7 +177,9 @@ impl<'c> Request<'c> {
             }
             (Some("NoSuchBucket"), _) => StoreError::BucketMissing { bucket },
             // HEAD has no body that could hold a code.
-            (_, Some(404)) if self.operation == "HeadBucket" => StoreError::BucketMissing { bucket },
+            (_, Some(404)) if self.operation == "HeadBucket" => {
+                StoreError::BucketMissing { bucket }
+            }
             (Some("BucketAlreadyExists"), _) => self.foreign(),
             (code, Some(403)) if code.is_none_or(is_denial) => match self.is_foreign().await {
                 Some(true) => self.foreign(),

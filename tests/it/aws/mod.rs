@@ -12,6 +12,7 @@ mod calls;
 mod checked;
 mod emulator;
 mod kills;
+mod lease;
 mod lost;
 mod races;
 mod read;
