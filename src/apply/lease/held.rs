@@ -152,9 +152,17 @@ impl Lease {
     }
 
     /// Gives it back. A lease that is no longer ours is left alone.
-    pub async fn release<C: Cloud>(self, cloud: &C) {
-        let condition = Condition::Match(self.etag);
-        // If the store stays down, the lease ends by itself.
-        let _ = store::remove(cloud, &key(&self.cluster), &condition, BRIEF).await;
+    pub async fn release<C: Cloud>(mut self, cloud: &C) {
+        /// A conflict may be S3's own, with another write of the same object.
+        const ATTEMPTS: usize = 3;
+        for _ in 0..ATTEMPTS {
+            let condition = Condition::Match(self.etag.clone());
+            let removed = store::remove(cloud, &key(&self.cluster), &condition, BRIEF).await;
+            let is_conflict = matches!(removed, Err(StoreError::Conflict(_)));
+            // If the store stays down, the lease ends by itself.
+            if !is_conflict || self.recognise(cloud).await.is_err() {
+                return;
+            }
+        }
     }
 }

@@ -30,6 +30,7 @@ mod clock;
 mod dns;
 mod ec2;
 mod error;
+mod fence;
 mod groups;
 mod iam;
 mod instances;
@@ -48,6 +49,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Builder, Connector, tls};
+use aws_smithy_runtime_api::shared::IntoShared;
 use tokio::sync::OnceCell;
 
 use super::retry::bucket::Buckets;
@@ -175,7 +177,7 @@ impl AwsCloud {
 /// HTTPS by rustls and ring: the SDK's own default compiles a C library for minutes. It would also
 /// take the proxy from the environment, so this one does.
 fn http_client() -> aws_sdk_sts::config::SharedHttpClient {
-    Builder::new().build_with_connector_fn(|settings, components| {
+    let client = Builder::new().build_with_connector_fn(|settings, components| {
         let mut connector = Connector::builder();
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
@@ -183,7 +185,8 @@ fn http_client() -> aws_sdk_sts::config::SharedHttpClient {
             .proxy_config(ProxyConfig::from_env())
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build()
-    })
+    });
+    fence::FencedClient(client).into_shared()
 }
 
 // The SDK's futures are deep and large; boxed, they do not make those of the engines so as well.
@@ -208,8 +211,12 @@ impl Cloud for AwsCloud {
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
-        self.pace(&call.operation()).await;
-        Box::pin(call::make(self, call)).await
+        let operation = call.operation();
+        let sent = fence::guard(&operation, async {
+            self.pace(&operation).await;
+            Box::pin(call::make(self, call)).await
+        });
+        sent.await
     }
 
     fn now(&self) -> jiff::Timestamp {

@@ -1,6 +1,6 @@
 //! The lease on AWS: one writer at a time, whoever sleeps, dies, or has a wrong clock.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -58,6 +58,7 @@ fn a_holder_that_wakes_up_after_its_lease_was_broken_changes_nothing() {
     let network = account.network(STAGING);
     let asleep = half_way(&account, &network);
     asleep.signal("STOP");
+    let stopped = Instant::now();
     account.faults(json!([]));
     let (code, said) = told(&account.kprod(&network, &APPLY));
     assert!(code == 4 && said.contains("kprod unlock"), "{said}");
@@ -66,6 +67,8 @@ fn a_holder_that_wakes_up_after_its_lease_was_broken_changes_nothing() {
     let (code, said) = told(&account.kprod(&network, &APPLY));
     assert!(code == 0 && said.contains("did not end"), "{said}");
 
+    // A call that was about to be sent is given up when that is more than ten seconds ago.
+    wait_until("it was asleep for long", || stopped.elapsed() > Duration::from_secs(12));
     account.calls();
     asleep.signal("CONT");
     let (code, _, said) = asleep.finish();
