@@ -13,7 +13,7 @@ use super::failure::{cloud_failure, stopped};
 use super::journal::JournalStep;
 use super::lease::LONGEST_CALL;
 use crate::cloud::{
-    Call, Cloud, CloudError, CloudErrorKind, Observation, Query, Reply, VersionFacts,
+    Call, Cloud, CloudError, CloudErrorKind, Observation, Observed, Reply, VersionFacts,
 };
 use crate::error::Failure;
 use crate::event::Event;
@@ -43,11 +43,9 @@ impl<C: Cloud> Engine<'_, C> {
         Ok(observation)
     }
 
-    /// A look for those who wait for machines: whatever costs a call each is left out. It is never
-    /// taken for a whole one.
-    pub(super) async fn look_at_machines(&self) -> Result<Arc<Observation>, Failure> {
-        let query = Query { deep: false, ..self.query.clone() };
-        Ok(Arc::new(self.read(self.cloud.observe(&query)).await?))
+    /// A look for those who wait for machines: at the groups alone.
+    pub(super) async fn look_at_groups(&self) -> Result<Arc<BTreeMap<Key, Observed>>, Failure> {
+        Ok(Arc::new(self.read(self.cloud.groups(&self.query)).await?))
     }
 
     /// Versions of one launch template: those asked for and the newest.

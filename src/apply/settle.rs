@@ -2,13 +2,14 @@
 //! machines. An apply that ends is an apply whose next plan is empty.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::{Engine, Outcome, deadline, since};
 use super::failure::RERUN;
 use super::steps::{self, StepContext};
 use crate::cloud::retry::RetryLimits;
-use crate::cloud::{Cloud, Observation};
+use crate::cloud::{Cloud, Observation, Observed};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
 use crate::plan::{Action, Change};
@@ -19,15 +20,6 @@ use crate::resource::{Key, Kind, Resource};
 const SEEN_TIMEOUT: Duration = Duration::from_secs(300);
 /// The same when something is removed.
 const GONE_TIMEOUT: Duration = Duration::from_secs(900);
-
-/// How much a look has to tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Depth {
-    /// All that a run may have written.
-    All,
-    /// The machines of groups; what costs a call each is left out.
-    Machines,
-}
 
 impl<C: Cloud> Engine<'_, C> {
     /// Waits for what this run made.
@@ -51,24 +43,30 @@ impl<C: Cloud> Engine<'_, C> {
         let until = deadline(self.cloud.now(), limit);
         let mut announced = 0;
         let mut last_unseen = Vec::new();
-        let seen = self.poll(limit, Depth::All, |observation| {
-            let unseen = self.unseen(made, observation);
-            last_unseen.clone_from(&unseen);
-            if unseen.is_empty() {
-                return Ok(());
-            }
-            if announced != unseen.len() {
-                announced = unseen.len();
-                self.announce(Event::Waiting {
-                    address: (unseen.len() == 1).then(|| unseen[0].clone()),
-                    what: format!("{} changes to be seen", unseen.len()),
-                    deadline: until.to_string(),
-                });
-            }
-            let complaints = unseen.iter().map(|key| format!("{key} is not seen as written"));
-            let message = format!("not finished after {} s", limit.as_secs());
-            Err(Failure::new(ExitCode::Halted, message).details(complaints.collect()).hint(RERUN))
-        });
+        let seen = self.poll(
+            limit,
+            async || self.look(self.cloud.now()).await,
+            |observation| {
+                let unseen = self.unseen(made, observation);
+                last_unseen.clone_from(&unseen);
+                if unseen.is_empty() {
+                    return Ok(());
+                }
+                if announced != unseen.len() {
+                    announced = unseen.len();
+                    self.announce(Event::Waiting {
+                        address: (unseen.len() == 1).then(|| unseen[0].clone()),
+                        what: format!("{} changes to be seen", unseen.len()),
+                        deadline: until.to_string(),
+                    });
+                }
+                let complaints = unseen.iter().map(|key| format!("{key} is not seen as written"));
+                let message = format!("not finished after {} s", limit.as_secs());
+                Err(Failure::new(ExitCode::Halted, message)
+                    .details(complaints.collect())
+                    .hint(RERUN))
+            },
+        );
         let Err(failure) = seen.await else { return Ok(()) };
         if self.halted().is_none() {
             // AWS may have answered a create with what somebody else removed since: its token is
@@ -119,36 +117,38 @@ impl<C: Cloud> Engine<'_, C> {
         }
         let until = deadline(self.cloud.now(), limit);
         let mut announced: BTreeMap<Key, (String, &str)> = BTreeMap::new();
-        self.poll(limit, Depth::Machines, |observation| {
-            let older = if self.resumes { self.older_groups(observation) } else { Vec::new() };
-            let awaited: BTreeSet<&Key> = groups.iter().copied().chain(older).collect();
-            let missing = missing_machines(&awaited, observation);
-            for (key, lack @ (what, _)) in &missing {
-                if announced.get(key) != Some(lack) {
-                    self.announce(Event::Waiting {
-                        address: Some(key.clone()),
-                        what: what.clone(),
-                        deadline: until.to_string(),
-                    });
+        self.poll(
+            limit,
+            async || self.look_at_groups().await,
+            |seen| {
+                let older = if self.resumes { self.older_groups(seen) } else { Vec::new() };
+                let awaited: BTreeSet<&Key> = groups.iter().copied().chain(older).collect();
+                let missing = missing_machines(&awaited, seen);
+                for (key, lack @ (what, _)) in &missing {
+                    if announced.get(key) != Some(lack) {
+                        self.announce(Event::Waiting {
+                            address: Some(key.clone()),
+                            what: what.clone(),
+                            deadline: until.to_string(),
+                        });
+                    }
                 }
-            }
-            announced.clone_from(&missing);
-            if missing.is_empty() { Ok(()) } else { Err(short(&missing, limit)) }
-        })
+                announced.clone_from(&missing);
+                if missing.is_empty() { Ok(()) } else { Err(short(&missing, limit)) }
+            },
+        )
         .await
     }
 
     /// Groups that are there to stay. A run that goes on from one that did not end waits for theirs
     /// as well: that one may have made them.
-    fn older_groups<'o>(&self, observation: &'o Observation) -> Vec<&'o Key> {
+    fn older_groups<'o>(&self, seen: &'o BTreeMap<Key, Observed>) -> Vec<&'o Key> {
         let goes = |key: &Key| {
             let mut changes = self.plan.changes.iter();
             changes.any(|change| change.address == *key && change.action == Action::Delete)
         };
         let is_asked = |key: &Key| self.plan.only.is_empty() || self.plan.only.contains(key);
-        observation
-            .resources
-            .iter()
+        seen.iter()
             .filter(|(key, found)| {
                 found.group.is_some() && found.ownership.is_owned() && !goes(key)
             })
@@ -158,21 +158,17 @@ impl<C: Cloud> Engine<'_, C> {
     }
 
     /// Looks until `check` is content; what it says to the last look becomes the failure.
-    async fn poll(
+    async fn poll<T>(
         &self,
         limit: Duration,
-        depth: Depth,
-        mut check: impl FnMut(&Observation) -> Result<(), Failure>,
+        look: impl AsyncFn() -> Result<Arc<T>, Failure>,
+        mut check: impl FnMut(&T) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let started = self.cloud.now();
         let mut looks = 0;
         loop {
             self.keep_lease().await?;
-            let observation = match depth {
-                Depth::All => self.look(self.cloud.now()).await?,
-                Depth::Machines => self.look_at_machines().await?,
-            };
-            let Err(failure) = check(&observation) else { return Ok(()) };
+            let Err(failure) = check(&*look().await?) else { return Ok(()) };
             looks += 1;
             let elapsed = since(self.cloud.now(), started);
             if elapsed >= limit {
@@ -187,19 +183,19 @@ impl<C: Cloud> Engine<'_, C> {
 }
 
 /// Rules are gone when none of ours is left in a group that others still read.
-fn is_empty_rule_set(observed: &crate::cloud::Observed) -> bool {
+fn is_empty_rule_set(observed: &Observed) -> bool {
     matches!(&observed.resource, Resource::SecurityGroupRules(rules) if rules.rules.is_empty())
 }
 
 /// What each group still lacks, in words, and the way out.
 fn missing_machines(
     groups: &BTreeSet<&Key>,
-    observation: &Observation,
+    seen: &BTreeMap<Key, Observed>,
 ) -> BTreeMap<Key, (String, &'static str)> {
     groups
         .iter()
         .filter_map(|key| {
-            let observed = observation.resources.get(*key);
+            let observed = seen.get(*key);
             let lack = match observed.map(|observed| (&observed.resource, &observed.group)) {
                 // What is wanted above the minimum is the autoscaler's affair.
                 Some((Resource::AutoScalingGroup(group), Some(facts))) => {

@@ -8,9 +8,10 @@ use super::aws::AwsCloud;
 use super::retry::reader::Reader;
 use super::sim::SimCloud;
 use super::{
-    Call, Cloud, CloudError, Condition, Entry, Observation, Query, Reply, StateBucket, StoreError,
-    TaggedInstance, VersionFacts,
+    Call, Cloud, CloudError, Condition, Entry, Observation, Observed, Query, Reply, StateBucket,
+    StoreError, TaggedInstance, VersionFacts,
 };
+use crate::resource::Key;
 use crate::state::{BucketSettings, BucketStep, StateAddress};
 
 /// Either cloud.
@@ -47,6 +48,10 @@ impl Cloud for AnyCloud {
 
     async fn observe(&self, query: &Query) -> Result<Observation, CloudError> {
         inside!(self, cloud => cloud.observe(query).await)
+    }
+
+    async fn groups(&self, query: &Query) -> Result<BTreeMap<Key, Observed>, CloudError> {
+        inside!(self, cloud => cloud.groups(query).await)
     }
 
     async fn versions(

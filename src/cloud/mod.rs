@@ -32,6 +32,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
+use crate::resource::Key;
+
 /// One AWS account and region, real or simulated, with its clock and its state bucket.
 ///
 /// The clock belongs here because the simulator's time is virtual: engines never ask the machine.
@@ -47,6 +49,16 @@ pub trait Cloud: Send + Sync {
         &self,
         query: &Query,
     ) -> impl Future<Output = Result<Observation, CloudError>> + Send;
+
+    /// Reads no more than the groups with their machines, as [`Cloud::observe`] without
+    /// [`Query::deep`] would: what a run asks again and again that waits for machines.
+    ///
+    /// # Errors
+    /// As [`Cloud::observe`].
+    fn groups(
+        &self,
+        query: &Query,
+    ) -> impl Future<Output = Result<BTreeMap<Key, Observed>, CloudError>> + Send;
 
     /// Reads launch template versions that an observation left out: for each template by name, the
     /// version numbers wanted and the newest one.

@@ -23,10 +23,11 @@ use tokio::sync::watch;
 use self::file::{Stamp, Stored, WorldFile};
 use super::retry::reader::Reader;
 use super::{
-    Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
+    Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Observed, Query, Reply,
     StateBucket, StoreError, TaggedInstance, VersionFacts,
 };
 use crate::facts::AdoptedNetwork;
+use crate::resource::Key;
 use crate::sim::{Lag, Outcome, Time, World};
 use crate::state::{BucketSettings, BucketStep, StateAddress};
 
@@ -224,6 +225,14 @@ impl Cloud for SimCloud {
         let once = || async {
             let seen = self.live(|world| world.observe(query)).await;
             seen.map_err(|error| unusable(&error, "Observe"))?
+        };
+        self.shared.reader.read(self, once).await
+    }
+
+    async fn groups(&self, query: &Query) -> Result<BTreeMap<Key, Observed>, CloudError> {
+        let once = || async {
+            let seen = self.live(|world| world.observe_groups(query)).await;
+            seen.map_err(|error| unusable(&error, "DescribeAutoScalingGroups"))?
         };
         self.shared.reader.read(self, once).await
     }

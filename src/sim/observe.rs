@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use super::look::Look;
 use super::{Machine, StoredZone, World};
-use crate::cloud::{CloudError, Observation, Query, TaggedInstance};
+use crate::cloud::{CloudError, Observation, Observed, Query, TaggedInstance};
 use crate::facts::{Facts, ImageFact, SubnetFact, VpcFact, ZoneFact};
-use crate::resource::{Kind, OWNER_TAG};
+use crate::resource::{Key, Kind, OWNER_TAG};
 
 impl World {
     /// Reads a cluster's world.
@@ -60,6 +60,37 @@ impl World {
         Ok(self.machines.values().filter(owned).map(told).collect())
     }
 
+    /// Reads the groups alone, with nothing that costs a call each.
+    ///
+    /// # Errors
+    /// When the fault plan says so.
+    pub fn observe_groups(&mut self, query: &Query) -> Result<BTreeMap<Key, Observed>, CloudError> {
+        self.begin_read("DescribeAutoScalingGroups")?;
+        self.settle();
+        let query = Query { deep: false, ..query.clone() };
+        let mut look = Look { world: self, query: &query, now: self.now, found: BTreeMap::new() };
+        look.groups();
+        let found = look.found;
+        self.record_group_reads(&found);
+        Ok(found)
+    }
+
+    /// Logs what it costs to read the groups: listings by the page, and for each that is short of
+    /// machines its activities.
+    fn record_group_reads(&mut self, found: &BTreeMap<Key, Observed>) {
+        const PAGE: usize = 100;
+        let groups: Vec<&Key> =
+            found.keys().filter(|key| key.kind == Kind::AutoScalingGroup).collect();
+        let is_short = |key: &Key| self.groups.get(&key.name).is_some_and(|g| self.is_short(g));
+        let short = groups.iter().filter(|key| is_short(key)).count();
+        for _ in 0..groups.len().div_ceil(PAGE).max(1) {
+            self.record("DescribeAutoScalingGroups", false, "ok");
+        }
+        for _ in 0..short {
+            self.record("DescribeScalingActivities", false, "ok");
+        }
+    }
+
     fn facts(&self, query: &Query) -> Facts {
         let subnet_fact = |id: &String| {
             let subnet = self.subnets.get(id)?;
@@ -100,9 +131,6 @@ impl World {
     fn record_reads(&mut self, query: &Query, observation: &Observation) {
         let count = |kind: Kind| observation.resources.keys().filter(|k| k.kind == kind).count();
         let pages = |count: usize, page: usize| count.div_ceil(page).max(1);
-        let is_short = |name: &str| self.groups.get(name).is_some_and(|known| self.is_short(known));
-        let groups = observation.resources.keys().filter(|k| k.kind == Kind::AutoScalingGroup);
-        let short = groups.filter(|key| is_short(&key.name)).count();
         let balanced = count(Kind::LoadBalancer) + count(Kind::TargetGroup);
         let zones = count(Kind::HostedZone);
         let mut reads: Vec<(&str, usize)> = vec![
@@ -113,8 +141,6 @@ impl World {
             ("DescribeVolumes", pages(count(Kind::Volume), 500)),
             ("DescribeNetworkInterfaces", pages(count(Kind::NetworkInterface), 500)),
             ("DescribeLaunchTemplates", pages(count(Kind::LaunchTemplate), 200)),
-            ("DescribeAutoScalingGroups", pages(count(Kind::AutoScalingGroup), 100)),
-            ("DescribeScalingActivities", short),
             ("GetAccountAuthorizationDetails", pages(count(Kind::Role), 1000)),
             ("DescribeLoadBalancers", 1),
             ("DescribeTargetGroups", 1),
@@ -135,6 +161,7 @@ impl World {
                 ("GetHostedZone", zones),
             ]);
         }
+        self.record_group_reads(&observation.resources);
         for (operation, times) in reads {
             for _ in 0..times {
                 self.record(operation, false, "ok");

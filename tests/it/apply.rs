@@ -345,7 +345,8 @@ async fn the_next_run_says_that_the_last_was_killed() {
     let (plan, query) = plan(&cloud, &spec, &PlanOptions::default()).await;
     let notes = Mutex::new(Vec::new());
     let announce = |event: Event| {
-        if let Event::PreviousRunUnfinished { holder, .. } = event {
+        if let Event::PreviousRunUnfinished { holder, unfinished, .. } = event {
+            assert!(!unfinished.is_empty(), "it was killed inside a wave");
             notes.lock().unwrap().push(holder);
         }
     };

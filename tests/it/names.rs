@@ -9,6 +9,7 @@ use kprod::error::ExitCode;
 use kprod::event::Event;
 use kprod::plan::PlanOptions;
 use kprod::resource::{Kind, RecordSet, Ref};
+use kprod::sim::{CallFault, Lag, LoggedCall};
 
 use super::apply::{STAGING, account_for, plan, request, spec_of, told};
 
@@ -59,4 +60,47 @@ async fn one_bad_record_does_not_block_the_other_names() {
     let wanted = plan.changes.iter().filter(|c| c.address.kind == Kind::DnsName).count();
     assert_eq!(names, wanted - 1, "{}", told(&report));
     assert!(batches.load(Ordering::SeqCst) > 3, "the other names are made one by one");
+}
+
+/// When the answer to a batch is lost, each name is looked up; what is there is not written again.
+#[tokio::test]
+async fn a_batch_whose_answer_is_lost_is_looked_up_name_by_name() {
+    let spec = spec_of(STAGING);
+    let cloud = account_for(&spec, 1);
+    cloud.with_world(|world| world.lag = Lag::none()).unwrap();
+    let (plan, query) = plan(&cloud, &spec, &PlanOptions::default()).await;
+    let started = AtomicUsize::new(0);
+    let announce = |event: Event| {
+        if let Event::ChangeStarted { address, .. } = &event
+            && address.name == format!("etcd-a.internal.{STAGING}")
+        {
+            started.fetch_add(1, Ordering::SeqCst);
+            cloud
+                .with_world(|world| {
+                    let done = world.log.iter().filter(|call| call.is_mutation);
+                    let done = done.filter(|call| !call.operation.ends_with("Object")).count();
+                    // The other calls of this wave were answered or are lost as well.
+                    let next = u64::try_from(done).unwrap();
+                    world.faults.on_mutation =
+                        (next..next + 20).map(|number| (number, CallFault::AnswerLost)).collect();
+                })
+                .unwrap();
+        }
+    };
+    let stop = StopSignal::new();
+    let report = apply::run(&cloud, &request(&plan, &query, "ann"), &stop, &announce).await;
+    let report = report.unwrap();
+    assert_eq!(report.exit_code(), ExitCode::Done, "{}", told(&report));
+    assert_eq!(started.load(Ordering::SeqCst), 1);
+    let batches = |outcome: &str| {
+        let is_batch = |call: &&LoggedCall| call.operation == "ChangeResourceRecordSets";
+        cloud.with_world(|world| {
+            world.log.iter().filter(is_batch).filter(|call| call.outcome == outcome).count()
+        })
+    };
+    assert!(batches("AnswerLost").unwrap() >= 1);
+    assert!(
+        batches("ok").unwrap() + batches("AnswerLost").unwrap() <= 3,
+        "nothing is written twice"
+    );
 }

@@ -11,9 +11,10 @@ use super::{Lease, LeaseError, LeaseRequest, take};
 use crate::apply::StopSignal;
 use crate::cloud::sim::SimCloud;
 use crate::cloud::{
-    Call, Cloud, CloudError, Condition, Entry, Observation, Query, Reply, StoreError,
+    Call, Cloud, CloudError, Condition, Entry, Observation, Observed, Query, Reply, StoreError,
     TaggedInstance, VersionFacts,
 };
+use crate::resource::Key;
 
 pub(super) struct Misled {
     inner: SimCloud,
@@ -49,6 +50,10 @@ impl Cloud for Misled {
 
     async fn observe(&self, query: &Query) -> Result<Observation, CloudError> {
         self.inner.observe(query).await
+    }
+
+    async fn groups(&self, query: &Query) -> Result<BTreeMap<Key, Observed>, CloudError> {
+        self.inner.groups(query).await
     }
 
     async fn versions(

@@ -55,9 +55,10 @@ use tokio::sync::OnceCell;
 use super::retry::bucket::Buckets;
 use super::retry::reader::Reader;
 use super::{
-    Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Query, Reply,
+    Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Observed, Query, Reply,
     StateBucket, StoreError, TaggedInstance, VersionFacts,
 };
+use crate::resource::Key;
 use crate::state::{BucketSettings, BucketStep, StateAddress};
 
 /// How to reach an account: what the user says beyond the environment.
@@ -197,6 +198,10 @@ impl Cloud for AwsCloud {
 
     async fn observe(&self, query: &Query) -> Result<Observation, CloudError> {
         Box::pin(observe::observe(self, query)).await
+    }
+
+    async fn groups(&self, query: &Query) -> Result<BTreeMap<Key, Observed>, CloudError> {
+        Box::pin(observe::groups(self, query)).await
     }
 
     async fn versions(

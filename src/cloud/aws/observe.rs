@@ -96,6 +96,19 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
     })
 }
 
+/// Reads the groups alone.
+pub(super) async fn groups(
+    cloud: &AwsCloud,
+    query: &Query,
+) -> Result<BTreeMap<Key, Observed>, CloudError> {
+    let query = Query { deep: false, ..query.clone() };
+    let mut resources = BTreeMap::new();
+    for found in groups::read(cloud, &query).await? {
+        keep(&mut resources, &query, found);
+    }
+    Ok(resources)
+}
+
 /// Keeps what is ours, what kops made for a cluster of this name, and what has a wanted name.
 /// Names that AWS does not keep unique (volumes, interfaces, zones) can come twice: one of ours takes
 /// the name, any other shows under the name and its id.
