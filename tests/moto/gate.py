@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 from moto.sts.models import sts_backends
 
+import clock
 import settings
 from faults import Faults, wire
 from mends import before_call, lag, s3
@@ -185,6 +186,8 @@ class Gate:
             if method == "POST":
                 settings.change(scope, sent)
             return settings.all_of(scope)
+        if name == "pass" and method == "POST":
+            return clock.let_pass(scope, sent["seconds"])
         if name == "wait" and method == "POST":
             return self.wait_for_changes(scope, sent)
         if name == "accounts" and method == "POST":

@@ -15,6 +15,7 @@ It ends when its standard input ends, so that no test leaves one behind.
     GET    /kprod/faults          the rules, and how often each may still strike
     POST   /kprod/config          changes settings; see `settings`
     GET    /kprod/config          the settings
+    POST   /kprod/pass            {"seconds": 300}: lets time pass in an account; see `clock`
 
 `?account=` narrows calls, faults and settings to one account. moto's own switches are below
 `/moto-api/`, such as `reset-auth`, which turns the checks of IAM on.

@@ -150,6 +150,12 @@ impl<'m> Account<'m> {
         self.moto.control("POST", &path, &rules);
     }
 
+    /// Lets time pass in this account at once: machines start and end, hooks run out, lags end.
+    pub(super) fn let_pass(&self, seconds: u32) {
+        let path = format!("/kprod/pass?account={}", self.number);
+        self.moto.control("POST", &path, &json!({"seconds": seconds}));
+    }
+
     /// Changes settings of this account.
     pub(super) fn config(&self, settings: &Value) {
         let path = format!("/kprod/config?account={}", self.number);

@@ -14,6 +14,7 @@ mod emulator;
 mod kills;
 mod lease;
 mod lost;
+mod machines;
 mod races;
 mod read;
 mod selfcheck;

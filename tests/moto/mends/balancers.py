@@ -2,12 +2,12 @@
 
 import json
 import re
-import time
 
 from moto.elbv2 import models
 from moto.elbv2.models import ELBv2Backend, FakeLoadBalancer
 from moto.elbv2.responses import ELBV2Response
 
+import clock
 import settings
 from mends import machines
 from mends.tools import check_first, refused
@@ -54,7 +54,7 @@ def be_network_load_balancers():
         digits = balancer.arn.rsplit("/", 1)[1]
         suffix = f"elb.{self.region_name}.amazonaws.com"
         balancer.dns_name = f"{balancer.name}-{digits}.{suffix}".lower()
-        balancer.made_at = time.monotonic()
+        balancer.made_at = clock.now(self.account_id)
         return balancer
 
     models.make_arn_for_load_balancer = make_right_arn
@@ -71,7 +71,7 @@ def take_time_to_be_active():
 
     def activate_late(self):
         account = self.arn.split(":")[4]
-        age = time.monotonic() - self.made_at
+        age = clock.now(account) - self.made_at
         if age >= settings.of(account, "balancer_seconds"):
             activate(self)
 

@@ -5,79 +5,21 @@ machines in service at once, in one zone, and forgets them at their end. Time pa
 before each call every group of the account looks at its machines once (`reconcile`).
 """
 
-import time
-import uuid
-
-from moto.autoscaling.models import ASG_NAME_TAG, InstanceState
 from moto.core.exceptions import ServiceException
 
-import settings
-from mends import activities, launches, machines
+import clock
+from mends import activities, machines
+from mends.launching import launch_in
+from mends.members import COUNTED, Wait
 from mends.tools import refused
 
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 
-# States that count as capacity.
-COUNTED = ("Pending", "Pending:Wait", "Pending:Proceed", "InService")
 # Seconds until a group tries again after a launch was refused; doubles up to the limit.
 RETRY_SECONDS, RETRY_SECONDS_MAX = 1, 60
 # Steps that machines may take in one look: as many as a life has states.
 ROUNDS_MAX = 10
-
-
-class Member(InstanceState):
-    """A machine of a group."""
-
-    def __init__(self, instance, group, version, subnet_id):
-        instance.autoscaling_group = group
-        super().__init__(
-            instance, "Pending", protected_from_scale_in=group.new_instances_protected_from_scale_in
-        )
-        self.version = version
-        self.subnet_id = subnet_id
-        self.launched_at = time.monotonic()
-        self.waits = {}
-        self.activity = activities.launching(group, instance.id)
-
-    @property
-    def launch_template(self):
-        template = self.auto_scaling_group.ec2_launch_template
-        return {
-            "LaunchTemplateId": template.id,
-            "LaunchTemplateName": template.name,
-            "Version": str(self.version),
-        }
-
-
-class Wait:
-    """A machine's wait in one lifecycle hook."""
-
-    def __init__(self, hook, account):
-        now = time.monotonic()
-        self.hook = hook
-        self.token = str(uuid.uuid4())
-        self.result = None
-        self.why = ""
-        self.until = now + hook.heartbeat_timeout
-        own = settings.of(account, "hooks_complete_seconds")
-        self.completed_at = None if own is None else now + own
-
-    def heartbeat(self):
-        self.until = time.monotonic() + self.hook.heartbeat_timeout
-
-    def end(self, result, why):
-        if self.result is None:
-            self.result, self.why = result, why
-
-    def look(self):
-        """Ends by the machine's own software, or by the hook's time."""
-        now = time.monotonic()
-        if self.completed_at is not None and now >= self.completed_at:
-            self.end("CONTINUE", "Lifecycle Action Completed with CONTINUE Result")
-        elif now >= self.until:
-            self.end(self.hook.default_result, "Heartbeat Timeout")
-        return self.result
 
 
 def reconcile(group):
@@ -186,13 +128,39 @@ def resize(group):
     if surplus < 0 and runs(group, "Launch") and not is_deleted(group):
         return launch_lacking(group, -surplus)
     if surplus > 0 and runs(group, "Terminate"):
+        if any(member.balances and member.lifecycle_state != "InService" for member in counted):
+            return False
         victims = [choose_victim(group) for _ in range(surplus)]
         return any(victims)
-    return False
+    return surplus == 0 and balance(group, counted)
+
+
+def balance(group, counted):
+    """With as many machines as wanted, moves one from the fullest zone to the emptiest: a new one
+    first, the old one goes once the new one serves.
+
+    Auto Scaling User Guide, "Availability Zone rebalancing". moto knows nothing of it.
+    """
+    zones = zones_by_count(group)
+    counts = [[member.availability_zone for member in counted].count(zone) for zone in zones]
+    is_even = not zones or counts[-1] - counts[0] < 2
+    allowed = all(runs(group, process) for process in ("AZRebalance", "Launch", "Terminate"))
+    settled = all(member.lifecycle_state == "InService" for member in counted)
+    waits = clock.now(group.account_id) < getattr(group, "retry_at", 0)
+    if is_even or is_deleted(group) or not (allowed and settled) or waits:
+        return False
+    try:
+        launch_in(group, zones[0])
+    except ServiceException as error:
+        activities.failed_launch(group, error)
+        refuse_for_a_while(group)
+        return False
+    group.instance_states[-1].balances = True
+    return True
 
 
 def launch_lacking(group, count):
-    if time.monotonic() < getattr(group, "retry_at", 0):
+    if clock.now(group.account_id) < getattr(group, "retry_at", 0):
         return False
     for launched in range(count):
         try:
@@ -208,7 +176,7 @@ def refuse_for_a_while(group):
     """After a failure a group waits, longer each time."""
     group.refusals = getattr(group, "refusals", 0) + 1
     wait = RETRY_SECONDS * 2 ** (group.refusals - 1)
-    group.retry_at = time.monotonic() + min(wait, RETRY_SECONDS_MAX)
+    group.retry_at = clock.now(group.account_id) + min(wait, RETRY_SECONDS_MAX)
 
 
 def launch_somewhere(group):
@@ -232,138 +200,6 @@ def zones_by_count(group):
         if member.lifecycle_state in COUNTED and member.availability_zone in counts:
             counts[member.availability_zone] += 1
     return sorted(counts, key=lambda zone: (counts[zone], zone))
-
-
-def launch_in(group, zone):
-    """Launches one machine from the version that the group is pinned to."""
-    ec2 = group.ec2_backend
-    version = pinned_version(group)
-    data = dict(version.data)
-    interface = existing_interface(data)
-    subnet = subnet_in(group, zone, interface)
-    data["InstanceType"] = choose_type(group, data, zone)
-    launches.check(ec2, data, subnet)
-    launches.check_quota(ec2)
-    if interface:
-        launches.check_free(ec2, interface)
-    instance = run(group, version, data, subnet, interface)
-    group.instance_states.append(Member(instance, group, version.number, subnet.id))
-    return instance
-
-
-def pinned_version(group):
-    template = group.ec2_launch_template
-    if template.id not in group.ec2_backend.launch_templates:
-        message = f"The specified launch template, with template ID {template.id}, does not exist."
-        raise refused("InvalidLaunchTemplateId.NotFound", message)
-    return template.get_version(group.launch_template_version)
-
-
-def existing_interface(data):
-    """The interface that a template names as the main one of its machines."""
-    for interface in data.get("NetworkInterfaces") or []:
-        if int(interface.get("DeviceIndex", 0)) == 0:
-            return interface.get("NetworkInterfaceId")
-    return None
-
-
-def subnet_in(group, zone, interface):
-    """The group's least used subnet in a zone, or the one of the template's interface."""
-    ec2 = group.ec2_backend
-    if interface and interface in ec2.enis:
-        subnet = ec2.enis[interface].subnet
-        if subnet.availability_zone != zone:
-            message = f"Interface: [{interface}] is not in zone {zone}."
-            raise refused("InvalidParameterCombination", message)
-        return subnet
-    ids = (group.vpc_zone_identifier or "").split(",")
-    found = [ec2.get_subnet(subnet_id) for subnet_id in ids if subnet_id]
-    found = [subnet for subnet in found if subnet.availability_zone == zone]
-    if not found:
-        raise refused("VPCIdNotSpecified", "No default VPC for this user.")
-    used = [member.subnet_id for member in group.instance_states]
-    return min(found, key=lambda subnet: (used.count(subnet.id), subnet.id))
-
-
-def choose_type(group, data, zone):
-    """The first type of the policy, or the template's own, that the zone has."""
-    types = [item["InstanceType"] for item in overrides(group) if item.get("InstanceType")]
-    error = None
-    for instance_type in types or [data.get("InstanceType")]:
-        try:
-            launches.check_capacity(group.account_id, zone, instance_type)
-            return instance_type
-        except ServiceException as refusal:
-            error = refusal
-    raise error
-
-
-def overrides(group):
-    policy = group.mixed_instances_policy or {}
-    return policy.get("LaunchTemplate", {}).get("Overrides") or []
-
-
-def run(group, version, data, subnet, interface):
-    """Has EC2 make the machine, with all that the version says of it.
-
-    EC2 User Guide, "Launch template parameters": interfaces with their groups, profile, metadata
-    options and tags hold for what Auto Scaling launches; moto leaves them out.
-    """
-    main = [{"DeviceIndex": 0, "NetworkInterfaceId": interface}] if interface else []
-    groups = list(data.get("SecurityGroupIds") or [])
-    for item in data.get("NetworkInterfaces") or []:
-        groups += item.get("Groups") or []
-    tags = {**group.get_propagated_tags(), ASG_NAME_TAG: group.name}
-    reservation = group.ec2_backend.run_instances(
-        data["ImageId"],
-        1,
-        version.user_data,
-        [],
-        instance_type=data["InstanceType"],
-        is_instance_type_default=False,
-        tags={"instance": tags, "volume": tags_of(data, "volume")},
-        launch_template={"LaunchTemplateId": version.template.id, "Version": version.number},
-        security_group_ids=groups,
-        block_device_mappings=data.get("BlockDeviceMappings") or [],
-        metadata_options=data.get("MetadataOptions") or {},
-        nics=main,
-        placement=subnet.availability_zone,
-        subnet_id=None if interface else subnet.id,
-        associate_public_ip=False,
-    )
-    instance = reservation.instances[0]
-    instance.region_name = group.region
-    instance.lifecycle = "spot" if is_spot(group, data) else None
-    profile = data.get("IamInstanceProfile")
-    if profile:
-        group.ec2_backend.associate_iam_instance_profile(
-            instance.id, profile.get("Name"), profile.get("Arn")
-        )
-    machines.start(instance)
-    return instance
-
-
-def tags_of(data, kind):
-    for item in data.get("TagSpecifications") or []:
-        if item["ResourceType"] == kind:
-            return {tag["Key"]: tag["Value"] for tag in item["Tags"]}
-    return {}
-
-
-def is_spot(group, data):
-    """Whether the next machine is a spot instance, so that the policy's shares hold. Auto Scaling
-    API reference, InstancesDistribution: the on-demand part is rounded up."""
-    policy = group.mixed_instances_policy
-    if not policy:
-        return bool(data.get("InstanceMarketOptions"))
-    shares = policy.get("InstancesDistribution") or {}
-    base = int(shares.get("OnDemandBaseCapacity") or 0)
-    share = int(shares.get("OnDemandPercentageAboveBaseCapacity", 100))
-    alive = [member for member in group.instance_states if member.lifecycle_state in COUNTED]
-    on_demand = sum(1 for member in alive if member.instance.lifecycle != "spot")
-    total = len(alive) + 1
-    wanted = min(base, total) + -(-max(total - base, 0) * share // 100)
-    return on_demand >= wanted
 
 
 def choose_victim(group):

@@ -5,10 +5,10 @@ a resource yet, and a description may leave it out. moto knows everything at onc
 """
 
 import re
-import time
 
 from moto.ec2.models import EC2Backend
 
+import clock
 import settings
 from mends.tools import Refused
 
@@ -50,7 +50,7 @@ def find_late(method):
 
 
 def is_fresh(account, resource_id, setting):
-    age = time.monotonic() - _made.get(resource_id, float("-inf"))
+    age = clock.now(account) - _made.get(resource_id, float("-inf"))
     return age < settings.of(account, setting)
 
 
@@ -60,7 +60,7 @@ def note(call):
         asked = " ".join(call.params.values())
         for resource_id in set(ID.findall(call.body.decode("utf8", "replace"))):
             if resource_id not in asked:
-                _made.setdefault(resource_id, time.monotonic())
+                _made.setdefault(resource_id, clock.now(call.account))
 
 
 def refusal(call):

@@ -1,9 +1,8 @@
 """The life of EC2 instances: they take time to start and to end, and give back what they held."""
 
-import time
-
 from moto.ec2.models.instances import Instance, InstanceState
 
+import clock
 import settings
 
 PENDING, RUNNING = ("pending", 0), ("running", 16)
@@ -99,12 +98,12 @@ def after(account, setting, happen):
     if seconds <= 0:
         happen()
     else:
-        _due.setdefault(account, []).append((time.monotonic() + seconds, happen))
+        _due.setdefault(account, []).append((clock.now(account) + seconds, happen))
 
 
 def tick(account):
     """Lets happen what is due in an account, in its order."""
-    now = time.monotonic()
+    now = clock.now(account)
     waiting = _due.get(account, [])
     _due[account] = [item for item in waiting if item[0] > now]
     for _, happen in sorted((item for item in waiting if item[0] <= now), key=lambda i: i[0]):

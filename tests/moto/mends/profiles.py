@@ -1,7 +1,6 @@
 """When instance profiles came to be: EC2 learns of them late."""
 
-import time
-
+import clock
 import settings
 
 _changed = {}
@@ -9,7 +8,7 @@ _changed = {}
 
 def changed(account, name):
     """A profile was made, or got its role, just now."""
-    _changed[(account, name)] = time.monotonic()
+    _changed[(account, name)] = clock.now(account)
 
 
 def is_fresh(account, name):
@@ -17,5 +16,5 @@ def is_fresh(account, name):
 
     IAM User Guide, "Troubleshoot IAM", "Changes that I make are not always immediately visible".
     """
-    age = time.monotonic() - _changed.get((account, name), float("-inf"))
+    age = clock.now(account) - _changed.get((account, name), float("-inf"))
     return age < settings.of(account, "iam_lag_seconds")

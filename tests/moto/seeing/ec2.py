@@ -113,7 +113,7 @@ def check_client_tokens(world):
 
 def check_templates(world):
     """A template's own tags stay its own, its versions come in pages."""
-    tags = [{"Key": "kind", "Value": "template"}]
+    tags = [{"Key": "kind", "Value": "template"}, {"Key": "more", "Value": "x"}]
     name = fresh("template")
     ec2.create_launch_template(
         LaunchTemplateName=name,
@@ -140,8 +140,13 @@ def check_templates(world):
     names = [item["LaunchTemplateName"] for page in pages for item in page["LaunchTemplates"]]
     assert len(names) == len(set(names)) and name in names and len(pages) > 2
     filters = [{"Name": "tag-key", "Values": ["kind", "other"]}]
-    found = ec2.describe_launch_templates(Filters=filters)["LaunchTemplates"]
-    assert [item["LaunchTemplateName"] for item in found] == [name]
+    [found] = ec2.describe_launch_templates(Filters=filters)["LaunchTemplates"]
+    assert found["LaunchTemplateName"] == name
+    new = {"Key": "new", "Value": "y"}
+    ec2.create_tags(Resources=[found["LaunchTemplateId"]], Tags=[new])
+    ec2.delete_tags(Resources=[found["LaunchTemplateId"]], Tags=[{"Key": "more"}])
+    [found] = ec2.describe_launch_templates(LaunchTemplateNames=[name])["LaunchTemplates"]
+    assert sorted(tag["Key"] for tag in found["Tags"]) == ["kind", "new"], found["Tags"]
 
 
 def check_dry_runs(world):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 
 import boto3
 from botocore.exceptions import ClientError
@@ -16,16 +15,16 @@ from seeing.world import (
     control,
     ec2,
     elb,
-    eventually,
     fresh,
     iam,
+    let_pass,
     refuses,
     s3,
 )
 
 
 def check_balancers(world):
-    control("config", {"balancer_seconds": 0.3, "balancer_linger_seconds": 0.3})
+    control("config", {"balancer_seconds": 100, "balancer_linger_seconds": 100})
     group, name = world.security_group(), fresh("nlb")
     make = {
         "Name": name,
@@ -45,7 +44,8 @@ def check_balancers(world):
         return elb.describe_load_balancers(Names=[name])["LoadBalancers"][0]["State"]["Code"]
 
     assert state() == "provisioning"
-    eventually(lambda: state() == "active", "active")
+    let_pass(100)
+    assert state() == "active"
     subnets = [{"SubnetId": subnet} for subnet in world.subnets]
     elb.set_subnets(LoadBalancerArn=arn, SubnetMappings=subnets)
     change = {"LoadBalancerArn": arn, "SubnetMappings": subnets[:2]}
@@ -65,7 +65,7 @@ def check_balancers(world):
     elb.delete_load_balancer(LoadBalancerArn=arn)
     refuses("DependencyViolation", ec2.delete_security_group, GroupId=group)
     elb.delete_load_balancer(LoadBalancerArn=arn)
-    time.sleep(0.4)
+    let_pass(100)
     ec2.delete_security_group(GroupId=group)
     control("config", {"balancer_seconds": 0, "balancer_linger_seconds": 0})
 
@@ -108,7 +108,7 @@ def check_listeners(world):
 
 def check_new_profiles(world):
     """EC2 knows nothing of a profile for a while."""
-    control("config", {"iam_lag_seconds": 0.5})
+    control("config", {"iam_lag_seconds": 100})
     profile = world.make_profile()
     template = world.template(IamInstanceProfile={"Name": profile})
     named = {"LaunchTemplateName": template, "Version": "1"}
@@ -116,13 +116,8 @@ def check_new_profiles(world):
     message = refuses("InvalidParameterValue", ec2.run_instances, **prove)
     assert "Invalid IAM Instance Profile name" in message
 
-    def known():
-        try:
-            ec2.run_instances(**prove)
-        except ClientError as error:
-            return error.response["Error"]["Code"] == "DryRunOperation"
-
-    eventually(known, "the profile is known")
+    let_pass(100)
+    refuses("DryRunOperation", ec2.run_instances, **prove)
     control("config", {"iam_lag_seconds": 0})
     make = iam.create_role
     refuses("EntityAlreadyExists", make, RoleName=profile.upper(), AssumeRolePolicyDocument=TRUST)

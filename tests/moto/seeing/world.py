@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import time
 import urllib.request
 from itertools import count
 
@@ -34,6 +33,11 @@ def control(path, body):
         return json.load(answer)
 
 
+def let_pass(seconds):
+    """Lets time pass in this account."""
+    control("pass", {"seconds": seconds})
+
+
 def refuses(code, call, **arguments):
     """A call is refused with this code; gives the message."""
     try:
@@ -43,15 +47,6 @@ def refuses(code, call, **arguments):
         assert got["Code"] == code, f"{code} expected, and not {got}"
         return got["Message"]
     raise AssertionError(f"{code} expected, and it was done")
-
-
-def eventually(holds, what):
-    """Waits until something holds; ten seconds at most."""
-    for _ in range(100):
-        if found := holds():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"never: {what}")
 
 
 def fresh(word):
