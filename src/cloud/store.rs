@@ -45,7 +45,7 @@ pub enum Condition {
 pub struct Entry {
     /// The content.
     pub body: Vec<u8>,
-    /// Changes with every write.
+    /// Changes with the content; on S3 equal contents have equal tags.
     pub etag: String,
 }
 

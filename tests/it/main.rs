@@ -14,6 +14,7 @@ mod bad_days;
 mod bad_input;
 mod call_bound;
 mod cli;
+mod contract;
 mod crash;
 mod desired;
 mod doctor;

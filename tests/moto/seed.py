@@ -4,6 +4,7 @@
                                "state_bucket"}
     python seed.py kops     < {"cluster", "vpc", "subnet", "availability_zone", "zone", "image",
                                "balancer"}
+    python seed.py policy   < {"name"}
     python seed.py plan     < the output of `kprod plan -o json` for an empty account
     python seed.py machines < {"group", "count"}
     python seed.py groups   < {"count", "image", "zone"}
@@ -521,6 +522,14 @@ def seed_kops(asked):
     address = {"Value": "203.0.113.123"}
     record = {"Name": f"api.{cluster}", "Type": "A", "TTL": 10, "ResourceRecords": [address]}
     upsert(asked["zone"], [record])
+
+
+def seed_policy(asked):
+    """A managed policy, which kprod attaches and never makes."""
+    statement = {"Effect": "Allow", "Action": "ec2:DescribeTags", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    made = iam.create_policy(PolicyName=asked["name"], PolicyDocument=json.dumps(document))
+    return {"arn": made["Policy"]["Arn"]}
 
 
 def seed_plan(plan):

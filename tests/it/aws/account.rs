@@ -185,6 +185,11 @@ impl Network {
         self.made.pointer(pointer).and_then(Value::as_str).unwrap()
     }
 
+    /// The private subnet of a zone by its letter.
+    pub(super) fn subnet(&self, zone: &str) -> &str {
+        self.made["subnets"][format!("private.{zone}")].as_str().unwrap()
+    }
+
     /// The arguments that name the network by its real ids.
     pub(super) fn sets(&self) -> Vec<String> {
         let mut values = vec![

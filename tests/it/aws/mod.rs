@@ -10,6 +10,7 @@ mod apply;
 mod bound;
 mod calls;
 mod checked;
+mod contract;
 mod emulator;
 mod kills;
 mod lease;

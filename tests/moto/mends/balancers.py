@@ -78,6 +78,25 @@ def take_time_to_be_active():
     FakeLoadBalancer.activate = activate_late
 
 
+def have_attributes_of_their_own():
+    """Target groups of network load balancers keep the client's address until told otherwise.
+
+    Elastic Load Balancing API reference, data type `TargetGroupAttribute`. moto gives every target
+    group the attributes of an application load balancer's.
+    """
+    create = ELBv2Backend.create_target_group
+
+    def create_right(self, *args, **kwargs):
+        group = create(self, *args, **kwargs)
+        if group.protocol in ("TCP", "TLS", "UDP", "TCP_UDP"):
+            group.attributes.setdefault("preserve_client_ip.enabled", "true")
+            ended = "deregistration_delay.connection_termination.enabled"
+            group.attributes.setdefault(ended, "false")
+        return group
+
+    ELBv2Backend.create_target_group = create_right
+
+
 def make_once():
     """The same settings again give what is there; other settings under its name are refused.
 
@@ -234,6 +253,7 @@ MENDS = [
     any_hyphens_in_names,
     be_network_load_balancers,
     take_time_to_be_active,
+    have_attributes_of_their_own,
     make_once,
     check_balancers,
     check_listeners,

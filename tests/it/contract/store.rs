@@ -1,0 +1,62 @@
+//! The state store: conditions hold, and of those who race exactly one wins.
+
+use kprod::cloud::{Cloud, Condition, StoreError};
+
+use super::Scene;
+
+pub(super) async fn conditions<C: Cloud>(scene: &Scene<'_, C>) {
+    let cloud = &scene.stage.cloud;
+    let key = "contract/conditions";
+    assert_eq!(cloud.get(key).await.unwrap(), None);
+    let first = cloud.put(key, b"one".to_vec(), Condition::Absent).await.unwrap();
+    lost(cloud.put(key, b"two".to_vec(), Condition::Absent).await);
+    let entry = cloud.get(key).await.unwrap().unwrap();
+    assert_eq!((entry.body.as_slice(), &entry.etag), (b"one".as_slice(), &first));
+
+    let second = cloud.put(key, b"two".to_vec(), Condition::Match(first.clone())).await.unwrap();
+    assert_ne!(first, second);
+    lost(cloud.put(key, b"three".to_vec(), Condition::Match(first.clone())).await);
+    let third = cloud.put(key, b"three".to_vec(), Condition::Any).await.unwrap();
+    assert_eq!(cloud.get(key).await.unwrap().unwrap().body, b"three");
+
+    lost(cloud.remove(key, Condition::Match(second)).await);
+    cloud.remove(key, Condition::Match(third.clone())).await.unwrap();
+    assert_eq!(cloud.get(key).await.unwrap(), None);
+    // What is gone matches nothing; to remove it once more is no error.
+    lost(cloud.put(key, b"four".to_vec(), Condition::Match(third)).await);
+    cloud.remove(key, Condition::Any).await.unwrap();
+    cloud.put(key, b"five".to_vec(), Condition::Absent).await.unwrap();
+    cloud.remove(key, Condition::Any).await.unwrap();
+}
+
+pub(super) async fn races<C: Cloud>(scene: &Scene<'_, C>) {
+    let cloud = &scene.stage.cloud;
+    for round in 0..5 {
+        let key = format!("contract/race/{round}");
+        let winner = race(cloud, &key, "first", &Condition::Absent).await;
+        assert_eq!(cloud.get(&key).await.unwrap().unwrap().etag, winner);
+        let next = race(cloud, &key, "next", &Condition::Match(winner)).await;
+        assert_eq!(cloud.get(&key).await.unwrap().unwrap().etag, next);
+        cloud.remove(&key, Condition::Any).await.unwrap();
+    }
+}
+
+/// Six write at once, each something that nobody wrote before; gives the entity tag of the winner.
+async fn race<C: Cloud>(cloud: &C, key: &str, what: &str, condition: &Condition) -> String {
+    let write = |who: u8| cloud.put(key, format!("{what} {who}").into_bytes(), condition.clone());
+    let (a, b, c, d, e, f) =
+        tokio::join!(write(1), write(2), write(3), write(4), write(5), write(6));
+    let mut winners = Vec::new();
+    for result in [a, b, c, d, e, f] {
+        match result {
+            Ok(etag) => winners.push(etag),
+            lost_race => lost(lost_race),
+        }
+    }
+    assert_eq!(winners.len(), 1, "{key}");
+    winners.remove(0)
+}
+
+fn lost<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
+}
