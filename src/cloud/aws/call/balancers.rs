@@ -1,10 +1,10 @@
 //! Elastic Load Balancing v2: load balancers, target groups and listeners. Each function makes one
 //! call, once.
 //!
-//! A create call that repeats an earlier one in every setting, tags included, answers with what
-//! that one made; with any other setting AWS refuses it (ELBv2 API reference, CreateLoadBalancer,
-//! CreateTargetGroup). The tags say whose a resource is, so what somebody else made is never taken
-//! for ours.
+//! A create call that repeats an earlier one in every setting answers with what that one made; with
+//! another setting AWS refuses it (ELBv2 API reference, CreateLoadBalancer, CreateTargetGroup). AWS
+//! does not say whether tags count as settings, so it is the look right before a create that keeps
+//! kprod from taking over what somebody else made.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
     TargetGroupAttribute, TargetTypeEnum,
 };
 
-use super::super::AwsCloud;
 use super::{Answer, done, told};
+use crate::cloud::aws::AwsCloud;
 use crate::resource::{
     Attribute, HealthCheck, Listener, LoadBalancer, Ref, SubnetMapping, Tags, TargetGroup,
 };

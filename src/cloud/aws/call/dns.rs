@@ -9,9 +9,9 @@ use aws_sdk_route53::types::{
     Tag, TagResourceType, Vpc,
 };
 
-use super::super::AwsCloud;
-use super::super::error::unbuilt;
 use super::{Answer, done, told};
+use crate::cloud::aws::AwsCloud;
+use crate::cloud::aws::error::unbuilt;
 use crate::cloud::{CloudError, CloudErrorKind};
 use crate::resource::{Attribute, RecordSet, Tags};
 

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use aws_sdk_iam::types::Tag;
 use serde_json::Value;
 
-use super::super::AwsCloud;
-use super::super::error::unbuilt;
 use super::{Answer, done, told};
 use crate::cloud::CloudError;
+use crate::cloud::aws::AwsCloud;
+use crate::cloud::aws::error::unbuilt;
 use crate::resource::{Attribute, Role, Tags};
 
 /// Makes a role; its policies come after.
