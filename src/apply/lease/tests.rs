@@ -1,5 +1,7 @@
 //! The laws that replace a fencing token, and a lease's life on the simulator.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use proptest::prelude::*;
 
 use super::misled::{Misled, try_take_on};
