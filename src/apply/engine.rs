@@ -13,19 +13,15 @@ use super::failure::{RERUN, lease_failure, stopped, store_failure};
 use super::incarnation::Incarnations;
 use super::journal::{self, Journal, JournalRecord, JournalStep};
 use super::lease::{self, Lease, LeaseError, LeaseRecord, LeaseRequest, later, sleep_or_stop};
-use super::pool::{self, Task};
 use super::world::World;
-use super::{ApplyReport, ApplyRequest, StopSignal, names, wave};
+use super::{ApplyReport, ApplyRequest, StopSignal, wave};
 use crate::cloud::retry::RetryPolicy;
 use crate::cloud::{Cloud, CloudError, Query, StoreError};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
-use crate::plan::{Action, Change, Plan};
+use crate::plan::Plan;
 use crate::resource::{Key, digest};
 
-/// So many changes at once: enough to hide latency, and EC2's buckets of mutating calls refill at
-/// five a second.
-const CONCURRENCY: usize = 8;
 /// That the lease is still ours may have been seen so long ago when a call is made. Whoever breaks it
 /// and plans anew needs longer for that alone.
 const LEASE_AGE_MAX: Duration = Duration::from_secs(1);
@@ -61,7 +57,7 @@ pub(super) struct Engine<'a, C: Cloud> {
     pub(super) stop: &'a StopSignal,
     announce: &'a (dyn Fn(Event) + Sync),
     lease: AsyncMutex<Lease>,
-    journal: AsyncMutex<Journal>,
+    pub(super) journal: AsyncMutex<Journal>,
     incarnations: AsyncMutex<Incarnations>,
     pub(super) looking: AsyncMutex<()>,
     world: Mutex<World>,
@@ -251,19 +247,6 @@ impl<'a, C: Cloud> Engine<'a, C> {
         outcomes
     }
 
-    /// Tokens of what is removed now must not be used again.
-    async fn count_removals(&self, changes: &[&Change]) -> Result<(), Failure> {
-        if self.halted().is_some() {
-            return Ok(());
-        }
-        let removed: Vec<&Key> = changes
-            .iter()
-            .filter(|change| matches!(change.action, Action::Delete | Action::Replace))
-            .map(|change| &change.address)
-            .collect();
-        self.forget_tokens(&removed).await
-    }
-
     /// The next create of these is told apart from all that went before.
     pub(super) async fn forget_tokens(&self, removed: &[&Key]) -> Result<(), Failure> {
         let mut incarnations = self.incarnations.lock().await;
@@ -271,80 +254,6 @@ impl<'a, C: Cloud> Engine<'a, C> {
             .count(self.cloud, &self.plan.cluster, removed)
             .await
             .map_err(|error| Failure::new(ExitCode::Halted, error.to_string()).hint(RERUN))
-    }
-
-    /// Writes down what is about to begin, before any of it does.
-    async fn begin_wave(
-        &self,
-        (wave, waves): (usize, usize),
-        changes: &[&Change],
-        earlier: &BTreeMap<Key, Outcome>,
-    ) {
-        if let Err(failure) = self.count_removals(changes).await {
-            self.halt(failure);
-        }
-        if self.halted().is_some() {
-            return;
-        }
-        self.announce(Event::WaveStarted { wave, waves, changes: changes.len() });
-        let mut journal = self.journal.lock().await;
-        for change in changes.iter().filter(|change| blocker(change, earlier).is_none()) {
-            let intent = JournalStep::Intent { action: change.action };
-            journal.add(self.cloud.now(), &change.address, intent);
-        }
-        journal.flush(self.cloud).await;
-    }
-
-    /// Makes the changes of a wave: each for itself, but all names of a zone together.
-    async fn make_wave(
-        &self,
-        changes: &[&Change],
-        earlier: &BTreeMap<Key, Outcome>,
-    ) -> Vec<(Key, Outcome)> {
-        let tasks: Vec<Task<'_, Vec<(Key, Outcome)>>> = names::by_zone(changes)
-            .into_iter()
-            .map(|together| {
-                Box::pin(async move {
-                    let mut outcomes = Vec::new();
-                    let mut ready = Vec::new();
-                    for change in together {
-                        // What stops the run is the reason for all that is left.
-                        let failure = self.halted().map(|failure| failure.message);
-                        match failure.or_else(|| blocker(change, earlier)) {
-                            Some(why) => outcomes.push(self.skip(change, why)),
-                            None => ready.push(change),
-                        }
-                    }
-                    outcomes.extend(self.make_unless_halted(&ready).await);
-                    outcomes
-                }) as Task<'_, Vec<(Key, Outcome)>>
-            })
-            .collect();
-        pool::bounded(CONCURRENCY, tasks).await.into_iter().flatten().collect()
-    }
-
-    async fn make_unless_halted(&self, changes: &[&Change]) -> Vec<(Key, Outcome)> {
-        if changes.is_empty() {
-            return Vec::new();
-        }
-        self.check_stop();
-        if self.halted().is_none() {
-            // What it says is remembered: the run is halted.
-            let _ = self.ensure_lease().await;
-        }
-        if let Some(failure) = self.halted() {
-            return changes.iter().map(|c| self.skip(c, failure.message.clone())).collect();
-        }
-        match changes {
-            [change] => vec![(change.address.clone(), self.make(change).await)],
-            names => self.make_names(names).await,
-        }
-    }
-
-    fn skip(&self, change: &Change, why: String) -> (Key, Outcome) {
-        let address = change.address.clone();
-        self.announce(Event::ChangeSkipped { address: address.clone(), why: why.clone() });
-        (address, Outcome::Skipped(why))
     }
 
     /// Closes the journal, gives the lease back, and says why the run stopped early, if it did.
@@ -433,15 +342,6 @@ impl<'a, C: Cloud> Engine<'a, C> {
             journal.flush(self.cloud).await;
         }
     }
-}
-
-/// A change that must not begin because of one it depends on.
-fn blocker(change: &Change, outcomes: &BTreeMap<Key, Outcome>) -> Option<String> {
-    change.depends_on.iter().find_map(|key| match outcomes.get(key)? {
-        Outcome::Done | Outcome::AlreadyDone => None,
-        Outcome::Failed(_) => Some(format!("{key} failed")),
-        Outcome::Skipped(_) => Some(format!("{key} was skipped")),
-    })
 }
 
 /// Sorts outcomes into the report and finds the gravest failure.

@@ -1,5 +1,7 @@
 //! Laws of the steps, and what must not be touched.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
