@@ -6,7 +6,7 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, EmptyResult
 
 from mends import groups, launches
-from mends.tools import check_first, refused, then
+from mends.tools import check_first, refused
 
 # Settings of a group that moto drops or changes: the request's name, the group's, the default.
 SETTINGS = [
@@ -338,18 +338,12 @@ def member_of(response, instance_id):
     raise refused("ValidationError", message)
 
 
-def reconcile_at_once():
-    """What changes a group's machines or targets shows at once, as far as it takes no time."""
+def attach_target_groups_that_exist():
+    """Target groups that are attached exist, and get the machines in service.
 
-    def reconcile(self):
-        name = self._get_param("AutoScalingGroupName")
-        group = self.autoscaling_backend.autoscaling_groups.get(name)
-        if group is not None:
-            groups.reconcile(group)
-            groups.sync_targets(group)
-
-    for method in ("suspend_processes", "resume_processes", "attach_load_balancer_target_groups"):
-        then(AutoScalingResponse, method, reconcile)
+    Auto Scaling API reference, AttachLoadBalancerTargetGroups; "Common Errors", ValidationError.
+    moto answers in the words of another service.
+    """
     check_first(AutoScalingResponse, "attach_load_balancer_target_groups", check_target_groups)
 
 
@@ -361,5 +355,5 @@ MENDS = [
     check_desired_capacity,
     delete_groups_with_care,
     end_machines_through_their_group,
-    reconcile_at_once,
+    attach_target_groups_that_exist,
 ]

@@ -93,7 +93,10 @@ def check_listeners(world):
     refuses("TargetGroupAssociationLimit", elb.create_listener, LoadBalancerArn=other, **listen)
     refuses("ResourceInUse", elb.delete_target_group, TargetGroupArn=target)
 
-    asg = world.group(size=(2, 2), TargetGroupARNs=[target])
+    asg = world.group(size=(2, 2))
+    attach = autoscaling.attach_load_balancer_target_groups
+    refuses("ValidationError", attach, AutoScalingGroupName=asg, TargetGroupARNs=[one])
+    attach(AutoScalingGroupName=asg, TargetGroupARNs=[target])
     health = elb.describe_target_health(TargetGroupArn=target)["TargetHealthDescriptions"]
     assert len(health) == 2
     autoscaling.delete_auto_scaling_group(AutoScalingGroupName=asg, ForceDelete=True)
@@ -124,6 +127,8 @@ def check_new_profiles(world):
     refuses("EntityAlreadyExists", iam.create_instance_profile, InstanceProfileName=profile.upper())
     wrong = TRUST.replace("Principal", "Resource")
     refuses("MalformedPolicyDocument", make, RoleName="wrong", AssumeRolePolicyDocument=wrong)
+    outside = {"InstanceProfileName": profile, "RoleName": world.profile}
+    refuses("NoSuchEntity", iam.remove_role_from_instance_profile, **outside)
     refuses("DeleteConflict", iam.delete_role, RoleName=profile)
     refuses("DeleteConflict", iam.delete_instance_profile, InstanceProfileName=profile)
 
