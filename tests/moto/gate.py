@@ -15,11 +15,12 @@ from urllib.parse import parse_qs
 
 from moto.sts.models import sts_backends
 
+import access
 import clock
 import settings
 from faults import Faults, wire
 from mends import before_call, lag, s3
-from naming import account_of, key_of, name_call
+from naming import account_of, key_of, name_call, region_of
 
 # A signature is good for five minutes to either side of AWS's clock, for S3 fifteen. IAM User
 # Guide, "Elements of an AWS API request signature"; Amazon S3 API Reference, "Error responses",
@@ -97,6 +98,9 @@ class Gate:
             return
         try:
             before_call(call.account)
+            denial = access.refusal(call)
+            if denial:
+                return call.refuse(403, *denial)
             call.body = b"".join(self.app(call.environ, remember))
             lag.note(call)
         except NotImplementedError as error:
@@ -192,6 +196,8 @@ class Gate:
             return self.wait_for_changes(scope, sent)
         if name == "accounts" and method == "POST":
             return make_credentials(sent["account"])
+        if name == "users" and method == "POST":
+            return access.make_user(scope, sent["name"], sent["policies"])
         raise ValueError(f"no such thing: {method} {name}")
 
 
@@ -209,6 +215,7 @@ class Call:
     def __init__(self, environ, body):
         self.environ = environ
         self.account, self.caller = account_of(environ), key_of(environ)
+        self.region = region_of(environ)
         self.service, self.action, self.params = name_call(environ, body)
         self.status, self.headers, self.body = "200 OK", [], b""
         self.trace = None

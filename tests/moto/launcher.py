@@ -11,14 +11,15 @@ It ends when its standard input ends, so that no test leaves one behind.
     DELETE /kprod/calls           the same, and forgets them
     POST   /kprod/wait            {"changes": 7, "seconds": 60}: answers when an account's log holds
                                   so many calls that change a resource, or false when the time is up
+    POST   /kprod/users           {"name", "policies": [documents]}: keys of a new user with
+                                  exactly these rights; see `access`
     POST   /kprod/faults          a list of rules in place of those before; see `faults`
     GET    /kprod/faults          the rules, and how often each may still strike
     POST   /kprod/config          changes settings; see `settings`
     GET    /kprod/config          the settings
     POST   /kprod/pass            {"seconds": 300}: lets time pass in an account; see `clock`
 
-`?account=` narrows calls, faults and settings to one account. moto's own switches are below
-`/moto-api/`, such as `reset-auth`, which turns the checks of IAM on.
+`?account=` narrows calls, faults and settings to one account, and says whose user it is.
 
 `mends` says in which ways moto is brought nearer to AWS.
 """

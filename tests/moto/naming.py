@@ -71,6 +71,12 @@ def key_of(environ):
     return match.group(1) if match else ""
 
 
+def region_of(environ):
+    """The region that the request is signed for."""
+    match = re.search(r"Credential=[^/]+/\d+/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+    return match.group(1) if match else ""
+
+
 def account_of(environ):
     """The account that signs the request. Unknown keys are moto's default account."""
     key = key_of(environ)
