@@ -341,6 +341,8 @@ const STATE: &[Operation] = &[
     change("GetObject", &[need("s3:GetObject", OBJECT), need("s3:ListBucket", BUCKET)]),
     change("PutObject", &[need("s3:PutObject", OBJECT), need("s3:GetObject", OBJECT)]),
     change("DeleteObject", &[need("s3:DeleteObject", OBJECT), need("s3:GetObject", OBJECT)]),
+    // Asked on the way to a message only, which does without the answer.
+    change("ListBuckets", &[]),
     prepare("HeadBucket", &[need("s3:ListBucket", BUCKET)]),
     prepare(
         "CreateBucket",

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::cloud::Query;
 use crate::desired;
 use crate::resource::{Kind, LaunchTemplateData, OWNER_TAG, Ref, Resource};
+use crate::state::StateAddress;
 
 /// What statements are made from: names that never depend on what is there.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +19,8 @@ pub struct Scope {
     pub(super) account: String,
     pub(super) vpc_id: String,
     pub(super) subnet_ids: BTreeSet<String>,
-    /// Bucket, and prefix with a final slash or empty.
-    pub(super) state: Option<(String, String)>,
+    /// Where the state is kept.
+    pub(super) state: Option<StateAddress>,
     pub(super) roles: Vec<String>,
     pub(super) balancers: Vec<String>,
     pub(super) target_groups: Vec<String>,
@@ -54,7 +55,7 @@ impl Scope {
             account: or_any(account),
             vpc_id: query.vpc_id.clone(),
             subnet_ids: query.subnet_ids.clone(),
-            state: state(query),
+            state: query.config_base.as_deref().and_then(StateAddress::parse),
             roles: desired::role_names(&query.cluster),
             balancers: desired::balancer_names(&query.cluster),
             target_groups: desired::target_group_names(&query.cluster),
@@ -169,9 +170,4 @@ impl Scope {
 /// A part of an ARN that may be unknown.
 fn or_any(part: Option<&str>) -> String {
     part.filter(|part| !part.is_empty()).unwrap_or("*").to_owned()
-}
-
-fn state(query: &Query) -> Option<(String, String)> {
-    let (bucket, prefix) = desired::bucket_and_prefix(query.config_base.as_deref()?)?;
-    Some((bucket.to_owned(), prefix))
 }

@@ -4,20 +4,17 @@ use serde_json::Value;
 
 use super::{Scope, Statement};
 
-/// The objects of this cluster, and no other's; a bucket may hold a fleet's.
+/// The objects of this cluster, and no other's; a bucket may hold a fleet's. Where a KMS key of one's
+/// own encrypts the bucket, the key's policy has to let the operator use it.
 pub(super) fn keep(scope: &Scope) -> Vec<Statement> {
-    let Some((bucket, prefix)) = &scope.state else { return Vec::new() };
-    let cluster = &scope.cluster;
-    let objects = [
-        format!("lease/{cluster}"),
-        format!("journal/{cluster}/*"),
-        format!("incarnation/{cluster}"),
-    ];
-    let objects = objects.map(|key| s3(scope, &format!("{bucket}/{prefix}{key}")));
+    let Some(address) = &scope.state else { return Vec::new() };
+    let objects = ["lease", "journal", "incarnation"]
+        .map(|object| address.key(&format!("{object}/{}", scope.cluster)))
+        .map(|key| s3(scope, &format!("{}/{key}", address.bucket)));
     vec![
         // On the bucket as a whole: S3 tells a missing object from a forbidden one by this right
         // alone, and a read of an object carries no prefix to put into a condition.
-        Statement::new("FindState", &["s3:ListBucket"], [s3(scope, bucket)], Value::Null),
+        Statement::new("FindState", &["s3:ListBucket"], [s3(scope, &address.bucket)], Value::Null),
         Statement::new(
             "KeepState",
             &["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
@@ -29,8 +26,9 @@ pub(super) fn keep(scope: &Scope) -> Vec<Statement> {
 
 /// The bucket itself, and how it is kept safe.
 pub(super) fn prepare(scope: &Scope) -> Vec<Statement> {
-    let Some((bucket, _)) = &scope.state else { return Vec::new() };
-    vec![Statement::new("PrepareStateBucket", &PREPARE, [s3(scope, bucket)], Value::Null)]
+    let Some(address) = &scope.state else { return Vec::new() };
+    let bucket = [s3(scope, &address.bucket)];
+    vec![Statement::new("PrepareStateBucket", &PREPARE, bucket, Value::Null)]
 }
 
 const PREPARE: [&str; 14] = [

@@ -20,7 +20,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ("spec", &["finding", "yaml", "document", "facts"]),
     ("desired", &["spec", "resource", "facts", "finding", "cloud"]),
     ("cloud", &["resource", "facts", "sim", "state"]),
-    ("permission", &["cloud", "desired", "resource"]),
+    ("permission", &["cloud", "desired", "resource", "state"]),
     ("plan", &["resource", "cloud", "finding", "facts"]),
     ("sim", &["resource", "cloud", "facts"]),
     ("apply", &["plan", "cloud", "event", "resource", "error", "finding"]),

@@ -114,8 +114,8 @@ pub fn partition(region: &str) -> &'static str {
     }
 }
 
-/// Bucket, and prefix with a final slash or empty, of an `s3://` address; none if it is no such.
-pub fn bucket_and_prefix(address: &str) -> Option<(&str, String)> {
+/// Bucket, and prefix with a final slash, of an `s3://` address.
+fn bucket_and_prefix(address: &str) -> Option<(&str, String)> {
     let path = address.strip_prefix("s3://")?;
     let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
     let prefix = prefix.trim_end_matches('/');
