@@ -1,6 +1,6 @@
 //! The run: lease, waves, waits, report. How it looks and calls is in `link`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::lease::{self, Lease, LeaseError, LeaseRecord, LeaseRequest, later, sl
 use super::world::World;
 use super::{ApplyReport, ApplyRequest, StopSignal, wave};
 use crate::cloud::retry::RetryPolicy;
-use crate::cloud::{Cloud, CloudError, Query, StoreError};
+use crate::cloud::{Cloud, CloudError, Denial, Query, StoreError};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
 use crate::plan::Plan;
@@ -66,6 +66,8 @@ pub(super) struct Engine<'a, C: Cloud> {
     pub(super) retry: RetryPolicy,
     /// Whether a call that changes something was sent: until then nothing is half done.
     pub(super) has_begun: AtomicBool,
+    /// What AWS denied, each call once.
+    pub(super) denied: Mutex<BTreeSet<Denial>>,
     /// The last run was killed, or did not do all that it should.
     pub(super) resumes: bool,
 }
@@ -88,6 +90,7 @@ pub async fn run<C: Cloud>(
     let run = format!("{}-{}", started.strftime("%Y%m%dT%H%M%SZ"), seed);
     let engine = begin(cloud, request, stop, announce, &run, rng).await?;
     let outcomes = engine.work().await;
+    let denied = std::mem::take(&mut *engine.denials());
     let halted = engine.end(&outcomes).await;
     let mut report = ApplyReport {
         cluster: request.plan.cluster.clone(),
@@ -98,6 +101,7 @@ pub async fn run<C: Cloud>(
         already_done: Vec::new(),
         failed: Vec::new(),
         skipped: Vec::new(),
+        denied: denied.into_iter().collect(),
         rollout_machine_count: request.plan.rollout.machine_count(),
         elapsed: since(cloud.now(), started),
         failure: None,
@@ -177,6 +181,7 @@ async fn begin<'a, C: Cloud>(
         halted: Mutex::new(None),
         retry: request.retry,
         has_begun: AtomicBool::new(false),
+        denied: Mutex::default(),
         resumes,
     })
 }
@@ -276,6 +281,11 @@ impl<'a, C: Cloud> Engine<'a, C> {
 
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What AWS denied so far.
+    pub(super) fn denials(&self) -> MutexGuard<'_, BTreeSet<Denial>> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number drawn evenly from 0 to 1.

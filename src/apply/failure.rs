@@ -2,7 +2,7 @@
 
 use super::lease::LeaseError;
 use crate::cloud::quota::quota_of;
-use crate::cloud::{CloudError, CloudErrorKind, StoreError};
+use crate::cloud::{CloudError, CloudErrorKind, Denial, StoreError};
 use crate::error::{ExitCode, Failure};
 use crate::plan::Change;
 use crate::resource::Key;
@@ -82,6 +82,16 @@ fn with_way_out(failure: Failure, error: &StoreError, cluster: &str) -> Failure 
     Failure { hint: cloud_failure(&call, false).hint, ..failure }
 }
 
+/// A permission is missing, or the credentials are not taken.
+fn denied(error: &CloudError) -> Failure {
+    match Denial::of(error) {
+        Some(denial) => {
+            Failure::error(denial.to_string()).hint("`kprod policy` prints what kprod needs")
+        }
+        None => Failure::error(error.to_string()),
+    }
+}
+
 /// The user asked to stop.
 pub(super) fn stopped() -> Failure {
     Failure::new(ExitCode::Halted, "stopped on request").hint(RERUN)
@@ -112,9 +122,7 @@ pub fn cloud_failure(error: &CloudError, has_begun: bool) -> Failure {
             Failure::refused(message).hint("use credentials of the cluster's account, such as those of another --profile, or mend `spec.account` and `spec.region`")
         }
         kind if kind.is_retriable() => Failure::new(resumable, message).hint(again),
-        CloudErrorKind::Denied => {
-            Failure::error(message).hint(format!("allow the action {}", error.operation))
-        }
+        CloudErrorKind::Denied => denied(error),
         CloudErrorKind::QuotaReached => {
             let quota = match quota_of(&error.operation) {
                 Some(quota) => format!("have the quota `{quota}` raised"),

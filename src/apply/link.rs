@@ -13,7 +13,7 @@ use super::failure::{cloud_failure, stopped};
 use super::journal::JournalStep;
 use super::lease::LONGEST_CALL;
 use crate::cloud::{
-    Call, Cloud, CloudError, CloudErrorKind, Observation, Observed, Reply, VersionFacts,
+    Call, Cloud, CloudError, CloudErrorKind, Denial, Observation, Observed, Reply, VersionFacts,
 };
 use crate::error::Failure;
 use crate::event::Event;
@@ -82,6 +82,7 @@ impl<C: Cloud> Engine<'_, C> {
     /// A failed call as a failure. What every other call would meet as well stops the run.
     pub(super) fn failure_of(&self, error: &CloudError) -> Failure {
         let has_begun = self.has_begun.load(Ordering::SeqCst);
+        self.denials().extend(Denial::of(error));
         let failure = cloud_failure(error, has_begun);
         if error.kind.ends_the_run() {
             self.halt(failure.clone());

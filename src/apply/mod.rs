@@ -30,7 +30,7 @@ pub use failure::{lease_failure, store_failure};
 pub use stop::StopSignal;
 
 use crate::cloud::retry::RetryPolicy;
-use crate::cloud::{Cloud, Query};
+use crate::cloud::{Cloud, Denial, Query};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
 use crate::plan::Plan;
@@ -101,6 +101,8 @@ pub struct ApplyReport {
     pub failed: Vec<(Key, String)>,
     /// Changes that were not begun, and why.
     pub skipped: Vec<(Key, String)>,
+    /// Calls that the credentials may not make, each once.
+    pub denied: Vec<Denial>,
     /// Machines that a rolling update would replace now.
     pub rollout_machine_count: usize,
     /// How long it took, on the cloud's clock.

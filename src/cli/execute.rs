@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use super::args::Format;
 use super::confirm;
 use super::context::Context;
+use super::denied;
 use super::pipeline::Planned;
 use crate::apply::{self, ApplyRequest, StopSignal};
 use crate::cloud::Cloud;
@@ -18,6 +19,7 @@ use crate::cloud::any::AnyCloud;
 use crate::cloud::retry::RetryPolicy;
 use crate::cloud::retry::reader::ReadRetry;
 use crate::error::{ExitCode, Failure};
+use crate::permission::Level;
 use crate::ui;
 use crate::ui::human::PlanView;
 use crate::ui::progress::Sink;
@@ -164,7 +166,8 @@ async fn run_in(
         _ => context.ui.status(&ui::progress::summary(&report, plan)),
     }
     // An error is told even to who wants to hear nothing else.
-    report.failure.map_or(Ok(ExitCode::Done), |failure| Err(failure.into()))
+    let Some(failure) = report.failure else { return Ok(ExitCode::Done) };
+    Err(denied::explain(failure, &report.denied, &planned.scope, Level::Apply).into())
 }
 
 /// The plan goes where it does not mix with events.

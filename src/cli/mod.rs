@@ -6,6 +6,7 @@ mod args;
 mod clusters;
 mod confirm;
 mod context;
+mod denied;
 mod destroy;
 mod doctor;
 mod execute;

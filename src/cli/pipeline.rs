@@ -8,14 +8,16 @@ use anyhow::Context as _;
 
 use super::args::{AccessArgs, CloudArgs, CloudName, PlanOptionArgs};
 use super::context::{Context, Loaded, read_file};
+use super::{denied, policy};
 use crate::cloud::any::AnyCloud;
 use crate::cloud::retry::reader::ReadRetry;
 use crate::cloud::sim::SimCloud;
-use crate::cloud::{Cloud, Observation, Query};
+use crate::cloud::{Cloud, CloudError, Observation, Query};
 use crate::desired;
 use crate::error::{ExitCode, Failure};
 use crate::finding::Finding;
 use crate::finding::did_you_mean;
+use crate::permission::Scope;
 use crate::plan::file::SavedPlan;
 use crate::plan::{self, Plan, PlanOptions};
 use crate::resource::{Key, Kind};
@@ -28,6 +30,8 @@ pub(super) struct Planned {
     pub(super) plan: Plan,
     /// What was looked for, for the apply to look again.
     pub(super) query: Query,
+    /// What permissions for it are about.
+    pub(super) scope: Scope,
     /// Which wanted resources it is a plan for.
     spec_digest: String,
 }
@@ -54,7 +58,10 @@ impl Planned {
     pub(super) fn from_file(file: &Path) -> anyhow::Result<Self> {
         let named = || format!("cannot use `{}`", file.display());
         let saved = plan::file::load(&read_file(file)?).with_context(named)?;
-        Ok(Self { plan: saved.plan, query: saved.query, spec_digest: saved.spec_digest })
+        let (plan, query) = (saved.plan, saved.query);
+        let changed = plan.changes.iter().flat_map(|change| [&change.before, &change.after]);
+        let scope = Scope::new(Some(&plan.account), &query, changed.flatten());
+        Ok(Self { plan, query, scope, spec_digest: saved.spec_digest })
     }
 }
 
@@ -153,12 +160,21 @@ pub(super) async fn plan(
 /// Observes what the spec is about, launch template versions included where a plan needs them.
 ///
 /// # Errors
-/// When a read fails.
+/// When a read fails; a denied one names the statement that is missing.
 pub(super) async fn observe(
     loaded: &Loaded,
     cloud: &AnyCloud,
     deep: bool,
 ) -> anyhow::Result<(Query, Observation)> {
+    let found = look(loaded, cloud, deep).await;
+    found.map_err(|error| denied::of_read(error, &loaded.spec))
+}
+
+async fn look(
+    loaded: &Loaded,
+    cloud: &AnyCloud,
+    deep: bool,
+) -> Result<(Query, Observation), CloudError> {
     let mut query = Query { deep, ..desired::query(&loaded.spec) };
     let mut observation = cloud.observe(&query).await?;
     let mut wanted = desired::build(&loaded.spec, &observation.facts).resources;
@@ -219,7 +235,8 @@ pub(super) fn compare(
     }
     let wanted = context.settle(Some(desired.resources), findings)?;
     let plan = plan::make(&wanted, observation, options);
-    Ok(Planned { plan, query, spec_digest: plan::file::spec_digest(&wanted) })
+    let scope = policy::scope(&loaded.spec);
+    Ok(Planned { plan, query, scope, spec_digest: plan::file::spec_digest(&wanted) })
 }
 
 fn read_observation(file: &Path) -> anyhow::Result<Observation> {

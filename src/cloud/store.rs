@@ -140,7 +140,7 @@ impl StoreError {
                     .to_owned(),
             ),
             StoreError::Denied { operation, target, message } => {
-                Some(denied_way_out(operation, target, message))
+                Some(denied_way_out(cluster, operation, target, message))
             }
         }
     }
@@ -148,24 +148,28 @@ impl StoreError {
 
 /// The permissions that a request needs. Who may not list a bucket is denied the read of an object
 /// that is not there (Amazon S3 API Reference, GetObject, "Permissions"); what is encrypted with a KMS
-/// key needs that key as well.
-fn denied_way_out(operation: &str, target: &str, message: &str) -> String {
+/// key needs that key as well. The statements are those of `permission`.
+fn denied_way_out(cluster: &str, operation: &str, target: &str, message: &str) -> String {
     let path = target.strip_prefix("s3://").unwrap_or(target);
     let bucket = path.split('/').next().unwrap_or_default();
-    let level = if path == bucket { " --for state" } else { "" };
-    let policy = format!("`kprod policy CLUSTER{level}` prints all that is needed");
     if message.contains("kms:") {
-        return format!(
-            "allow kms:GenerateDataKey and kms:Decrypt on the key that encrypts the bucket; {policy}"
-        );
+        return "allow kms:GenerateDataKey and kms:Decrypt on the key that encrypts the bucket"
+            .to_owned();
     }
-    match operation {
-        "GetObject" => format!(
-            "allow s3:GetObject on arn:aws:s3:::{path} and s3:ListBucket on arn:aws:s3:::{bucket}; \
-             {policy}"
-        ),
-        _ => format!("allow s3:{} on arn:aws:s3:::{path}; {policy}", action(operation)),
-    }
+    let (level, statements) = match operation {
+        "GetObject" => ("apply", "FindState and KeepState"),
+        "PutObject" | "DeleteObject" => ("apply", "KeepState"),
+        _ => ("state", "PrepareStateBucket"),
+    };
+    let listing = match operation {
+        "GetObject" => format!(" and s3:ListBucket on arn:aws:s3:::{bucket}"),
+        _ => String::new(),
+    };
+    format!(
+        "allow s3:{} on arn:aws:s3:::{path}{listing}: {statements} of `kprod policy {cluster} --for \
+         {level}`",
+        action(operation)
+    )
 }
 
 /// The action that allows an operation, where its name is another one (Service Authorization

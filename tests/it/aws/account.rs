@@ -18,18 +18,28 @@ pub(super) struct Account<'m> {
 impl<'m> Account<'m> {
     /// The account that these credentials belong to.
     pub(super) fn new(moto: &'m Moto, number: &str, keys: &Value) -> Self {
-        let key = |name: &str| keys[name].as_str().unwrap().to_owned();
-        let keys = vec![
-            ("AWS_ACCESS_KEY_ID", key("access_key_id")),
-            ("AWS_SECRET_ACCESS_KEY", key("secret_access_key")),
-            ("AWS_SESSION_TOKEN", key("session_token")),
+        let names = [
+            ("AWS_ACCESS_KEY_ID", "access_key_id"),
+            ("AWS_SECRET_ACCESS_KEY", "secret_access_key"),
+            ("AWS_SESSION_TOKEN", "session_token"),
         ];
+        // A user's own keys need no token.
+        let key = |name: &str| keys[name].as_str().map(str::to_owned);
+        let keys = names.into_iter().filter_map(|(env, name)| Some((env, key(name)?))).collect();
         Account { moto, number: number.to_owned(), keys }
     }
 
     /// The access key that signs this account's calls.
     pub(super) fn key_id(&self) -> &str {
         &self.keys[0].1
+    }
+
+    /// The same account as a new user of it sees it, with exactly these policies.
+    pub(super) fn user(&self, name: &str, policies: &[Value]) -> Self {
+        let policies: Vec<String> = policies.iter().map(Value::to_string).collect();
+        let path = format!("/kprod/users?account={}", self.number);
+        let asked = json!({"name": name, "policies": policies});
+        Account::new(self.moto, &self.number, &self.moto.control("POST", &path, &asked))
     }
 
     /// Points a program at this account, and at nothing else that this machine may know of AWS.

@@ -16,6 +16,7 @@ mod kills;
 mod lease;
 mod lost;
 mod machines;
+mod policy;
 mod races;
 mod read;
 mod selfcheck;

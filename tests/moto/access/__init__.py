@@ -62,8 +62,8 @@ def user_of(call):
 def statements_of(account, user):
     backend = iam_backends[account]["aws"]
     policies, _ = backend.list_attached_user_policies(user)
-    documents = [backend.get_policy(policy.arn).default_version.document for policy in policies]
-    return [one for document in documents for one in json.loads(document)["Statement"]]
+    versions = [version for policy in policies for version in policy.versions if version.is_default]
+    return [one for version in versions for one in json.loads(version.document)["Statement"]]
 
 
 def denial(call, user, ask, verdict):

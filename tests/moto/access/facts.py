@@ -36,7 +36,10 @@ def groups(call):
 
 def group_tags(call, name):
     group = groups(call).get(name)
-    return {tag["key"]: tag["value"] for tag in group.tags} if group else {}
+    # moto keeps what was sent: `key` of a new group, `Key` of a changed tag.
+    tags = group.tags if group else []
+    tags = [{field.lower(): value for field, value in tag.items()} for tag in tags]
+    return {tag["key"]: tag["value"] for tag in tags}
 
 
 def boundary(call, role_name):
