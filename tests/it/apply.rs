@@ -169,9 +169,9 @@ async fn a_denial_stops_what_depends_on_it_and_nothing_else() {
     let done = |kind| report.done.iter().any(|key| key.kind == kind);
     assert!(done(Kind::SecurityGroup) && done(Kind::Volume) && !done(Kind::AutoScalingGroup));
     // Several roles want it; the call is told once.
-    let [told] = report.denied.as_slice() else { panic!("{:?}", report.denied) };
-    assert_eq!(told.operation, "CreateRole");
-    assert!(report.failed.len() > 1 && told.can_be_granted());
+    let [denial] = report.denied.as_slice() else { panic!("{:?}", report.denied) };
+    assert_eq!(denial.operation, "CreateRole");
+    assert!(report.failed.len() > 1 && denial.can_be_granted());
 
     cloud.with_world(|world| world.faults.denied_operations.clear()).unwrap();
     let report = plan_and_apply(&cloud, &spec, "ann").await.unwrap();
