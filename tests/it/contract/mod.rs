@@ -143,6 +143,7 @@ async fn the_simulator_keeps_the_contract() {
 #[cfg(feature = "aws")]
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an account; aws::contract brings one"]
+#[allow(clippy::needless_update, reason = "a connection may say more than this test has to")]
 async fn aws_keeps_the_contract() {
     use kprod::cloud::aws::{AwsCloud, Connection};
     use kprod::state::StateAddress;

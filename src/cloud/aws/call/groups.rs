@@ -1,5 +1,7 @@
 //! Calls of Auto Scaling. Only the making of a group says how many machines it has and which version
 //! they are built from: the one belongs to the autoscaler, the other to the rolling update.
+//!
+//! Where AWS reads an empty list as everything (processes, metrics), nothing is sent for one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
