@@ -20,6 +20,7 @@ mod desired;
 mod doctor;
 mod env;
 mod honour;
+mod lease;
 mod names;
 mod on_call;
 mod permission;

@@ -71,6 +71,8 @@ impl Intercept for Listener {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::*;
 
     const SIX: &str = "Sat, 21 Nov 2026 18:00:00 GMT";

@@ -95,6 +95,8 @@ impl HttpConnector for Fence {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::*;
 
     /// What a call under guard comes to that gets to the fence so much later.
