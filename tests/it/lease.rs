@@ -10,11 +10,12 @@ use kprod::apply::lease::{self, LONGEST_CALL, LeaseRecord};
 use kprod::apply::{self, StopSignal, journal};
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{
-    Call, Cloud, CloudError, Condition, Entry, Observation, Query, Reply, StoreError,
+    Call, Cloud, CloudError, Condition, Entry, Observation, Observed, Query, Reply, StoreError,
     TaggedInstance, VersionFacts,
 };
 use kprod::error::ExitCode;
 use kprod::plan::PlanOptions;
+use kprod::resource::Key;
 
 use super::apply::{STAGING, account_for, plan, request, spec_of, told};
 use crate::cli::run;
@@ -67,6 +68,13 @@ impl Cloud for Slow {
 
     async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
         self.inner.instances(cluster).await
+    }
+
+    async fn groups(&self, query: &Query) -> Result<BTreeMap<Key, Observed>, CloudError> {
+        self.note();
+        self.inner.sleep(self.look).await;
+        self.note();
+        self.inner.groups(query).await
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
