@@ -133,9 +133,10 @@ impl<C: Cloud> Engine<'_, C> {
                 Ok(Turn::Again(why)) => why,
                 Err(failure) => return Outcome::Failed(failure),
             };
+            let limits = self.cloud.retry().within(RetryLimits::LOOK);
             attempt.looks += 1;
             let elapsed = since(self.cloud.now(), attempt.looking_since);
-            let Some(wait) = RetryLimits::LOOK.wait(attempt.looks, elapsed, self.draw()) else {
+            let Some(wait) = limits.wait(attempt.looks, elapsed, self.draw()) else {
                 if attempt.unseen.is_some() && change.action == Action::Create {
                     // Made once under this token, and removed by somebody since.
                     let _ = self.forget_tokens(&[&change.address]).await;

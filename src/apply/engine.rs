@@ -15,7 +15,6 @@ use super::journal::{self, Journal, JournalRecord, JournalStep};
 use super::lease::{self, Lease, LeaseError, LeaseRecord, LeaseRequest, later, sleep_or_stop};
 use super::world::World;
 use super::{ApplyReport, ApplyRequest, StopSignal, wave};
-use crate::cloud::retry::RetryPolicy;
 use crate::cloud::{Cloud, CloudError, Denial, Query, StoreError};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
@@ -63,7 +62,6 @@ pub(super) struct Engine<'a, C: Cloud> {
     world: Mutex<World>,
     rng: Mutex<fastrand::Rng>,
     halted: Mutex<Option<Failure>>,
-    pub(super) retry: RetryPolicy,
     /// Whether a call that changes something was sent: until then nothing is half done.
     pub(super) has_begun: AtomicBool,
     /// What AWS denied, each call once.
@@ -179,7 +177,6 @@ async fn begin<'a, C: Cloud>(
         world: Mutex::new(World::default()),
         rng: Mutex::new(rng),
         halted: Mutex::new(None),
-        retry: request.retry,
         has_begun: AtomicBool::new(false),
         denied: Mutex::default(),
         resumes,

@@ -79,7 +79,9 @@ fn with_way_out(failure: Failure, error: &StoreError, cluster: &str) -> Failure 
     }
     // What ails the credentials or the clock ails them for the bucket as for every other call.
     let call = CloudError::new(*kind, "", "", why);
-    Failure { hint: cloud_failure(&call, false).hint, ..failure }
+    let Failure { code, hint, .. } = cloud_failure(&call, false);
+    let code = if code == ExitCode::Refused { code } else { failure.code };
+    Failure { code, hint, ..failure }
 }
 
 /// A permission is missing, or the credentials are not taken.
@@ -118,9 +120,14 @@ pub fn cloud_failure(error: &CloudError, has_begun: bool) -> Failure {
         )),
         CloudErrorKind::ClockSkewed => Failure::new(resumable, message)
             .hint(format!("set this machine's clock (`timedatectl set-ntp true`), then {again}")),
-        CloudErrorKind::WrongAccount => {
-            Failure::refused(message).hint("use credentials of the cluster's account, such as those of another --profile, or mend `spec.account` and `spec.region`")
-        }
+        CloudErrorKind::WrongAccount => Failure::refused(message).hint(
+            "use credentials of the cluster's account, such as those of another --profile, or mend \
+             `spec.account`",
+        ),
+        CloudErrorKind::Unreachable => Failure::new(resumable, message).hint(format!(
+            "see that the endpoint and the region are named right and that there is a way there \
+             (network, HTTPS_PROXY), then {again}"
+        )),
         kind if kind.is_retriable() => Failure::new(resumable, message).hint(again),
         CloudErrorKind::Denied => denied(error),
         CloudErrorKind::QuotaReached => {

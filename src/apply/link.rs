@@ -117,7 +117,7 @@ impl<C: Cloud> Engine<'_, C> {
             if error.kind.ends_the_run() {
                 return Err(CallEnd::Halted(self.failure_of(&error)));
             }
-            let limits = self.retry.limits(error.kind);
+            let limits = self.cloud.retry().limits(error.kind);
             let wait = limits.and_then(|limits| limits.wait(attempts, elapsed, self.draw()));
             let Some(wait) = wait else { return Err(CallEnd::Refused(error)) };
             self.announce(Event::Retrying {

@@ -29,7 +29,6 @@ pub use engine::run;
 pub use failure::{lease_failure, store_failure};
 pub use stop::StopSignal;
 
-use crate::cloud::retry::RetryPolicy;
 use crate::cloud::{Cloud, Denial, Query};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
@@ -50,8 +49,6 @@ pub struct ApplyRequest<'a> {
     /// How long a new group may take to have its machines in service; zero for not to wait. A
     /// control plane with etcd forms within a few minutes, spot capacity may take longer.
     pub wait_timeout: Duration,
-    /// How long failed changes are tried again; reads are the cloud's own affair.
-    pub retry: RetryPolicy,
 }
 
 /// Whether the last run on a cluster was killed, or stopped before all was done: then there may be

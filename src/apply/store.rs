@@ -68,6 +68,7 @@ pub async fn persist<C: Cloud, T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
+    let limits = cloud.retry().within(limits);
     let started = cloud.now();
     let mut rng = jitter(started);
     let mut attempts = 1;

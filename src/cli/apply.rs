@@ -103,7 +103,6 @@ fn execution(args: &ApplyArgs) -> Execution {
         word: "yes".to_owned(),
         lock_timeout: args.execution.lock_timeout,
         wait_timeout: args.execution.wait_timeout,
-        retry: args.cloud.access.retry(),
         events: args.execution.events,
         destroy: false,
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::cloud::retry::RetryPolicy;
+use super::access::AccessArgs;
 use crate::ui::{ColorChoice, Ui};
 
 /// Options of every verb.
@@ -119,21 +119,6 @@ impl CloudArgs {
     /// Whether the cloud and how it is read are left open, as a saved plan asks: it says both.
     pub(super) fn is_open(&self) -> bool {
         self.cloud.is_none() && !self.deep
-    }
-}
-
-/// How the cloud is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-pub(super) struct AccessArgs {
-    /// Try a failed call again for so long, such as 90s or 30m [default: 10m where AWS is at fault]
-    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Cloud")]
-    pub(super) retry_timeout: Option<Duration>,
-}
-
-impl AccessArgs {
-    /// How failed calls are tried again.
-    pub(super) fn retry(&self) -> RetryPolicy {
-        RetryPolicy { timeout: self.retry_timeout }
     }
 }
 

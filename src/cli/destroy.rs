@@ -44,7 +44,6 @@ pub(super) fn run(context: &Context, args: &DestroyArgs) -> anyhow::Result<ExitC
         word: name,
         lock_timeout: args.execution.lock_timeout,
         wait_timeout: args.execution.wait_timeout,
-        retry: args.cloud.access.retry(),
         events: args.execution.events,
         destroy: true,
     };

@@ -16,7 +16,6 @@ use super::pipeline::Planned;
 use crate::apply::{self, ApplyRequest, StopSignal};
 use crate::cloud::Cloud;
 use crate::cloud::any::AnyCloud;
-use crate::cloud::retry::RetryPolicy;
 use crate::cloud::retry::reader::ReadRetry;
 use crate::error::{ExitCode, Failure};
 use crate::permission::Level;
@@ -42,8 +41,6 @@ pub(super) struct Execution {
     pub(super) lock_timeout: Duration,
     /// How long to wait for new groups' machines.
     pub(super) wait_timeout: Duration,
-    /// How long failed changes are tried again.
-    pub(super) retry: RetryPolicy,
     /// Events on standard output.
     pub(super) events: Option<EventFormat>,
     /// Whether the whole cluster goes.
@@ -155,7 +152,6 @@ async fn run_in(
         holder: holder(),
         lock_timeout: execution.lock_timeout,
         wait_timeout: execution.wait_timeout,
-        retry: execution.retry,
     };
     let report = apply::run(cloud, &request, &stop, &|event| sink.announce(&event)).await;
     watcher.abort();

@@ -1,6 +1,7 @@
 //! The command line: one verb, one file. A verb parses its arguments, calls the engines, and hands
 //! what they say to `ui`.
 
+mod access;
 mod apply;
 mod args;
 mod clusters;
@@ -27,6 +28,8 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
+use crate::apply::failure::cloud_failure;
+use crate::cloud::CloudError;
 use crate::error::{ExitCode, Failure};
 use crate::ui::Ui;
 
@@ -107,11 +110,16 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done }
 }
 
-/// The library's errors know their exit code; anything else is an error with its causes.
+/// The library's errors know their exit code; anything else is an error with its causes. A call that
+/// failed outside of a run has changed nothing.
 fn as_failure(error: anyhow::Error) -> Failure {
-    match error.downcast::<Failure>() {
-        Ok(failure) => failure,
-        Err(error) => {
+    let error = match error.downcast::<Failure>() {
+        Ok(failure) => return failure,
+        Err(error) => error,
+    };
+    match error.downcast_ref::<CloudError>() {
+        Some(error) => cloud_failure(error, false),
+        None => {
             let causes = error.chain().skip(1).map(|cause| format!("caused by: {cause}"));
             Failure::error(error.to_string()).details(causes.collect())
         }

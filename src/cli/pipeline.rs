@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::args::{AccessArgs, CloudArgs, CloudName, PlanOptionArgs};
+use super::access::{AccessArgs, Home};
+use super::args::{CloudArgs, CloudName, PlanOptionArgs};
 use super::context::{Context, Loaded, read_file};
 use super::{denied, policy};
 use crate::cloud::any::AnyCloud;
@@ -76,18 +77,22 @@ pub(super) async fn connect(
     args: &CloudArgs,
 ) -> anyhow::Result<AnyCloud> {
     let cluster = &loaded.spec.cluster.spec;
-    let region = cluster.region.as_deref().unwrap_or_default();
+    let home = Home {
+        account: cluster.account.as_deref(),
+        region: cluster.region.as_deref(),
+        config_base: cluster.config_base.as_deref(),
+    };
     let cloud = match args.cloud.or(loaded.cloud).unwrap_or(CloudName::Sim) {
         CloudName::Sim => {
-            let account = cluster.account.as_deref().unwrap_or(SimCloud::ACCOUNT);
-            let region = if region.is_empty() { SimCloud::REGION } else { region };
+            let account = home.account.unwrap_or(SimCloud::ACCOUNT);
+            let region = args.access.region(home)?.unwrap_or(SimCloud::REGION);
             let sim = SimCloud::open(&context.state_dir(), account, region)?;
             for line in sim.adopt_network(&desired::adopted_network(&loaded.spec))? {
                 context.ui.status(&format!("SIMULATED: {line}"));
             }
             AnyCloud::Sim(Box::new(sim))
         }
-        CloudName::Aws => connect_aws(region, cluster.config_base.as_deref()).await?,
+        CloudName::Aws => args.access.connect(home).await?,
     };
     Ok(prepared(context, cloud, &args.access))
 }
@@ -102,12 +107,17 @@ pub(super) async fn reconnect(
     access: &AccessArgs,
 ) -> anyhow::Result<AnyCloud> {
     let plan = &planned.plan;
+    let home = Home {
+        account: Some(&plan.account),
+        region: Some(&plan.region),
+        config_base: planned.query.config_base.as_deref(),
+    };
     let cloud = match plan.cloud.as_str() {
         "sim" => {
             let sim = SimCloud::open(&context.state_dir(), &plan.account, &plan.region)?;
             AnyCloud::Sim(Box::new(sim))
         }
-        _ => connect_aws(&plan.region, planned.query.config_base.as_deref()).await?,
+        _ => access.connect(home).await?,
     };
     Ok(prepared(context, cloud, access))
 }
@@ -121,25 +131,6 @@ fn prepared(context: &Context<'_>, cloud: AnyCloud, access: &AccessArgs) -> AnyC
     cloud.reader().limit(access.retry());
     cloud.reader().listen(Arc::new(tell));
     cloud
-}
-
-#[cfg(feature = "aws")]
-async fn connect_aws(region: &str, config_base: Option<&str>) -> anyhow::Result<AnyCloud> {
-    use crate::cloud::aws::{AwsCloud, Connection};
-    use crate::state::StateAddress;
-    let connection = Connection {
-        region: region.to_owned(),
-        state: config_base.and_then(StateAddress::parse),
-        ..Connection::default()
-    };
-    Ok(AnyCloud::Aws(Box::new(AwsCloud::connect(&connection).await?)))
-}
-
-#[cfg(not(feature = "aws"))]
-#[expect(clippy::unused_async, reason = "the same signature as with the feature")]
-async fn connect_aws(_region: &str, _config_base: Option<&str>) -> anyhow::Result<AnyCloud> {
-    let hint = "build it with the default features, or use --cloud sim";
-    Err(Failure::error("this kprod was built without AWS").hint(hint).into())
 }
 
 /// Observes, builds, compares.

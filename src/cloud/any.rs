@@ -5,6 +5,7 @@ use std::time::Duration;
 
 #[cfg(feature = "aws")]
 use super::aws::AwsCloud;
+use super::retry::RetryPolicy;
 use super::retry::reader::Reader;
 use super::sim::SimCloud;
 use super::{
@@ -67,6 +68,10 @@ impl Cloud for AnyCloud {
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
         inside!(self, cloud => cloud.call(call).await)
+    }
+
+    fn retry(&self) -> RetryPolicy {
+        inside!(self, cloud => cloud.retry())
     }
 
     fn now(&self) -> jiff::Timestamp {

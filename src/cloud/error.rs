@@ -25,6 +25,9 @@ pub enum CloudErrorKind {
     AnswerLost,
     /// The service failed before doing anything.
     Unavailable,
+    /// Nothing has ever answered from there: a wrong name or no way there, more likely than an
+    /// outage.
+    Unreachable,
     /// The thing is there already.
     AlreadyExists,
     /// The thing is not there, or not there yet: a fresh id may be unknown to any later call.
@@ -49,10 +52,11 @@ pub enum CloudErrorKind {
 
 impl CloudErrorKind {
     /// Every kind.
-    pub const ALL: [CloudErrorKind; 13] = [
+    pub const ALL: [CloudErrorKind; 14] = [
         CloudErrorKind::Throttled,
         CloudErrorKind::AnswerLost,
         CloudErrorKind::Unavailable,
+        CloudErrorKind::Unreachable,
         CloudErrorKind::AlreadyExists,
         CloudErrorKind::NotFound,
         CloudErrorKind::InUse,
@@ -71,6 +75,7 @@ impl CloudErrorKind {
             CloudErrorKind::Throttled
             | CloudErrorKind::AnswerLost
             | CloudErrorKind::Unavailable
+            | CloudErrorKind::Unreachable
             | CloudErrorKind::NotFound
             | CloudErrorKind::InUse => true,
             CloudErrorKind::AlreadyExists

@@ -25,6 +25,7 @@ pub use observation::{
     Foreignness, GroupFacts, Instance, Observation, Observed, Ownership, Query, TaggedInstance,
     TemplateFacts, VersionFacts,
 };
+pub use retry::RetryPolicy;
 pub use service::Service;
 pub use store::{Condition, Entry, StateBucket, StoreError};
 
@@ -87,6 +88,11 @@ pub trait Cloud: Send + Sync {
 
     /// Now.
     fn now(&self) -> jiff::Timestamp;
+
+    /// How failed calls are tried again; reads the cloud itself tries again by it.
+    fn retry(&self) -> RetryPolicy {
+        RetryPolicy::default()
+    }
 
     /// Waits; in the simulator time passes at once.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;

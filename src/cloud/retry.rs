@@ -63,6 +63,8 @@ impl RetryPolicy {
             CloudErrorKind::Throttled | CloudErrorKind::Unavailable => {
                 Some(limits(500, 20, self.timeout.unwrap_or(Self::OUTAGE_TIMEOUT)))
             }
+            // A cable that is plugged in again, a name server that was busy.
+            CloudErrorKind::Unreachable => Some(limits(500, 5, at_most(20))),
             // AWS advises to try a fresh id for up to five minutes (EC2, "Eventual consistency").
             CloudErrorKind::NotFound => Some(limits(1_000, 15, at_most(300))),
             // Machines and load balancers let go of their interfaces minutes after they end.
@@ -78,6 +80,12 @@ impl RetryPolicy {
             | CloudErrorKind::Invalid
             | CloudErrorKind::Unsupported => None,
         }
+    }
+
+    /// Limits of one's own, as long as the user does not shorten them.
+    pub fn within(&self, limits: RetryLimits) -> RetryLimits {
+        let deadline = self.timeout.map_or(limits.deadline, |most| most.min(limits.deadline));
+        RetryLimits { deadline, ..limits }
     }
 
     /// The same for a read: nothing hangs on a lost answer, and what is not there is an answer.

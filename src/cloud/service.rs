@@ -144,8 +144,10 @@ impl Service {
             | "ListResourceRecordSets"
             | "ListTagsForResource"
             | "UpdateHostedZoneComment" => Service::Route53,
-            "CreateBucket" | "DeleteObject" | "GetObject" | "HeadBucket" | "ListObjectsV2"
-            | "PutObject" => Service::S3,
+            "DeleteObject" | "GetObject" | "ListObjectsV2" | "PutObject" => Service::S3,
+            _ if ["Bucket", "PublicAccessBlock"].iter().any(|part| operation.contains(part)) => {
+                Service::S3
+            }
             "AssumeRole" | "GetCallerIdentity" => Service::Sts,
             _ => return None,
         })

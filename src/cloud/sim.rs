@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::file::{Stamp, Stored, WorldFile};
+use super::retry::RetryPolicy;
 use super::retry::reader::Reader;
 use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Observed, Query, Reply,
@@ -262,6 +263,10 @@ impl Cloud for SimCloud {
             Outcome::Crashed => None,
         });
         answer.await.map_err(|error| unusable(&error, &call.operation()))?
+    }
+
+    fn retry(&self) -> RetryPolicy {
+        self.reader().policy()
     }
 
     fn now(&self) -> jiff::Timestamp {

@@ -70,7 +70,8 @@ pub struct World {
     pub faults: Faults,
     chance_faults: u64,
     mutation_count: u64,
-    read_count: u64,
+    /// Reads so far.
+    pub read_count: u64,
     /// Writes to the state bucket so far.
     pub(crate) store_count: u64,
     /// Calls, oldest first.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use kprod::apply::{self, ApplyRequest, StopSignal};
 use kprod::cloud::Cloud;
-use kprod::cloud::retry::RetryPolicy;
 use kprod::cloud::sim::SimCloud;
 use kprod::document::{Document, LineMap};
 use kprod::plan::{self, PlanOptions};
@@ -124,7 +123,6 @@ async fn observed(spec: &Spec) -> Vec<u8> {
         holder: "bench".to_owned(),
         lock_timeout: Duration::ZERO,
         wait_timeout: Duration::from_secs(3600),
-        retry: RetryPolicy::default(),
     };
     apply::run(&cloud, &request, &StopSignal::new(), &|_| ()).await.unwrap();
     serde_json::to_vec(&cloud.observe(&query).await.unwrap()).unwrap()

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kprod::apply::{self, ApplyReport, ApplyRequest, StopSignal};
-use kprod::cloud::retry::RetryPolicy;
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Cloud, Query};
 use kprod::desired;
@@ -55,7 +54,6 @@ pub(crate) fn request<'a>(plan: &'a Plan, query: &'a Query, holder: &str) -> App
         holder: holder.to_owned(),
         lock_timeout: Duration::ZERO,
         wait_timeout: Duration::from_secs(1800),
-        retry: RetryPolicy::default(),
     }
 }
 

@@ -23,6 +23,7 @@ mod honour;
 mod lease;
 mod names;
 mod on_call;
+mod outages;
 mod permission;
 mod readme;
 mod report;

@@ -1,18 +1,21 @@
 //! What AWS answers when it does not answer: SDK errors in kprod's kinds.
 
 use std::error::Error;
+use std::sync::atomic::Ordering;
 
 use aws_sdk_sts::config::http::HttpResponse;
 use aws_sdk_sts::error::{BuildError, ProvideErrorMetadata, SdkError};
 
 use super::AwsCloud;
-use crate::cloud::{CloudError, CloudErrorKind};
+use super::skew::Skew;
+use crate::cloud::{CloudError, CloudErrorKind, Service};
 
 /// How many causes deep a message goes; chains are short, and a loop in one must not hang us.
 const CAUSES: usize = 16;
 
 impl AwsCloud {
-    /// The error of an operation, with the endpoint where the endpoint matters.
+    /// The error of an operation. What AWS said stays as it is; what AWS did not say names service,
+    /// endpoint and cause.
     pub(super) fn failed<E>(
         &self,
         operation: &'static str,
@@ -23,71 +26,122 @@ impl AwsCloud {
     {
         match &error {
             SdkError::ServiceError(answer) => {
+                self.has_answered.store(true, Ordering::Relaxed);
                 let status = answer.raw().status().as_u16();
-                let code = answer.err().code().unwrap_or("Unknown");
-                let message = answer.err().message().unwrap_or("no message").trim();
-                let kind = late(code, message).unwrap_or_else(|| kind_of(code, status));
-                CloudError::new(kind, operation, code, message)
+                let code = answer.err().code().map_or(format!("Http{status}"), str::to_owned);
+                let message = match answer.err().message().map(str::trim) {
+                    Some(message) if !message.is_empty() => message.to_owned(),
+                    _ => format!("{} answered {status} and no reason", self.place(operation)),
+                };
+                self.refused(operation, &code, &message, answer.raw())
             }
             SdkError::ResponseError(answer) => {
+                self.has_answered.store(true, Ordering::Relaxed);
                 let status = answer.raw().status().as_u16();
-                let kind = if status >= 500 {
-                    CloudErrorKind::Unavailable
-                } else {
-                    CloudErrorKind::AnswerLost
+                let kind = match kind_of("", status) {
+                    // An answer that nobody understands may be one of success.
+                    CloudErrorKind::Invalid => CloudErrorKind::AnswerLost,
+                    kind => kind,
                 };
-                let message = format!("{}: {}", self.whereabouts(), causes(&error));
+                let message =
+                    format!("{} gave no answer of AWS: {}", self.place(operation), causes(&error));
                 CloudError::new(kind, operation, format!("Http{status}"), message)
             }
             SdkError::TimeoutError(_) => {
-                let message = format!("no answer from {} in time", self.whereabouts());
+                let message = format!("no answer from {} in time", self.place(operation));
                 CloudError::new(CloudErrorKind::AnswerLost, operation, "Timeout", message)
             }
-            _ => self.unsent(operation, &causes(&error)),
+            _ => self
+                .identity
+                .trouble(&error)
+                .unwrap_or_else(|| self.unsent(operation, &causes(&error))),
         }
     }
 
-    /// A call that never reached AWS: no credentials, or no connection.
+    /// What AWS answered when it said no.
+    fn refused(
+        &self,
+        operation: &'static str,
+        code: &str,
+        message: &str,
+        answer: &HttpResponse,
+    ) -> CloudError {
+        let date = answer.headers().get("date");
+        let skew = date.and_then(|date| Skew::between(jiff::Timestamp::now(), date));
+        if let Some(skew) = skew.filter(|skew| skew.explains(code)) {
+            let message = format!("{skew}, so AWS does not believe its signatures: {message}");
+            return CloudError::new(CloudErrorKind::ClockSkewed, operation, code, message);
+        }
+        let status = answer.status().as_u16();
+        let kind = late(code, message).unwrap_or_else(|| kind_of(code, status));
+        let message = match kind {
+            CloudErrorKind::CredentialsEnded => {
+                format!("the credentials of {} have ended: {message}", self.identity)
+            }
+            CloudErrorKind::Unavailable | CloudErrorKind::AnswerLost => {
+                format!("{} fails: {message}", self.place(operation))
+            }
+            _ => message.to_owned(),
+        };
+        CloudError::new(kind, operation, code, message)
+    }
+
+    /// A call without an answer: no connection, or one that broke.
     fn unsent(&self, operation: &'static str, causes: &str) -> CloudError {
-        let lower = causes.to_lowercase();
-        if lower.contains("credential") || lower.contains("identity") || lower.contains("sso") {
-            let message = format!(
-                "no usable AWS credentials: {causes}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
-                 AWS_SECRET_ACCESS_KEY, or run `aws sso login`"
-            );
-            return CloudError::new(CloudErrorKind::Denied, operation, "NoCredentials", message);
+        let place = self.place(operation);
+        // Only what failed while connecting is known not to have been sent.
+        let is_unsent = ["client error (Connect)", "connect timeout", "dns error", "proxy"]
+            .iter()
+            .any(|sign| causes.contains(sign));
+        if !is_unsent {
+            let message = format!("the connection to {place} broke: {causes}");
+            return CloudError::new(CloudErrorKind::AnswerLost, operation, "Broken", message);
         }
-        let message = format!("cannot reach {}: {causes}", self.whereabouts());
-        CloudError::new(CloudErrorKind::Unavailable, operation, "Unreachable", message)
+        let kind = match self.has_answered.load(Ordering::Relaxed) {
+            true => CloudErrorKind::Unavailable,
+            false => CloudErrorKind::Unreachable,
+        };
+        let message = format!("cannot reach {place}: {causes}");
+        CloudError::new(kind, operation, "Unreachable", message)
     }
 
-    /// Where calls go, as a user would say it.
-    fn whereabouts(&self) -> String {
+    /// Where a call goes, as a user would say it.
+    fn place(&self, operation: &str) -> String {
+        let service = Service::of(operation).map_or("AWS", Service::name);
         match &self.endpoint {
-            Some(url) => format!("{url} (AWS_ENDPOINT_URL)"),
-            None => format!("AWS in {}", self.region),
+            Some(url) => format!("{service} at {url} (AWS_ENDPOINT_URL)"),
+            None => format!("{service} in {}", self.region),
         }
     }
+}
+
+/// An error and its causes.
+pub(super) fn chain<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    let source = |error: &&'e (dyn Error + 'static)| -> Option<&'e (dyn Error + 'static)> {
+        let error: &'e (dyn Error + 'static) = *error;
+        error.source()
+    };
+    std::iter::successors(Some(error), source).take(CAUSES)
+}
+
+/// An error's causes below the outermost one, which only says that there is one.
+pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
+    /// What the SDK says of where an error comes from, not of what it is.
+    const EMPTY_WORDS: [&str; 2] = ["io error", "other"];
+    let mut parts: Vec<String> = Vec::new();
+    for text in chain(error).skip(1).map(ToString::to_string) {
+        if parts.last() != Some(&text) && !EMPTY_WORDS.contains(&text.as_str()) {
+            parts.push(text);
+        }
+    }
+    if parts.is_empty() { error.to_string() } else { parts.join(": ") }
 }
 
 /// The error of a request that lacks what the SDK knows AWS to require; nothing was sent.
 pub(super) fn unbuilt(operation: &'static str, error: &BuildError) -> CloudError {
     CloudError::new(CloudErrorKind::Invalid, operation, "IncompleteRequest", error.to_string())
-}
-
-/// An error's causes below the outermost one, which only says that there is one.
-fn causes(error: &dyn Error) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut next = error.source();
-    for _ in 0..CAUSES {
-        let Some(cause) = next else { break };
-        let text = cause.to_string();
-        if parts.last() != Some(&text) {
-            parts.push(text);
-        }
-        next = cause.source();
-    }
-    if parts.is_empty() { error.to_string() } else { parts.join(": ") }
 }
 
 /// What a service says of an object that it does not know, or not yet, by a code that stands for
@@ -139,9 +193,15 @@ fn kind_of(code: &str, status: u16) -> CloudErrorKind {
         | "SignatureDoesNotMatch"
         | "IncompleteSignature"
         | "MissingAuthenticationToken"
-        | "ExpiredToken"
-        | "RequestExpired"
         | "OptInRequired" => CloudErrorKind::Denied,
+        // EC2's word for an expired session is `RequestExpired`; with a clock that is far off it
+        // means the request (see [`Skew::explains`]).
+        "ExpiredToken" | "RequestExpired" | "TokenRefreshRequired" => {
+            CloudErrorKind::CredentialsEnded
+        }
+        "RequestTimeTooSkewed" | "RequestInTheFuture" => CloudErrorKind::ClockSkewed,
+        // AWS waited in vain for the rest of the request.
+        "RequestTimeout" => CloudErrorKind::Unavailable,
         "DependencyViolation"
         | "DeleteConflict"
         | "HostedZoneNotEmpty"
@@ -170,7 +230,11 @@ fn kind_of(code: &str, status: u16) -> CloudErrorKind {
         }
         _ if status == 403 => CloudErrorKind::Denied,
         _ if status == 429 => CloudErrorKind::Throttled,
-        _ if status >= 500 => CloudErrorKind::Unavailable,
+        // There is no capacity now; an error that says so came before anything was made.
+        _ if code.starts_with("Insufficient") && status >= 500 => CloudErrorKind::Unavailable,
+        _ if status == 503 => CloudErrorKind::Unavailable,
+        // Whether an error inside came before or after the call took effect is unknown.
+        _ if status >= 500 => CloudErrorKind::AnswerLost,
         _ => CloudErrorKind::Invalid,
     }
 }
@@ -185,7 +249,13 @@ mod tests {
             ("RequestLimitExceeded", 503, CloudErrorKind::Throttled),
             ("ThrottlingException", 400, CloudErrorKind::Throttled),
             ("UnauthorizedOperation", 403, CloudErrorKind::Denied),
-            ("ExpiredTokenException", 400, CloudErrorKind::Denied),
+            ("ExpiredTokenException", 400, CloudErrorKind::CredentialsEnded),
+            ("ExpiredToken", 403, CloudErrorKind::CredentialsEnded),
+            ("RequestExpired", 400, CloudErrorKind::CredentialsEnded),
+            ("RequestTimeTooSkewed", 403, CloudErrorKind::ClockSkewed),
+            ("InvalidClientTokenId", 403, CloudErrorKind::Denied),
+            ("ServiceUnavailable", 503, CloudErrorKind::Unavailable),
+            ("Http502", 502, CloudErrorKind::AnswerLost),
             ("InvalidGroup.Duplicate", 400, CloudErrorKind::AlreadyExists),
             ("ConflictingDomainExists", 400, CloudErrorKind::AlreadyExists),
             ("DuplicateLoadBalancerName", 400, CloudErrorKind::AlreadyExists),
@@ -209,7 +279,7 @@ mod tests {
             ("NoSuchEntity", 404, CloudErrorKind::NotFound),
             ("InvalidGroup.InUse", 400, CloudErrorKind::InUse),
             ("VcpuLimitExceeded", 400, CloudErrorKind::QuotaReached),
-            ("InternalError", 500, CloudErrorKind::Unavailable),
+            ("InternalError", 500, CloudErrorKind::AnswerLost),
             ("InvalidParameterValue", 400, CloudErrorKind::Invalid),
         ] {
             assert_eq!(kind_of(code, status), kind, "{code}");

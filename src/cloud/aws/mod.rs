@@ -23,6 +23,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "real time")]
 
+mod account;
 mod balancers;
 mod bucket;
 mod call;
@@ -33,14 +34,17 @@ mod error;
 mod fence;
 mod groups;
 mod iam;
+mod identity;
 mod instances;
 mod observe;
 mod read;
+mod skew;
 mod state_bucket;
 mod tags;
 mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -52,6 +56,8 @@ use aws_smithy_http_client::{Builder, Connector, tls};
 use aws_smithy_runtime_api::shared::IntoShared;
 use tokio::sync::OnceCell;
 
+use self::identity::Identity;
+use super::retry::RetryPolicy;
 use super::retry::bucket::Buckets;
 use super::retry::reader::Reader;
 use super::{
@@ -68,8 +74,25 @@ pub struct Connection {
     pub region: String,
     /// Where the state is kept; none for a verb that needs no state.
     pub state: Option<StateAddress>,
+    /// The account that the cluster lives in: credentials for another are refused.
+    pub account: Option<String>,
+    /// The profile that gives the credentials; none for the SDK's usual chain.
+    pub profile: Option<String>,
+    /// A role to take on with these credentials.
+    pub role: Option<Role>,
     /// An endpoint in place of AWS's own, as `AWS_ENDPOINT_URL` sets it; for tests.
     pub endpoint: Option<String>,
+}
+
+/// A role to take on (STS, AssumeRole).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Which.
+    pub arn: String,
+    /// What the role's owner wants to hear from others who use it.
+    pub external_id: Option<String>,
+    /// What the account's trail shows; 2 to 64 letters, digits and `=,.@_-`.
+    pub session_name: String,
 }
 
 /// How long a connection may take to stand: a packet lost twice is sent again within 3 s.
@@ -101,19 +124,24 @@ pub struct AwsCloud {
     buckets: Mutex<Buckets>,
     started: Instant,
     clock: Arc<clock::Clock>,
-    /// Whose credentials these are, once somebody has asked.
+    identity: Identity,
+    expected_account: Option<String>,
+    /// Whose credentials these are, once it is known.
     account: OnceCell<String>,
+    /// Whether anything has ever answered.
+    has_answered: AtomicBool,
 }
 
 impl AwsCloud {
     /// A client for an account and region.
     ///
-    /// Credentials come from the SDK's default chain (environment, profile, SSO, web identity,
-    /// credential process, container and instance roles) when the first call is made; `AWS_PROFILE`,
-    /// `AWS_ENDPOINT_URL` and the rest of its environment work as everywhere.
+    /// Credentials come from the profile and the role that are named, else from the SDK's default
+    /// chain (environment, profile, SSO, web identity, credential process, container and instance
+    /// roles), when the first call is made; `AWS_ENDPOINT_URL` and the rest of its environment work as
+    /// everywhere.
     ///
     /// # Errors
-    /// When nobody names a region.
+    /// When nobody names a region, or what is named cannot be one.
     pub async fn connect(connection: &Connection) -> Result<Self, CloudError> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -127,6 +155,9 @@ impl AwsCloud {
         if !connection.region.is_empty() {
             loader = loader.region(Region::new(connection.region.clone()));
         }
+        if let Some(profile) = &connection.profile {
+            loader = loader.profile_name(profile);
+        }
         if let Some(endpoint) = &connection.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
@@ -136,9 +167,12 @@ impl AwsCloud {
             let kind = CloudErrorKind::Invalid;
             return Err(CloudError::new(kind, "Connect", "NoRegion", message));
         };
+        let region = region.to_string();
+        check_region(&region)?;
+        let (identity, config) = Identity::choose(connection, config).await;
         let clock = Arc::new(clock::Clock::default());
         Ok(Self {
-            region: region.to_string(),
+            region,
             endpoint: config.endpoint_url().map(str::to_owned),
             sts: aws_sdk_sts::Client::new(&config),
             ec2: aws_sdk_ec2::Client::new(&config),
@@ -152,7 +186,10 @@ impl AwsCloud {
             buckets: Mutex::default(),
             started: Instant::now(),
             clock,
+            identity,
+            expected_account: connection.account.clone(),
             account: OnceCell::new(),
+            has_answered: AtomicBool::new(false),
         })
     }
 
@@ -160,19 +197,23 @@ impl AwsCloud {
     pub fn reader(&self) -> &Reader {
         &self.reader
     }
+}
 
-    /// The account of the credentials; asked for once.
-    ///
-    /// # Errors
-    /// When the credentials are of no use.
-    async fn account(&self) -> Result<&str, CloudError> {
-        let account = self.account.get_or_try_init(async || {
-            let call = self.sts.get_caller_identity();
-            let identity = self.read("GetCallerIdentity", || call.clone().send()).await?;
-            Ok(identity.account().unwrap_or_default().to_owned())
-        });
-        account.await.map(String::as_str)
+/// A region's name is part of host names; what cannot be one would only fail to be found.
+fn check_region(region: &str) -> Result<(), CloudError> {
+    let parts: Vec<&str> = region.split('-').collect();
+    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    let fits = match parts.as_slice() {
+        [words @ .., number] if words.len() >= 2 => {
+            words.iter().all(is_word) && number.parse::<u8>().is_ok()
+        }
+        _ => false,
+    };
+    if fits {
+        return Ok(());
     }
+    let message = format!("`{region}` is no name of an AWS region, such as eu-west-3");
+    Err(CloudError::new(CloudErrorKind::Invalid, "Connect", "BadRegion", message))
 }
 
 /// HTTPS by rustls and ring: the SDK's own default compiles a C library for minutes. It would also
@@ -226,6 +267,10 @@ impl Cloud for AwsCloud {
 
     fn now(&self) -> jiff::Timestamp {
         self.clock.now()
+    }
+
+    fn retry(&self) -> RetryPolicy {
+        self.reader().policy()
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -52,12 +52,25 @@ impl Found {
     }
 }
 
-/// Reads the cluster's world, all services at the same time. Where several fail, the first in this
-/// order speaks for all.
+/// Reads the cluster's world, all services at the same time once it is known that the account is the
+/// cluster's. Where several fail, the first in this order speaks for all.
 pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observation, CloudError> {
     let taken_at = cloud.clock.now().to_string();
+    // IAM's answer tells the account as well, which saves asking for it.
+    let roles = match cloud.knows_account().await? {
+        true => None,
+        false => Some(iam::read(cloud, query).await?),
+    };
+    if let Some(roles) = &roles {
+        cloud.learn_account(roles.account.clone()).await?;
+    }
+    let account = cloud.account().await?.to_owned();
+    let iam = async || match roles {
+        Some(roles) => Ok(roles),
+        None => iam::read(cloud, query).await,
+    };
     let (iam, network, groups, templates, balancers, dns) = tokio::join!(
-        iam::read(cloud, query),
+        iam(),
         ec2::read(cloud, query),
         groups::read(cloud, query),
         templates::read(cloud, query),
@@ -68,12 +81,6 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
     let (groups, templates, balancers, dns) = (groups?, templates?, balancers?, dns?);
     let images = templates::images(cloud, query, &templates).await?;
     let found = [iam.found, network.found, groups, templates, balancers, dns.found];
-    // Where no role of it told, the account is asked for: only a new one has none.
-    if let Some(account) = iam.account {
-        // Known already is as good.
-        let _ = cloud.account.set(account);
-    }
-    let account = cloud.account().await?.to_owned();
 
     let mut resources = BTreeMap::new();
     for found in found.into_iter().flatten() {

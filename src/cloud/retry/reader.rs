@@ -53,6 +53,11 @@ impl Reader {
         self.state().policy = policy;
     }
 
+    /// The limits that count.
+    pub fn policy(&self) -> RetryPolicy {
+        self.state().policy
+    }
+
     /// From now on this one is told, in place of whoever was before.
     pub fn listen(&self, listener: Listener) {
         self.state().listener = Some(listener);

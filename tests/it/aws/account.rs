@@ -42,6 +42,12 @@ impl<'m> Account<'m> {
         Account::new(self.moto, &self.number, &self.moto.control("POST", &path, &asked))
     }
 
+    /// One of its credentials, by the name of the variable that holds it.
+    pub(super) fn key(&self, name: &str) -> &str {
+        let (_, value) = self.keys.iter().find(|(variable, _)| *variable == name).unwrap();
+        value
+    }
+
     /// Points a program at this account, and at nothing else that this machine may know of AWS.
     pub(super) fn reach<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         account_of(command, &self.moto.url()).envs(self.keys.iter().cloned())

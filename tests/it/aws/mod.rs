@@ -11,11 +11,13 @@ mod bound;
 mod calls;
 mod checked;
 mod contract;
+mod credentials;
 mod emulator;
 mod kills;
 mod lease;
 mod lost;
 mod machines;
+mod outages;
 mod policy;
 mod races;
 mod read;
@@ -25,7 +27,7 @@ mod state;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -109,6 +111,11 @@ impl Drop for Moto {
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/moto")
+}
+
+/// What a run said, with single spaces: messages are wrapped where the line ends.
+fn flat(run: &Output) -> String {
+    account::said(run).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The Python that has the emulator.
