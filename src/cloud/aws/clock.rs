@@ -25,7 +25,11 @@ impl Clock {
         let ahead = *self.ahead_ms.lock().unwrap_or_else(PoisonError::into_inner);
         ahead
             .and_then(|ahead| Timestamp::from_millisecond(ahead.saturating_add(boot_ms())).ok())
-            .unwrap_or_else(Timestamp::now)
+            .unwrap_or_else(|| {
+                let now = Timestamp::now();
+                // Nothing here is finer, and people read these times.
+                Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+            })
     }
 
     /// Takes over the time of an answer that came when this machine's boot was `boot_ms` ago.
