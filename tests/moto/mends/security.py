@@ -3,6 +3,7 @@
 import re
 from ipaddress import ip_network
 
+from moto.ec2.models import EC2Backend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.security_groups import SecurityGroups
 from moto.elbv2.models import elbv2_backends
@@ -169,7 +170,29 @@ def is_used(response, group_id):
     return any(group_id in groups for groups in of_balancers + lingering)
 
 
+def revoke_egress_to_ipv6():
+    """A rule for IPv6 can be taken out of any group.
+
+    EC2 API reference, RevokeSecurityGroupEgress: "Removes the specified outbound rules". In a VPC
+    without IPv6 addresses moto says that it did, and keeps the rule.
+    """
+    revoke = EC2Backend.revoke_security_group_egress
+
+    def revoke_all(self, **named):
+        return revoke(self, **named | {"ip_ranges": Kept(named["ip_ranges"])})
+
+    EC2Backend.revoke_security_group_egress = revoke_all
+
+
+class Kept(list):
+    """A list that nothing is taken out of."""
+
+    def remove(self, item):
+        pass
+
+
 MENDS = [
+    revoke_egress_to_ipv6,
     check_texts_and_rules,
     compare_rules_by_what_they_allow,
     change_rules_all_or_none,
