@@ -161,8 +161,7 @@ async fn lease_and_journal_of_a_dead_run_are_told() {
         dropped_count: 0,
         entries: vec![JournalEntry { at: started_at, address, what: intent }],
     };
-    put(&format!("journal/{STAGING}/last"), run.run.clone().into_bytes()).await;
-    put(&format!("journal/{STAGING}/{}", run.run), serde_json::to_vec(&run).unwrap()).await;
+    put(&format!("journal/{STAGING}"), serde_json::to_vec(&run).unwrap()).await;
     let found = symptoms(&fleet);
     let begun = format!("was killed; begun and not finished: role/nodes.{STAGING}");
     assert!(found.len() == 1 && found[0].ends_with(&begun), "{found:#?}");

@@ -22,7 +22,7 @@ const KILLS_DEFAULT: u64 = 3;
 const WORKERS: u64 = 3;
 
 /// The few milliseconds; a call takes no longer than that.
-const LATER_MS_MAX: u64 = 15;
+const LATER_MS_MAX: u64 = 5;
 
 const APPLY: &[&str] = &["apply", STAGING, "--yes"];
 const DESTROY: &[&str] = &["destroy", STAGING, "--confirm", STAGING];
