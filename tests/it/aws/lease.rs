@@ -126,6 +126,24 @@ fn a_lease_ends_by_the_buckets_clock_and_not_by_the_machines() {
     }
 }
 
+/// An hour off, AWS takes no signature: verbs that only want the bucket say what to set.
+#[test]
+fn a_clock_an_hour_off_is_named_by_verbs_about_the_bucket() {
+    let account = Moto::shared().account();
+    let network = account.network(STAGING);
+    for offset_seconds in [-3600, 3600] {
+        account.config(&json!({"clock_offset_seconds": offset_seconds}));
+        account.calls();
+        for verb in [&["unlock", STAGING][..], &["state", "create", STAGING, "--yes"]] {
+            let (code, said) = told(&account.kprod(&network, verb));
+            assert_eq!(code, 1, "{verb:?}: {said}");
+            assert!(said.contains("set this machine's clock"), "{verb:?}: {said}");
+        }
+        let calls = account.calls();
+        assert!(calls.iter().all(|call| call.status >= 400), "{:#?}", counted(&calls));
+    }
+}
+
 /// What may befall a write to the bucket, and what the run makes of it.
 #[test]
 fn a_write_to_the_bucket_that_goes_wrong_is_sent_again_and_recognised() {
