@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::account::Account;
 use super::{Moto, PROD, STAGING, flat};
 
+/// Everything that changes something.
+const CHANGES: &str = "(?!Describe|List|Get|Head).*";
+
 /// Services as signatures and as people name them.
 const READ_BY_PLAN: [(&str, &str); 5] = [
     ("ec2", "EC2"),
@@ -66,6 +69,37 @@ fn a_service_that_says_nothing_is_given_up() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("Route 53") && said.contains("timeout"), "{said}");
     account.faults(json!([]));
+}
+
+/// One service after the other fails every change: each run ends with 6, and the last one, when all
+/// is well again, leaves the cluster as wanted.
+#[test]
+fn a_run_ends_resumable_whichever_service_goes_down() {
+    let account = Moto::shared().account();
+    let network = account.network(STAGING);
+    let first_of = |service: &str| match service {
+        "ec2" => "security_group/nodes.staging.k8s.example.com",
+        "iam" => "role/nodes.staging.k8s.example.com",
+        "elasticloadbalancing" => "target_group/tcp-internal-staging-k8s--h7ikfj",
+        "route53" => "hosted_zone/internal.staging.k8s.example.com",
+        _ => "auto_scaling_group/on-demand-4x-32gb.staging.k8s.example.com",
+    };
+    // A group needs some of what the others make, so it comes last.
+    let mut services = READ_BY_PLAN;
+    services.swap(1, 4);
+    for (index, (service, name)) in services.into_iter().enumerate() {
+        let (mut rule, word) = ways_to_fail(service)[index % 2].clone();
+        rule["action"] = json!(CHANGES);
+        account.faults(json!([rule]));
+        let only = ["--only", first_of(service)];
+        let apply = ["apply", STAGING, "--yes", "--retry-timeout", "300ms"];
+        let output = account.kprod(&network, &[&apply[..], &only].concat());
+        let said = flat(&output);
+        assert_eq!(output.status.code(), Some(6), "{service}: {said}");
+        assert_told(&account, &said, name, word);
+    }
+    account.faults(json!([]));
+    super::apply::apply(&account, &network).unwrap();
 }
 
 /// Without the state bucket nothing begins.
