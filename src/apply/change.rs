@@ -7,6 +7,7 @@ use super::engine::{CallEnd, Engine, Outcome, millis, since};
 use super::failure::{RERUN, foreign, held_zone, stale};
 use super::gate::{self, Gate};
 use super::journal::JournalStep;
+use super::link::is_done_in_part;
 use super::steps::{self, Own, Step, StepContext, StepError, template};
 use super::world::Made;
 use crate::cloud::retry::RetryLimits;
@@ -355,7 +356,7 @@ fn is_lagging(call: &Call, error: &CloudError) -> bool {
             !delete.is_empty() && error.kind == CloudErrorKind::Invalid
         }
         Call::AddRoleToInstanceProfile { .. } => error.kind == CloudErrorKind::QuotaReached,
-        _ => false,
+        _ => is_done_in_part(call, error),
     }
 }
 

@@ -110,6 +110,9 @@ impl<C: Cloud> Engine<'_, C> {
                 }
                 Err(error) => error,
             };
+            if is_done_in_part(call, &error) {
+                return Err(CallEnd::Refused(error));
+            }
             if error.kind == CloudErrorKind::NotFound && is_removal(call, &operation) {
                 return Ok(Reply::default());
             }
@@ -145,6 +148,19 @@ impl<C: Cloud> Engine<'_, C> {
             )),
         }
     }
+}
+
+/// Whether a part of a call's work was done before and the rest was refused with it: one rule of
+/// several is gone, and the others stay. Only a look tells which.
+/// Source: EC2 API reference, RevokeSecurityGroupIngress: in a VPC of one's own, values that match no
+/// rule give `InvalidPermission.NotFound`, and no rule is revoked.
+pub(super) fn is_done_in_part(call: &Call, error: &CloudError) -> bool {
+    let rules = match call {
+        Call::RevokeSecurityGroupIngress { rules, .. }
+        | Call::RevokeSecurityGroupEgress { rules, .. } => rules,
+        _ => return false,
+    };
+    rules.len() > 1 && error.code == "InvalidPermission.NotFound"
 }
 
 /// Whether not finding its object means that a call's work is done already.

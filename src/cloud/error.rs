@@ -46,13 +46,11 @@ pub enum CloudErrorKind {
     WrongAccount,
     /// The call itself is wrong.
     Invalid,
-    /// This cloud cannot do it.
-    Unsupported,
 }
 
 impl CloudErrorKind {
     /// Every kind.
-    pub const ALL: [CloudErrorKind; 14] = [
+    pub const ALL: [CloudErrorKind; 13] = [
         CloudErrorKind::Throttled,
         CloudErrorKind::AnswerLost,
         CloudErrorKind::Unavailable,
@@ -66,7 +64,6 @@ impl CloudErrorKind {
         CloudErrorKind::ClockSkewed,
         CloudErrorKind::WrongAccount,
         CloudErrorKind::Invalid,
-        CloudErrorKind::Unsupported,
     ];
 
     /// Whether the same call may succeed later without anybody's help.
@@ -84,8 +81,7 @@ impl CloudErrorKind {
             | CloudErrorKind::CredentialsEnded
             | CloudErrorKind::ClockSkewed
             | CloudErrorKind::WrongAccount
-            | CloudErrorKind::Invalid
-            | CloudErrorKind::Unsupported => false,
+            | CloudErrorKind::Invalid => false,
         }
     }
 

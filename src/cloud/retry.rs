@@ -77,8 +77,7 @@ impl RetryPolicy {
             | CloudErrorKind::CredentialsEnded
             | CloudErrorKind::ClockSkewed
             | CloudErrorKind::WrongAccount
-            | CloudErrorKind::Invalid
-            | CloudErrorKind::Unsupported => None,
+            | CloudErrorKind::Invalid => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Applying plans on the simulator: stories of runs, good and bad.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,12 +8,12 @@ use std::time::Duration;
 
 use kprod::apply::{self, ApplyReport, ApplyRequest, StopSignal};
 use kprod::cloud::sim::SimCloud;
-use kprod::cloud::{Cloud, Query};
+use kprod::cloud::{Call, Cloud, Query};
 use kprod::desired;
 use kprod::error::{ExitCode, Failure};
 use kprod::event::Event;
 use kprod::plan::{Plan, PlanOptions, make, merge_versions, versions_to_read};
-use kprod::resource::Kind;
+use kprod::resource::{Kind, Rule};
 use kprod::sim::{CallFault, CrashPlan, CrashSide, FaultRates, Shortage};
 use kprod::source::{Limits, LoadLimits, load, render};
 use kprod::spec::{Role, Spec, Strictness, read};
@@ -290,6 +291,43 @@ async fn what_is_as_wanted_already_is_a_success() {
     assert_eq!(report.exit_code(), ExitCode::Done, "{}", told(&report));
     assert_eq!(report.already_done.len(), first.changes.len(), "{}", told(&report));
     assert_eq!(mutations(&cloud), before);
+}
+
+/// AWS refuses to revoke several rules when one of them is gone already, and a read that lags does
+/// not show that it is: the others go all the same.
+#[tokio::test]
+async fn a_rule_that_somebody_removed_does_not_keep_the_others() {
+    let spec = spec_of(STAGING);
+    let cloud = account_for(&spec, 1);
+    plan_and_apply(&cloud, &spec, "ann").await.unwrap();
+    let group_id = cloud.with_world(|world| {
+        let mut groups = world.security_groups.iter();
+        let named = |name: &str| name == format!("nodes.{STAGING}");
+        groups.find(|(_, group)| named(&group.group.group_name)).map(|(id, _)| id.clone()).unwrap()
+    });
+    let group_id = group_id.unwrap();
+    let rule = |port: i32| Rule {
+        is_egress: false,
+        ip_protocol: "tcp".to_owned(),
+        from_port: port,
+        to_port: port,
+        cidr_ipv4: Some("10.0.0.0/8".to_owned()),
+        ..Rule::default_egress()
+    };
+    let call = Call::AuthorizeSecurityGroupIngress {
+        group_id: group_id.clone(),
+        rules: BTreeSet::from([rule(81), rule(82)]),
+        description: format!("kprod.dev/cluster={STAGING}"),
+    };
+    cloud.call(&call).await.unwrap();
+    cloud.sleep(Duration::from_secs(600)).await;
+    let (plan, query) = plan(&cloud, &spec, &PlanOptions::default()).await;
+    assert_eq!(plan.changes.len(), 1, "{:#?}", plan.changes);
+    let rules = BTreeSet::from([rule(81)]);
+    cloud.call(&Call::RevokeSecurityGroupIngress { group_id, rules }).await.unwrap();
+    let report = apply_plan(&cloud, &plan, &query).await.unwrap();
+    assert_eq!(report.exit_code(), ExitCode::Done, "{}", told(&report));
+    assert_converged(&cloud, &spec).await;
 }
 
 /// No capacity for a new group: exit 6, and the reason is named.

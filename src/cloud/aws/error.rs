@@ -188,6 +188,7 @@ fn kind_of(code: &str, status: u16) -> CloudErrorKind {
         "AccessDenied"
         | "UnauthorizedOperation"
         | "AuthFailure"
+        | "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
         | "InvalidClientTokenId"
         | "UnrecognizedClient"
         | "SignatureDoesNotMatch"
