@@ -190,11 +190,24 @@ pub fn plain_scalar(text: &str) -> Result<Value, String> {
     scalar::resolve(text)
 }
 
+/// Line breaks of YAML 1.1 that are ordinary characters in 1.2 ("Line Break Characters" of both): next
+/// line, line separator, paragraph separator.
+const OLD_LINE_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+
 /// Writes a value as block YAML, keys in the order the value has them. The same value always gives
 /// the same text.
+///
+/// A value that holds a line break which only YAML 1.1 knows is written as JSON, that break escaped:
+/// block text around it would mean another value to readers of 1.2.
 pub fn to_text(value: &serde_json::Value) -> String {
     // Writing a JSON value to memory cannot fail: it has string keys only and no custom serializer.
-    serde_yaml::to_string(value).unwrap_or_default()
+    let text = serde_yaml::to_string(value).unwrap_or_default();
+    if !text.contains(OLD_LINE_BREAKS) {
+        return text;
+    }
+    let json = format!("{value:#}\n");
+    let escape = |json: String, c: char| json.replace(c, &format!("\\u{:04x}", u32::from(c)));
+    OLD_LINE_BREAKS.into_iter().fold(json, escape)
 }
 
 #[cfg(test)]
