@@ -1,4 +1,4 @@
-//! AWS in bad days: throttled, down, silent. A plan ends with 1, a run with 6 once it has begun; the
+//! AWS in bad days: down, silent. A plan ends with 1, a run with 6 once it has begun; the
 //! message names service, endpoint and way out, and the same command goes on when all is well.
 
 use serde_json::{Value, json};
