@@ -24,6 +24,16 @@ pub struct Facts {
     pub images: BTreeMap<String, ImageFact>,
 }
 
+/// The partition of AWS that a region is in, which every ARN names.
+/// Source: IAM user guide, "Amazon Resource Names (ARNs)".
+pub fn partition(region: &str) -> &'static str {
+    match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
 /// A VPC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

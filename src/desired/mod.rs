@@ -30,7 +30,6 @@ use crate::spec::{DnsType, Spec, SubnetSpec};
 use draft::Draft;
 
 pub use name::{balancer_names, role_names, target_group_names};
-pub use policy::partition;
 pub use user_data::READY_UNIT;
 
 /// What a cluster wants to be there.

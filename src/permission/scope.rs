@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cloud::Query;
 use crate::desired;
+use crate::facts::partition;
 use crate::resource::{Kind, LaunchTemplateData, OWNER_TAG, Ref, Resource};
 use crate::state::StateAddress;
 
@@ -50,7 +51,7 @@ impl Scope {
         let names = |kind| query.keys.iter().filter(move |key| key.kind == kind);
         let mut scope = Self {
             cluster: query.cluster.clone(),
-            partition: desired::partition(&query.region),
+            partition: partition(&query.region),
             region: or_any(Some(&query.region)),
             account: or_any(account),
             vpc_id: query.vpc_id.clone(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A place in S3: `spec.configBase`.
+/// A place in S3: `spec.configBase`, or where snapshots go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateAddress {
     /// The bucket.

@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::facts::partition;
+
 /// The name of our statement in a bucket's policy.
 const SID: &str = "KprodDenyInsecureTransport";
 
@@ -51,16 +53,6 @@ fn statement(bucket: &str, region: &str) -> Value {
         "Resource": [arn, format!("{arn}/*")],
         "Condition": { "Bool": { "aws:SecureTransport": "false" } },
     })
-}
-
-/// The part of AWS that a region belongs to, as ARNs name it (AWS General Reference, "Amazon
-/// Resource Names").
-fn partition(region: &str) -> &'static str {
-    match region {
-        _ if region.starts_with("cn-") => "aws-cn",
-        _ if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
 }
 
 fn is_everybody(principal: &Value) -> bool {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{READ_PARAMETERS, Scope, allow, bucket_and_prefix, parameters};
+use super::{READ_PARAMETERS, Scope, allow, parameters};
 use crate::spec::{EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Spec};
+use crate::state::StateAddress;
 
 /// The tag that is set on an etcd volume before it is formatted, so that it never is again.
 const FORMATTED_TAG: &str = "kprod.dev/formatted";
@@ -99,11 +100,10 @@ fn etcd_objects(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
         .collect();
     let snapshots = stores.iter().filter_map(|store| scope.objects(store, "*"));
     let objects: BTreeSet<String> = state.into_iter().chain(snapshots).collect();
-    let mut buckets: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for store in stores {
-        if let Some((bucket, prefix)) = bucket_and_prefix(store) {
-            buckets.entry(bucket).or_default().insert(format!("{prefix}*"));
-        }
+    let mut buckets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for store in stores.into_iter().filter_map(StateAddress::parse) {
+        let objects = store.key("*");
+        buckets.entry(store.bucket).or_default().insert(objects);
     }
     let mut statements = Vec::new();
     if !objects.is_empty() {

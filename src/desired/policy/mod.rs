@@ -12,8 +12,10 @@ mod pod_network;
 use serde_json::{Map, Value, json};
 
 use super::tag;
+use crate::facts::partition;
 use crate::resource::OWNER_TAG;
 use crate::spec::{Role, Spec};
+use crate::state::StateAddress;
 
 /// The policy of a role's machines; none when there is nothing to allow.
 pub(super) fn of(spec: &Spec, role: Role) -> Option<Value> {
@@ -81,8 +83,8 @@ impl<'a> Scope<'a> {
 
     /// The ARN of objects below an `s3://` address; none if it is not one.
     fn objects(&self, address: &str, below: &str) -> Option<String> {
-        let (bucket, prefix) = bucket_and_prefix(address)?;
-        Some(format!("arn:{}:s3:::{bucket}/{prefix}{below}", self.partition))
+        let address = StateAddress::parse(address)?;
+        Some(format!("arn:{}:s3:::{}/{}", self.partition, address.bucket, address.key(below)))
     }
 
     /// `aws:<place>/kubernetes.io/cluster/C`.
@@ -102,25 +104,6 @@ impl<'a> Scope<'a> {
     fn made_by_kprod(&self) -> Value {
         json!({ "StringEquals": { format!("aws:ResourceTag/{OWNER_TAG}"): self.spec.name() } })
     }
-}
-
-/// The partition of AWS that a region is in, which every ARN names.
-/// Source: IAM user guide, "Amazon Resource Names (ARNs)".
-pub fn partition(region: &str) -> &'static str {
-    match region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
-}
-
-/// Bucket, and prefix with a final slash, of an `s3://` address.
-fn bucket_and_prefix(address: &str) -> Option<(&str, String)> {
-    let path = address.strip_prefix("s3://")?;
-    let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
-    let prefix = prefix.trim_end_matches('/');
-    let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-    Some((bucket, prefix))
 }
 
 fn allow(sid: &str, actions: &[&str], resources: impl Into<Value>, condition: Value) -> Value {
