@@ -2,6 +2,7 @@
 
 use crate::plan::Action;
 use crate::resource::Key;
+use crate::roll::{HaltReason, Progress, Step};
 
 /// One announcement. Its JSON form (`--events jsonl`) is `ui::progress`'s.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,25 @@ pub enum Event {
     Waiting { address: Option<Key>, what: String, deadline: String },
     /// The user asked to stop: calls in flight finish, nothing new begins.
     Stopping,
+    /// What a rolling update does.
+    Roll(RollEvent),
     /// The run is over.
     ApplyFinished { done: usize, failed: usize, skipped: usize, elapsed_ms: u64 },
+}
+
+/// One announcement of a rolling update.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RollEvent {
+    /// It begins, or goes on with what an earlier run began.
+    Started { cluster: String, roll: String, resumed: bool, machines: usize },
+    /// A step was made.
+    Step { step: Box<Step> },
+    /// A step failed; what comes next is decided anew.
+    StepFailed { step: Box<Step>, why: String },
+    /// How the groups stand, whenever that changes; when it may be over, RFC 3339.
+    Progress { progress: Box<Progress>, eta: Option<String> },
+    /// It stops; somebody has to look.
+    Halted { reasons: Vec<HaltReason> },
+    /// It is over.
+    Finished { replaced: usize, elapsed_ms: u64 },
 }

@@ -51,6 +51,12 @@ pub const TARGET_TAG: &str = "kprod.dev/target";
 /// On an ASG: the revision that an automatic rollback left behind.
 pub const FAILED_TAG: &str = "kprod.dev/failed";
 
+/// On an ASG: a rolling update works on it; what it noted, for whoever goes on.
+pub const ROLL_TAG: &str = "kprod.dev/roll";
+
+/// On an instance: a rolling update takes it, or took it, out of its group.
+pub const DETACHED_TAG: &str = "kprod.dev/detached";
+
 /// On a launch template: `<image id>:<root device>`, what it was built from. Neither ever changes for an
 /// id, so that an unchanged plan asks for no image.
 pub const IMAGE_TAG: &str = "kprod.dev/image";

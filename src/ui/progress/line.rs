@@ -1,5 +1,6 @@
 //! One event as one line of text, or none when it is not worth one.
 
+use super::roll;
 use super::summary::duration;
 use crate::event::Event;
 use crate::plan::Action;
@@ -58,6 +59,7 @@ pub(super) fn of(event: &Event, style: Style, is_simulated: bool) -> Option<Stri
             }
             None => format!("waiting for {what} {}", until(deadline, style)),
         },
+        Event::Roll(event) => return roll::line(event, style, is_simulated),
         Event::Stopping => "stopping: calls in flight finish, nothing new begins".to_owned(),
         Event::ApplyFinished { .. } => return None,
     };

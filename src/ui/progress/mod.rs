@@ -4,6 +4,7 @@
 
 mod line;
 mod live;
+mod roll;
 mod summary;
 mod wire;
 
@@ -149,6 +150,7 @@ impl State {
             | Event::ApplyStarted { .. }
             | Event::WaveStarted { .. }
             | Event::Stopping
+            | Event::Roll(_)
             | Event::ApplyFinished { .. } => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::roll;
 use crate::event::Event;
 
 /// Version of the events' form: the major number is raised when a reader could break.
@@ -59,6 +60,7 @@ pub fn record(event: &Event) -> Value {
         Event::Waiting { address, what, deadline } => {
             json!({"event": "waiting", "address": address, "what": what, "deadline": deadline})
         }
+        Event::Roll(event) => roll::record(event),
         Event::Stopping => json!({"event": "stopping"}),
         Event::ApplyFinished { done, failed, skipped, elapsed_ms } => json!({
             "event": "apply_finished", "done": done, "failed": failed, "skipped": skipped,

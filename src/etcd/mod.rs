@@ -1,0 +1,8 @@
+//! etcd: what members say of themselves, and whether one of them may go.
+//!
+//! A member reports to its own key in the state bucket; nothing here talks to etcd. The guard decides
+//! by those facts alone, and no flag turns it off.
+
+pub mod report;
+
+pub use report::{MemberReport, MemberRole, Topology, TopologyCluster, TopologyMember};

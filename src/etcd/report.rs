@@ -1,0 +1,92 @@
+//! What each member reports about itself and about its cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What a member is in its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberRole {
+    /// It counts for the quorum.
+    Voter,
+    /// It catches up and does not count yet.
+    Learner,
+    /// It is in the member list and has never started.
+    Unstarted,
+}
+
+/// One member's report: the content of [`report_key`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberReport {
+    /// Version of this form.
+    pub format_version: u32,
+    /// The member's name.
+    pub member: String,
+    /// The machine it runs on.
+    pub instance_id: String,
+    /// Counts this member's reports; two with the same number are one.
+    pub sequence: u64,
+    /// Whether it answered its own health check: a linearizable read.
+    pub is_healthy: bool,
+    /// The term it is in.
+    pub term: u64,
+    /// Who it takes for the leader; none while there is an election.
+    pub leader: Option<String>,
+    /// Entries that it has not applied yet.
+    pub lag: u64,
+    /// Alarms that are raised in the cluster, such as `NOSPACE`.
+    pub alarms: BTreeSet<String>,
+    /// All members as it knows them, by name.
+    pub members: BTreeMap<String, MemberRole>,
+    /// When the newest verified snapshot of the cluster was taken, on the bucket's clock; none if there
+    /// is none.
+    pub snapshot_at: Option<Timestamp>,
+}
+
+impl MemberReport {
+    /// Raised when an older kprod could no longer read it.
+    pub const FORMAT_VERSION: u32 = 1;
+}
+
+/// The object of the state bucket that holds a member's report.
+pub fn report_key(cluster: &str, etcd: &str, member: &str) -> String {
+    format!("etcd/{cluster}/{etcd}/report/{member}")
+}
+
+/// Which members there should be, and where: from the spec.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topology {
+    /// The etcd clusters by name (`main`, `events`).
+    pub clusters: BTreeMap<String, TopologyCluster>,
+}
+
+/// One etcd cluster of a topology.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologyCluster {
+    /// Its members by name.
+    pub members: BTreeMap<String, TopologyMember>,
+}
+
+/// One member of a topology.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologyMember {
+    /// The auto scaling group whose machine hosts it.
+    pub group: String,
+}
+
+impl Topology {
+    /// The members that a group's machine hosts: etcd cluster and member.
+    pub fn members_on<'a>(&'a self, group: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.clusters.iter().flat_map(move |(etcd, cluster)| {
+            let on_group = cluster.members.iter().filter(move |(_, member)| member.group == group);
+            on_group.map(move |(name, _)| (etcd.as_str(), name.as_str()))
+        })
+    }
+
+    /// Whether a group's machine hosts a member.
+    pub fn is_host(&self, group: &str) -> bool {
+        self.members_on(group).next().is_some()
+    }
+}

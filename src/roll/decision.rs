@@ -1,0 +1,220 @@
+//! What a decision says: steps, and for what it waits, or why it ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::mark::{DetachMark, RollMark};
+use crate::kube::PodId;
+
+/// One turn's decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What to do now.
+    pub verdict: Verdict,
+    /// How each group stands, by ASG name; for people.
+    pub progress: Progress,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Make these steps, in this order; then look again.
+    Act(Vec<Step>),
+    /// Nothing can be done before something changes.
+    Wait(Vec<Waiting>),
+    /// Nothing more is done: somebody has to look. All that could be undone is.
+    Halted(Vec<HaltReason>),
+    /// Every machine is as wanted, and no mark is left.
+    Done,
+}
+
+/// How a roll stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// By ASG name, in the order in which they are rolled.
+    pub groups: Vec<GroupProgress>,
+}
+
+/// How a group stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupProgress {
+    /// Its name.
+    pub group: String,
+    /// Machines that are as wanted and count.
+    pub done: usize,
+    /// Machines to replace that nothing was begun with, and why.
+    pub outdated: BTreeMap<String, Vec<MachineReason>>,
+    /// Machines that are worked on: drained, ending, or new and not validated.
+    pub in_work: BTreeMap<String, String>,
+    /// What the group waits for.
+    pub waiting: Vec<Waiting>,
+}
+
+/// Why a machine is replaced.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineReason {
+    /// It was built from another revision than the group's target.
+    Revision { runs: String, target: String },
+    /// It was attached by hand: nobody knows what it was built from.
+    Unknown,
+    /// Its group goes, or gets smaller, or leaves its zone.
+    Retired { why: String },
+    /// It stands outside its group, left by a roll.
+    Detached,
+    /// The cloud or Kubernetes calls it broken.
+    Unhealthy { why: String },
+    /// It is older than its group allows.
+    Age { hours: u64, hours_max: u64 },
+    /// `--force`.
+    Forced,
+    /// Somebody asked for it by annotation.
+    Annotated { annotation: String },
+}
+
+/// Something that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The group it is about.
+    pub group: String,
+    /// The machine, if it is about one.
+    pub machine: Option<String>,
+    /// For what.
+    pub reason: WaitReason,
+    /// When it ends the wait by itself, and what happens then is declared in the policy; none for
+    /// what waits for others' limits.
+    pub deadline: Option<Timestamp>,
+}
+
+/// For what a roll waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// Pods to leave a node: how many, and the first that a budget holds with that budget.
+    Pods { left: usize, held: Option<(PodId, String)> },
+    /// Load balancers to let a machine go.
+    Deregistration,
+    /// The pause after a drain.
+    PostDrain,
+    /// A machine to end.
+    Termination,
+    /// New machines: how many of how many are there.
+    Machines { have: usize, want: usize, failed_activity: Option<String> },
+    /// A new machine's node to be ready.
+    Node,
+    /// A new machine to stay ready for long enough, or a canary to be watched.
+    Soak,
+    /// A regression against the baseline to pass.
+    Regression { object: String, what: String },
+    /// The quorum guard: who is not well.
+    Quorum { why: String },
+    /// A limit: so many are missing in the group, the zone or the cluster already.
+    Limit { what: String },
+    /// Groups that go first.
+    Turn { of: String },
+    /// A pause that somebody asked for.
+    Paused { by: String, why: String },
+}
+
+/// Why a roll halts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaltReason {
+    /// The group it is about, if it is about one.
+    pub group: Option<String>,
+    /// The object: a pod, a budget, a machine, a member.
+    pub object: String,
+    /// What is wrong with it: a fragment without a stop.
+    pub message: String,
+    /// The way out.
+    pub way_out: String,
+}
+
+/// One thing to do. Each is safe to do twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Notes on a group that a roll works on it.
+    Mark { group: String, mark: RollMark },
+    /// Takes the note away.
+    Unmark { group: String },
+    /// Suspends processes that would get in the way.
+    Suspend { group: String, processes: BTreeSet<String> },
+    /// Resumes what this roll suspended.
+    Resume { group: String, processes: BTreeSet<String> },
+    /// Moves the version that new machines get.
+    Pin { group: String, version: u64 },
+    /// Notes the revision that failed on a group whose pin goes back.
+    MarkFailed { group: String, revision: String },
+    /// Sets the desired capacity, which has to be `from` still.
+    SetDesired { group: String, from: i32, to: i32 },
+    /// Lowers the minimum of a group that gets smaller.
+    LowerMinimum { group: String, to: i32 },
+    /// Notes on machines that they leave their group.
+    MarkDetached { mark: DetachMark, machines: BTreeSet<String> },
+    /// Takes machines out of their group, which launches others.
+    Detach { group: String, machines: BTreeSet<String> },
+    /// Takes a machine out of load balancers.
+    Deregister { machine: String, target_group_arns: BTreeSet<String> },
+    /// Puts a machine back into load balancers.
+    Register { machine: String, target_group_arns: BTreeSet<String> },
+    /// Ends machines of a group, which launches others, or shrinks by them.
+    Terminate { group: String, machines: BTreeSet<String>, shrink: bool },
+    /// Ends machines that no group has.
+    TerminateDetached { machines: BTreeSet<String> },
+    /// Taints nodes that will be replaced.
+    Taint { nodes: BTreeSet<String> },
+    /// Cordons a node and notes when.
+    Cordon { node: String, at: Timestamp },
+    /// Takes every mark of a roll off a node; uncordons it if a roll cordoned it.
+    Release { node: String, uncordon: bool },
+    /// Keeps the autoscaler from a newcomer.
+    Protect { node: String },
+    /// Asks for evictions.
+    Evict { node: String, pods: Vec<PodStep> },
+    /// Deletes pods whatever budgets say: bare ones that the policy gives up, or after a deadline.
+    DeletePods { node: String, pods: Vec<PodStep> },
+    /// Removes the object of a node whose machine is gone.
+    DeleteNode { node: String, uid: String },
+}
+
+/// One pod of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodStep {
+    /// Which.
+    pub pod: PodId,
+    /// The very one.
+    pub uid: String,
+    /// Seconds it gets; its own grace period if none.
+    pub grace_secs: Option<u32>,
+}
+
+impl Step {
+    /// Whether it changes something in AWS, and not in Kubernetes.
+    pub fn is_cloud(&self) -> bool {
+        match self {
+            Step::Mark { .. }
+            | Step::Unmark { .. }
+            | Step::Suspend { .. }
+            | Step::Resume { .. }
+            | Step::Pin { .. }
+            | Step::MarkFailed { .. }
+            | Step::SetDesired { .. }
+            | Step::LowerMinimum { .. }
+            | Step::MarkDetached { .. }
+            | Step::Detach { .. }
+            | Step::Deregister { .. }
+            | Step::Register { .. }
+            | Step::Terminate { .. }
+            | Step::TerminateDetached { .. } => true,
+            Step::Taint { .. }
+            | Step::Cordon { .. }
+            | Step::Release { .. }
+            | Step::Protect { .. }
+            | Step::Evict { .. }
+            | Step::DeletePods { .. }
+            | Step::DeleteNode { .. } => false,
+        }
+    }
+}

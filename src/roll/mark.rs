@@ -1,0 +1,181 @@
+//! The marks that a roll leaves on what it works on, so that whoever comes next can go on.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// On an ASG: a roll works on it; the value is a [`RollMark`].
+pub use crate::resource::ROLL_TAG;
+
+/// On an instance: it was taken out of its group to be replaced; the value is a [`DetachMark`]. Set
+/// before the call that detaches, so that no crash leaves a machine that nobody knows of.
+pub use crate::resource::DETACHED_TAG;
+
+/// Taint of a node that will be replaced: evicted pods go elsewhere where they can.
+pub const OUTDATED_TAINT: &str = "kprod.dev/outdated";
+
+/// Annotation of a node that this roll cordoned: when. A cordon without it is somebody else's.
+pub const DRAIN_ANNOTATION: &str = "kprod.dev/drain-since";
+
+/// Annotation of a node that came as a replacement and is not validated yet: the roll's id.
+pub const NEWCOMER_ANNOTATION: &str = "kprod.dev/newcomer";
+
+/// Annotation by which people ask for a node's replacement, whatever its value.
+pub const REPLACE_ANNOTATION: &str = "kprod.dev/replace";
+
+/// kops' annotation of the same meaning.
+/// Source: kops, `docs/operations/rolling-update.md`.
+pub const KOPS_REPLACE_ANNOTATION: &str = "kops.k8s.io/needs-update";
+
+/// Annotation by which the cluster autoscaler leaves a node alone.
+/// Source: cluster-autoscaler FAQ, "How can I prevent Cluster Autoscaler from scaling down a
+/// particular node?".
+pub const NO_SCALE_DOWN_ANNOTATION: &str = "cluster-autoscaler.kubernetes.io/scale-down-disabled";
+
+/// Label by which service load balancers leave a node out.
+/// Source: Kubernetes, "Well-known labels".
+pub const NO_BALANCER_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// What a roll notes on a group.
+///
+/// Written as `key=value` words: a tag's value takes letters, digits, spaces and `+-=._:/@`, at most
+/// 256 characters (Auto Scaling API reference, `Tag`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollMark {
+    /// The roll's id.
+    pub id: String,
+    /// When this roll began to work on the group.
+    pub began_at: Timestamp,
+    /// The pin before this roll moved it: where an automatic rollback goes.
+    pub from: Option<u64>,
+    /// Processes that this roll suspended, and nobody else.
+    pub suspended: BTreeSet<String>,
+    /// The desired capacity before this roll raised it for its surge, and by how much.
+    pub raised: Option<Raised>,
+}
+
+/// A desired capacity that a roll raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raised {
+    /// What it was.
+    pub base: i32,
+    /// By how much it was raised, at most.
+    pub by: i32,
+}
+
+impl Raised {
+    /// How much of it is still there, at a desired capacity. What an autoscaler has added above is
+    /// its own.
+    pub fn outstanding(self, desired: i32) -> i32 {
+        desired.saturating_sub(self.base).clamp(0, self.by)
+    }
+}
+
+impl fmt::Display for RollMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "id={} began={}", self.id, self.began_at)?;
+        if let Some(from) = self.from {
+            write!(f, " from={from}")?;
+        }
+        if !self.suspended.is_empty() {
+            let names: Vec<&str> = self.suspended.iter().map(String::as_str).collect();
+            write!(f, " suspended={}", names.join("/"))?;
+        }
+        if let Some(raised) = self.raised {
+            write!(f, " raised={}/{}", raised.base, raised.by)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for RollMark {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no mark of a roll");
+        let (mut id, mut began_at) = (None, None);
+        let (mut from, mut suspended, mut raised) = (None, BTreeSet::new(), None);
+        for word in text.split_whitespace() {
+            let (key, value) = word.split_once('=').ok_or_else(wrong)?;
+            match key {
+                "id" => id = Some(value.to_owned()),
+                "began" => began_at = Some(value.parse().map_err(|_| wrong())?),
+                "from" => from = Some(value.parse().map_err(|_| wrong())?),
+                "suspended" => suspended = value.split('/').map(str::to_owned).collect(),
+                "raised" => {
+                    let (base, by) = value.split_once('/').ok_or_else(wrong)?;
+                    let number = |text: &str| text.parse().map_err(|_| wrong());
+                    raised = Some(Raised { base: number(base)?, by: number(by)? });
+                }
+                // A newer kprod may know more.
+                _ => {}
+            }
+        }
+        let id = id.ok_or_else(wrong)?;
+        Ok(Self { id, began_at: began_at.ok_or_else(wrong)?, from, suspended, raised })
+    }
+}
+
+/// What a roll notes on an instance that it takes out of its group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetachMark {
+    /// The group it belonged to.
+    pub group: String,
+    /// The roll's id.
+    pub id: String,
+}
+
+impl fmt::Display for DetachMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.group, self.id)
+    }
+}
+
+impl FromStr for DetachMark {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.rsplit_once(' ');
+        parts
+            .map(|(group, id)| Self { group: group.to_owned(), id: id.to_owned() })
+            .ok_or_else(|| format!("`{text}` is no mark of a detached machine"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DetachMark, Raised, RollMark};
+
+    fn mark() -> RollMark {
+        RollMark {
+            id: "20261121T101112Z-0f".to_owned(),
+            began_at: "2026-11-21T10:11:12Z".parse().unwrap(),
+            from: Some(3),
+            suspended: ["AZRebalance", "AlarmNotification"].map(str::to_owned).into(),
+            raised: Some(Raised { base: 3, by: 1 }),
+        }
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_and_fits_a_tag() {
+        for mark in [mark(), RollMark { from: None, suspended: [].into(), raised: None, ..mark() }]
+        {
+            let text = mark.to_string();
+            assert!(text.len() <= 256, "{text}");
+            assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || " +-=._:/@".contains(c)));
+            assert_eq!(text.parse::<RollMark>().unwrap(), mark);
+        }
+        let detached = DetachMark { group: "a group.of C".to_owned(), id: "i".to_owned() };
+        assert_eq!(detached.to_string().parse::<DetachMark>().unwrap(), detached);
+    }
+
+    #[test]
+    fn what_an_autoscaler_added_is_not_the_rolls() {
+        let raised = Raised { base: 3, by: 2 };
+        let outstanding = [2, 3, 4, 5, 9].map(|desired| raised.outstanding(desired));
+        assert_eq!(outstanding, [0, 0, 1, 2, 2]);
+    }
+}

@@ -1,0 +1,40 @@
+//! The rolling update: replaces every machine that is not what the plan wants, and nothing else.
+//!
+//! A loop of four steps: observe, decide, act, announce. Nothing is kept between turns that
+//! cannot be read again: what a run has begun stands in the tags of groups ([`mark::RollMark`]) and
+//! machines ([`mark::DetachMark`]), in taints and annotations of nodes ([`mark`]), and in one object
+//! of the state bucket with the baseline. So a run that was killed is finished by the next one with
+//! the same code, on any machine.
+//!
+//! The life of a machine that is replaced:
+//!
+//! ```text
+//!   outdated --taint--> marked --(surge: tag, detach)--> detached
+//!                          |                                |
+//!                          +------------ cordon ------------+
+//!                                          |
+//!                                       draining --evict, deregister--> drained
+//!                                                                          |
+//!        gone <--delete node-- leaving <--terminate (the group launches another)
+//!
+//!   newcomer: booting --joins--> joined --ready, gate, soak--> validated
+//! ```
+//!
+//! `kprod rolling-update`, `apply --roll`, `repair`, `rehearse` and `simulate` all run this one loop.
+
+pub mod decision;
+pub mod mark;
+pub mod observation;
+pub mod policy;
+
+pub use decision::{
+    Decision, GroupProgress, HaltReason, MachineReason, Progress, Step, Verdict, WaitReason,
+    Waiting,
+};
+pub use observation::{
+    Baseline, EvictionAnswer, EvictionAttempt, Group, Machine, MemberFact, Observation, Pause,
+    Stage, Target, TargetState,
+};
+pub use policy::{
+    ClusterPolicy, DrainOutcome, GroupPolicy, Policy, RepairPolicy, Retire, RolloutRole,
+};

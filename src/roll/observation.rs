@@ -1,0 +1,200 @@
+//! What a decision looks at: groups, machines, nodes, members, joined and with the time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::mark::{DetachMark, RollMark};
+use crate::etcd::MemberReport;
+use crate::kube::{KubeView, PodId};
+use crate::resource::MixedInstancesPolicy;
+
+/// One look at a cluster's machines.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// Now, on the cloud's clock.
+    pub now: Timestamp,
+    /// When this run began. A limit that an earlier run has used up begins anew.
+    pub run_started_at: Timestamp,
+    /// The cluster.
+    pub cluster: String,
+    /// The roll's id: that of an unfinished roll, or this run's.
+    pub id: String,
+    /// When groups and machines were read.
+    pub cloud_seen_at: Timestamp,
+    /// Groups by ASG name: the cluster's own.
+    pub groups: BTreeMap<String, Group>,
+    /// Machines by instance id: members of these groups, and those that carry a detach mark.
+    pub machines: BTreeMap<String, Machine>,
+    /// The cluster; none where Kubernetes is left out.
+    pub kube: Option<Arc<KubeView>>,
+    /// What etcd's members report, by etcd cluster and member; a member without a report is absent.
+    pub members: BTreeMap<String, BTreeMap<String, MemberFact>>,
+    /// The cluster before the roll's first step.
+    pub baseline: Baseline,
+    /// Evictions that this run has asked for, by the pod's uid. May be lost: then they are asked for
+    /// again.
+    pub evictions: BTreeMap<String, EvictionAttempt>,
+    /// Somebody asked the roll to pause.
+    pub paused: Option<Pause>,
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Its launch template's name.
+    pub launch_template_name: String,
+    /// Several instance types: AWS takes a pin only together with them.
+    pub mixed_instances_policy: Option<MixedInstancesPolicy>,
+    /// Machines that it should have.
+    pub desired: i32,
+    /// Fewest.
+    pub min: i32,
+    /// Most.
+    pub max: i32,
+    /// The version that new machines get; none for `$Latest` or `$Default`.
+    pub pin: Option<u64>,
+    /// The revision of that version, where it is known.
+    pub pin_revision: Option<String>,
+    /// Where the group should go.
+    pub target: Option<Target>,
+    /// The revision that an automatic rollback left behind.
+    pub failed: Option<String>,
+    /// What a roll has noted.
+    pub mark: Option<RollMark>,
+    /// Processes that are suspended.
+    pub suspended: BTreeSet<String>,
+    /// Target groups that its machines are registered with.
+    pub target_group_arns: BTreeSet<String>,
+    /// What its newest failed launch says, while it is short of machines.
+    pub failed_activity: Option<String>,
+}
+
+/// Where a group should go: the tag [`crate::resource::TARGET_TAG`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The template version.
+    pub version: u64,
+    /// Its revision.
+    pub revision: String,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Its instance id.
+    pub instance_id: String,
+    /// The group it is in, or was in before it was detached.
+    pub group: String,
+    /// The mark of one that was, or is about to be, taken out of its group.
+    pub detached: Option<DetachMark>,
+    /// Whether the group counts it.
+    pub is_member: bool,
+    /// Its zone.
+    pub zone: String,
+    /// Its type.
+    pub instance_type: String,
+    /// Where it is in its life.
+    pub stage: Stage,
+    /// Why the cloud calls it unhealthy, if it does.
+    pub unhealthy: Option<String>,
+    /// The template version it was launched from; none for one that was attached by hand.
+    pub version: Option<u64>,
+    /// That version's revision; none where it is not known.
+    pub revision: Option<String>,
+    /// When it was launched; none where it was not read.
+    pub launched_at: Option<Timestamp>,
+    /// The name of its node.
+    pub node: Option<String>,
+    /// What load balancers do with it, by target group; only those it is registered with.
+    pub targets: BTreeMap<String, TargetState>,
+}
+
+/// Where a machine is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Stage {
+    /// It boots, or its launch hook waits.
+    Booting,
+    /// It is in service, or runs detached.
+    Serving,
+    /// It ends.
+    Leaving,
+}
+
+/// What a target group does with a machine.
+/// Source: Elastic Load Balancing API reference, `TargetHealth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetState {
+    /// It is being registered, or checked for the first time.
+    Initial,
+    /// It gets traffic.
+    Healthy,
+    /// It fails its checks.
+    Unhealthy,
+    /// It is being deregistered; connections may go on.
+    Draining,
+    /// It is registered, and the target group is not in use.
+    Unused,
+}
+
+/// What a member reports, and when the bucket received it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberFact {
+    /// The report.
+    pub report: MemberReport,
+    /// When it was written, on the bucket's clock.
+    pub written_at: Timestamp,
+    /// The report before it, if this run saw one: two in a row have to agree.
+    pub before: Option<MemberReport>,
+}
+
+/// A cluster before the first step of a roll: what was wrong then is not held against it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Nodes that were not ready.
+    pub unready_nodes: BTreeSet<String>,
+    /// Pods that were not ready, counted by their owner (`namespace/Kind/name`).
+    pub unready_pods: BTreeMap<String, u32>,
+    /// Budgets whose pods were too few.
+    pub short_budgets: BTreeSet<PodId>,
+    /// Whether the API server said that it was not ready.
+    pub api_unready: bool,
+}
+
+/// An eviction that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvictionAttempt {
+    /// When.
+    pub at: Timestamp,
+    /// How often so far.
+    pub count: u32,
+    /// What the API server said.
+    pub answer: EvictionAnswer,
+}
+
+/// What an API server says to an eviction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EvictionAnswer {
+    /// The pod is on its way out.
+    Accepted,
+    /// A budget does not allow it now (429); when to come back, if it says.
+    NotNow { message: String, retry_after_secs: Option<u64> },
+    /// It failed: 500 for a pod with two budgets, or anything else.
+    Failed { message: String },
+}
+
+/// A wish to pause: an object of the state bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Who asked.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub why: String,
+}

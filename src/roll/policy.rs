@@ -1,0 +1,142 @@
+//! How a roll may go about it: from the spec's `rollingUpdate` and the command line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::etcd::Topology;
+use crate::spec::IntOrPercent;
+
+/// Everything that limits a roll.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// By ASG name: the cluster's groups. One that is not here is left alone.
+    pub groups: BTreeMap<String, GroupPolicy>,
+    /// What holds over all groups.
+    pub cluster: ClusterPolicy,
+    /// Which etcd members live where.
+    pub topology: Topology,
+    /// Roll only these groups (`--only`); empty for all.
+    pub only: BTreeSet<String>,
+    /// Begin with at most so many machines (`--max-machines`).
+    pub machines_max: Option<usize>,
+    /// Replace every machine (`--force`).
+    pub force: bool,
+    /// Leave Kubernetes out: no cordon, drain or node check (`--cloudonly`). The quorum guard stays.
+    pub cloudonly: bool,
+    /// Begin nothing; finish or undo what was begun, and take every mark away (`--abort`).
+    pub abort: bool,
+    /// Replace machines that are broken, and no others (`kprod repair`).
+    pub repair: Option<RepairPolicy>,
+    /// Groups whose machines, or some of them, go without being replaced.
+    pub retire: BTreeMap<String, Retire>,
+}
+
+/// What machines of a group do, in the order of a roll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RolloutRole {
+    /// Jump hosts; no nodes.
+    Bastion,
+    /// Hosts of etcd members alone; no nodes.
+    Etcd,
+    /// API servers, with or without a member beside them.
+    ControlPlane,
+    /// Everything else.
+    Node,
+}
+
+impl RolloutRole {
+    /// Whether its machines join the cluster as nodes.
+    pub fn joins(self) -> bool {
+        matches!(self, RolloutRole::ControlPlane | RolloutRole::Node)
+    }
+
+    /// Whether its machines are replaced one at a time across all such groups, behind the guard.
+    pub fn is_quorum(self) -> bool {
+        matches!(self, RolloutRole::Etcd | RolloutRole::ControlPlane)
+    }
+}
+
+/// Limits of one group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupPolicy {
+    /// What its machines do.
+    pub role: RolloutRole,
+    /// Machines that may be there too many; a percentage rounds up.
+    pub max_surge: IntOrPercent,
+    /// Machines that may be missing; a percentage rounds down, at least 1 unless it is a plain 0.
+    pub max_unavailable: IntOrPercent,
+    /// Machines of one zone that may be missing, over all worker groups: in
+    /// [`ClusterPolicy::max_unavailable_per_zone`]. This is the group's own share of it.
+    pub max_unavailable_per_zone: Option<IntOrPercent>,
+    /// Whether old machines are drained and terminated; `false` only brings new ones.
+    pub drain_and_terminate: bool,
+    /// How long a drain may take.
+    pub drain_timeout: Duration,
+    /// What happens then.
+    pub on_drain_timeout: DrainOutcome,
+    /// How long to wait after a drain before the machine ends.
+    pub post_drain_delay: Duration,
+    /// How long a load balancer may take to let a machine go.
+    pub deregister_timeout: Duration,
+    /// How long a new machine may take until its node is ready.
+    pub boot_timeout: Duration,
+    /// How long a regression may last before the roll halts.
+    pub validate_timeout: Duration,
+    /// How long a new machine has to stay ready before it counts.
+    pub soak: Duration,
+    /// New machines that have to be validated before the group goes on at full speed; 0 for none.
+    pub canary: u32,
+    /// How long canaries are watched after they are validated.
+    pub canary_soak: Duration,
+    /// Pods without a controller may be deleted; otherwise they halt the drain.
+    pub delete_bare_pods: bool,
+    /// Machines older than this are replaced.
+    pub max_age: Option<Duration>,
+}
+
+/// What happens when a drain takes too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DrainOutcome {
+    /// The machine is uncordoned, nothing new begins, and the roll halts with the pods named.
+    Fail,
+    /// The machine is uncordoned and left for a later roll; the others go on.
+    Skip,
+    /// Pods that are still there are deleted, whatever their budgets say.
+    Force,
+}
+
+/// Limits over all groups.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterPolicy {
+    /// Worker machines that may be missing at once over all groups; none for no such limit.
+    pub max_unavailable: Option<IntOrPercent>,
+    /// Worker machines of one zone that may be missing at once; none for no such limit.
+    pub max_unavailable_per_zone: Option<IntOrPercent>,
+    /// New machines that may fail, in percent of those that were to come, before the pin goes back.
+    pub failure_percent: u32,
+    /// How old the newest verified snapshot may be when a member goes.
+    pub snapshot_age_max: Duration,
+}
+
+/// Limits of a repair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepairPolicy {
+    /// How long a machine has to be broken.
+    pub broken_for: Duration,
+    /// Machines that may be replaced at once.
+    pub at_once: u32,
+    /// Broken machines, in percent of all, above which nothing is touched: then it is not the
+    /// machines.
+    pub halt_above_percent: u32,
+}
+
+/// What goes of a group without being replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retire {
+    /// All machines: the group is removed.
+    All,
+    /// Machines above this number: the maximum is lowered.
+    DownTo(i32),
+    /// Machines in other zones than these: a subnet is removed.
+    OutOf(BTreeSet<String>),
+}
