@@ -46,10 +46,36 @@ pub struct GroupProgress {
     pub done: usize,
     /// Machines to replace that nothing was begun with, and why.
     pub outdated: BTreeMap<String, Vec<MachineReason>>,
-    /// Machines that are worked on: drained, ending, or new and not validated.
-    pub in_work: BTreeMap<String, String>,
+    /// Machines that are worked on, and how far that is.
+    pub in_work: BTreeMap<String, Phase>,
+    /// Machines that this run leaves as they are, and why: a drain that took too long.
+    pub skipped: BTreeMap<String, String>,
     /// What the group waits for.
     pub waiting: Vec<Waiting>,
+}
+
+/// How far the work on a machine is. One that goes is in one of the first three, one that comes in
+/// one of the last two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// It was taken out of its group and serves on until its replacement does.
+    Detached,
+    /// Pods leave it, and load balancers let it go.
+    Draining,
+    /// It ends.
+    Leaving,
+    /// It is launched; its node is not ready yet.
+    Booting,
+    /// Its node is ready and has to stay so before it counts.
+    Soaking,
+}
+
+impl Phase {
+    /// Whether the machine goes; otherwise it comes.
+    pub fn is_going(self) -> bool {
+        matches!(self, Phase::Detached | Phase::Draining | Phase::Leaving)
+    }
 }
 
 /// Why a machine is replaced.

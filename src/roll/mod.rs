@@ -28,7 +28,7 @@ pub mod observation;
 pub mod policy;
 
 pub use decision::{
-    Decision, GroupProgress, HaltReason, MachineReason, Progress, Step, Verdict, WaitReason,
+    Decision, GroupProgress, HaltReason, MachineReason, Phase, Progress, Step, Verdict, WaitReason,
     Waiting,
 };
 pub use observation::{
