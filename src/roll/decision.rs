@@ -187,14 +187,23 @@ pub enum Step {
     Register { machine: String, target_group_arns: BTreeSet<String> },
     /// Ends machines of a group, which launches others, or shrinks by them.
     Terminate { group: String, machines: BTreeSet<String>, shrink: bool },
+    /// Ends new machines that did not come up; their group launches others.
+    GiveUp { group: String, machines: BTreeSet<String> },
+    /// Takes the note of a detached machine off members that stay.
+    UnmarkDetached { machines: BTreeSet<String> },
+    /// Takes the note of a failed revision away, since somebody asked to try it again.
+    ClearFailed { group: String },
     /// Ends machines that no group has.
     TerminateDetached { machines: BTreeSet<String> },
     /// Taints nodes that will be replaced.
     Taint { nodes: BTreeSet<String> },
-    /// Cordons a node and notes when.
-    Cordon { node: String, at: Timestamp },
+    /// Begins with a machine: cordons its node and notes when, and whether somebody had cordoned it
+    /// before.
+    Cordon { machine: String, node: String, at: Timestamp, was_cordoned: bool },
     /// Takes every mark of a roll off a node; uncordons it if a roll cordoned it.
     Release { node: String, uncordon: bool },
+    /// The same for a machine whose drain took too long: it is left for a later roll.
+    Skip { machine: String, node: String, uncordon: bool },
     /// Keeps the autoscaler from a newcomer.
     Protect { node: String },
     /// Asks for evictions.
@@ -233,10 +242,14 @@ impl Step {
             | Step::Deregister { .. }
             | Step::Register { .. }
             | Step::Terminate { .. }
+            | Step::GiveUp { .. }
+            | Step::UnmarkDetached { .. }
+            | Step::ClearFailed { .. }
             | Step::TerminateDetached { .. } => true,
             Step::Taint { .. }
             | Step::Cordon { .. }
             | Step::Release { .. }
+            | Step::Skip { .. }
             | Step::Protect { .. }
             | Step::Evict { .. }
             | Step::DeletePods { .. }

@@ -32,7 +32,7 @@ pub use decision::{
     Waiting,
 };
 pub use observation::{
-    Baseline, EvictionAnswer, EvictionAttempt, Group, Machine, MemberFact, Observation, Pause,
+    Baseline, EvictionAnswer, EvictionAttempt, Group, Machine, MemberFact, Memory, Observation, Pause,
     Stage, Target, TargetState,
 };
 pub use policy::{

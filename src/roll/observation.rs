@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::mark::{DetachMark, RollMark};
+use super::decision::HaltReason;
 use crate::etcd::MemberReport;
 use crate::kube::{KubeView, PodId};
 use crate::resource::MixedInstancesPolicy;
@@ -34,9 +35,8 @@ pub struct Observation {
     pub members: BTreeMap<String, BTreeMap<String, MemberFact>>,
     /// The cluster before the roll's first step.
     pub baseline: Baseline,
-    /// Evictions that this run has asked for, by the pod's uid. May be lost: then they are asked for
-    /// again.
-    pub evictions: BTreeMap<String, EvictionAttempt>,
+    /// What this run remembers of its own doing; a run that goes on from another one begins empty.
+    pub memory: Memory,
     /// Somebody asked the roll to pause.
     pub paused: Option<Pause>,
 }
@@ -110,8 +110,9 @@ pub struct Machine {
     pub launched_at: Option<Timestamp>,
     /// The name of its node.
     pub node: Option<String>,
-    /// What load balancers do with it, by target group; only those it is registered with.
-    pub targets: BTreeMap<String, TargetState>,
+    /// What load balancers do with it, by target group, those it is registered with; none where it
+    /// was not asked.
+    pub targets: Option<BTreeMap<String, TargetState>>,
 }
 
 /// Where a machine is in its life.
@@ -164,6 +165,29 @@ pub struct Baseline {
     pub short_budgets: BTreeSet<PodId>,
     /// Whether the API server said that it was not ready.
     pub api_unready: bool,
+}
+
+/// What a run remembers between its turns, and can do without: lost, its limits begin anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Evictions that were asked for, by the pod's uid.
+    pub evictions: BTreeMap<String, EvictionAttempt>,
+    /// Since when a machine has been drained, by instance id.
+    pub drained_since: BTreeMap<String, Timestamp>,
+    /// Since when a group has lacked machines.
+    pub lacking_since: BTreeMap<String, Timestamp>,
+    /// Since when the quorum guard has said no.
+    pub refused_since: Option<Timestamp>,
+    /// Since when an object has been worse than in the baseline.
+    pub regressed_since: BTreeMap<String, Timestamp>,
+    /// New machines that were given up, by group.
+    pub given_up: BTreeMap<String, u32>,
+    /// Machines that were begun with, by instance id.
+    pub begun: BTreeSet<String>,
+    /// Machines whose drain took too long and that are left for a later roll.
+    pub skipped: BTreeSet<String>,
+    /// Why nothing new begins any more, each once.
+    pub halts: Vec<HaltReason>,
 }
 
 /// An eviction that was asked for.

@@ -21,6 +21,10 @@ pub struct Policy {
     pub machines_max: Option<usize>,
     /// Replace every machine (`--force`).
     pub force: bool,
+    /// Try a revision again that an automatic rollback left behind (`--retry`).
+    pub retry: bool,
+    /// The Kubernetes version that new machines bring, from the spec.
+    pub kubernetes_version: Option<String>,
     /// Leave Kubernetes out: no cordon, drain or node check (`--cloudonly`). The quorum guard stays.
     pub cloudonly: bool,
     /// Begin nothing; finish or undo what was begun, and take every mark away (`--abort`).
