@@ -32,8 +32,8 @@ pub use decision::{
     Waiting,
 };
 pub use observation::{
-    Baseline, EvictionAnswer, EvictionAttempt, Group, Machine, MemberFact, Memory, Observation, Pause,
-    Stage, Target, TargetState,
+    Baseline, EvictionAnswer, EvictionAttempt, Group, Machine, MemberFact, Memory, Observation,
+    Pause, Stage, Target, TargetState,
 };
 pub use policy::{
     ClusterPolicy, DrainOutcome, GroupPolicy, Policy, RepairPolicy, Retire, RolloutRole,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::mark::{DetachMark, RollMark};
 use super::decision::HaltReason;
+use super::mark::{DetachMark, RollMark};
 use crate::etcd::MemberReport;
 use crate::kube::{KubeView, PodId};
 use crate::resource::MixedInstancesPolicy;
