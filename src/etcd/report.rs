@@ -50,6 +50,46 @@ impl MemberReport {
     pub const FORMAT_VERSION: u32 = 1;
 }
 
+/// What a member reports, and when the bucket received it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberFact {
+    /// The report.
+    pub report: MemberReport,
+    /// When it was written, on the bucket's clock.
+    pub written_at: Timestamp,
+    /// The report before it, if this run saw one: two in a row have to agree.
+    pub before: Option<EarlierReport>,
+}
+
+/// A member's report before its newest one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierReport {
+    /// The report.
+    pub report: MemberReport,
+    /// When it was written, on the bucket's clock.
+    pub written_at: Timestamp,
+}
+
+/// What is known of all members: by etcd cluster and member; one without a report is absent.
+pub type Facts = BTreeMap<String, BTreeMap<String, MemberFact>>;
+
+impl MemberFact {
+    /// What is known once a report was read, given what was known before: only a report with a higher
+    /// number is a further one. A machine that is new may count from the start again: then what
+    /// another machine said is no report before it.
+    pub fn next(known: Option<&MemberFact>, report: MemberReport, written_at: Timestamp) -> Self {
+        let Some(known) = known else { return Self { report, written_at, before: None } };
+        if known.report.instance_id != report.instance_id {
+            return Self { report, written_at, before: None };
+        }
+        if known.report.sequence == report.sequence {
+            return Self { report, written_at, before: known.before.clone() };
+        }
+        let earlier = EarlierReport { report: known.report.clone(), written_at: known.written_at };
+        Self { report, written_at, before: Some(earlier) }
+    }
+}
+
 /// The object of the state bucket that holds a member's report.
 pub fn report_key(cluster: &str, etcd: &str, member: &str) -> String {
     format!("etcd/{cluster}/{etcd}/report/{member}")

@@ -5,6 +5,7 @@
 //! one contract suite. [`drain`] decides, purely, which pods of a node are evicted.
 
 pub mod call;
+pub mod drain;
 pub mod error;
 pub mod view;
 
@@ -13,6 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use call::{KubeCall, NodePatch, TaintEffect};
+pub use drain::{
+    BlockReason, Blocked, DRAIN_ANNOTATION, Drain, DrainPod, DrainPolicy, IgnoreReason,
+    PreflightFinding, drain, next_attempt, preflight,
+};
 pub use error::{KubeError, KubeErrorKind};
 pub use view::{
     Budget, Condition, KubeView, LabelSelector, Node, Owner, Pod, PodId, PodPhase, Requirement,

@@ -180,6 +180,8 @@ pub struct Pod {
     pub uid: String,
     /// The node it is bound to.
     pub node: Option<String>,
+    /// When its object was made.
+    pub created_at: Timestamp,
     /// Where it is in its life.
     pub phase: PodPhase,
     /// Whether its `Ready` condition is true.

@@ -17,8 +17,9 @@ pub use crate::resource::DETACHED_TAG;
 /// Taint of a node that will be replaced: evicted pods go elsewhere where they can.
 pub const OUTDATED_TAINT: &str = "kprod.dev/outdated";
 
-/// Annotation of a node that this roll cordoned: when. A cordon without it is somebody else's.
-pub const DRAIN_ANNOTATION: &str = "kprod.dev/drain-since";
+/// Annotation of a node that this roll cordoned: when. A cordon without it is somebody else's. What
+/// tolerates the cordon and came after it is left alone.
+pub use crate::kube::DRAIN_ANNOTATION;
 
 /// Annotation of a node that came as a replacement and is not validated yet: the roll's id.
 pub const NEWCOMER_ANNOTATION: &str = "kprod.dev/newcomer";

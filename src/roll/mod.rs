@@ -27,13 +27,14 @@ pub mod mark;
 pub mod observation;
 pub mod policy;
 
+pub use crate::etcd::MemberFact;
 pub use decision::{
     Decision, GroupProgress, HaltReason, MachineReason, Phase, Progress, Step, Verdict, WaitReason,
     Waiting,
 };
 pub use observation::{
-    Baseline, EvictionAnswer, EvictionAttempt, Group, Machine, MemberFact, Memory, Observation,
-    Pause, Stage, Target, TargetState,
+    Baseline, EvictionAnswer, EvictionAttempt, Group, Machine, Memory, Observation, Pause, Stage,
+    Target, TargetState,
 };
 pub use policy::{
     ClusterPolicy, DrainOutcome, GroupPolicy, Policy, RepairPolicy, Retire, RolloutRole,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decision::HaltReason;
 use super::mark::{DetachMark, RollMark};
-use crate::etcd::MemberReport;
+use crate::etcd::Facts;
 use crate::kube::{KubeView, PodId};
 use crate::resource::MixedInstancesPolicy;
 
@@ -32,7 +32,7 @@ pub struct Observation {
     /// The cluster; none where Kubernetes is left out.
     pub kube: Option<Arc<KubeView>>,
     /// What etcd's members report, by etcd cluster and member; a member without a report is absent.
-    pub members: BTreeMap<String, BTreeMap<String, MemberFact>>,
+    pub members: Facts,
     /// The cluster before the roll's first step.
     pub baseline: Baseline,
     /// What this run remembers of its own doing; a run that goes on from another one begins empty.
@@ -141,17 +141,6 @@ pub enum TargetState {
     Draining,
     /// It is registered, and the target group is not in use.
     Unused,
-}
-
-/// What a member reports, and when the bucket received it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberFact {
-    /// The report.
-    pub report: MemberReport,
-    /// When it was written, on the bucket's clock.
-    pub written_at: Timestamp,
-    /// The report before it, if this run saw one: two in a row have to agree.
-    pub before: Option<MemberReport>,
 }
 
 /// A cluster before the first step of a roll: what was wrong then is not held against it.
