@@ -110,7 +110,10 @@ fn sink_for(
     planned: &Planned,
     execution: &Execution,
 ) -> Arc<Sink> {
-    let sink = ui::progress::sink(context.ui, execution.events.is_some(), &planned.plan);
+    let plan = &planned.plan;
+    let writes_events = execution.events.is_some();
+    let sink = ui::progress::sink(context.ui, writes_events, &plan.cluster, plan.cloud == "sim");
+    sink.follow(plan);
     let sink = Arc::new(sink);
     let listening = sink.clone();
     let tell = move |retry: &ReadRetry| listening.announce(&ui::progress::read_event(retry));

@@ -8,6 +8,14 @@ use kprod::spec::CARRIED;
 use crate::env;
 use crate::tidy::IMPORTS;
 
+/// Files whose documentation has tables that the README repeats.
+const QUOTED: [&str; 4] = [
+    "src/source/mod.rs",
+    "src/ui/json/plan.rs",
+    "src/ui/json/doctor.rs",
+    "src/ui/progress/roll/wire.rs",
+];
+
 fn readme() -> String {
     fs::read_to_string(env::root().join("README.md")).unwrap()
 }
@@ -24,12 +32,11 @@ fn tables(file: &str) -> Vec<String> {
 #[test]
 fn tables_of_the_code_stand_in_the_readme() {
     let readme = readme();
-    let missing: Vec<String> =
-        ["src/source/mod.rs", "src/ui/json/plan.rs", "src/ui/json/doctor.rs"]
-            .into_iter()
-            .flat_map(tables)
-            .filter(|row| !readme.lines().any(|line| line == row))
-            .collect();
+    let missing: Vec<String> = QUOTED
+        .into_iter()
+        .flat_map(tables)
+        .filter(|row| !readme.lines().any(|l| l == row))
+        .collect();
     assert!(missing.is_empty(), "not in README.md:\n{}", missing.join("\n"));
 }
 

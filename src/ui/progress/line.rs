@@ -1,11 +1,10 @@
 //! One event as one line of text, or none when it is not worth one.
 
-use super::roll;
-use super::summary::duration;
 use crate::event::Event;
 use crate::plan::Action;
 use crate::ui::Style;
 use crate::ui::finding::plural;
+use crate::ui::roll::duration;
 
 /// The line of an event. A run on the simulator says so.
 pub(super) fn of(event: &Event, style: Style, is_simulated: bool) -> Option<String> {
@@ -59,7 +58,8 @@ pub(super) fn of(event: &Event, style: Style, is_simulated: bool) -> Option<Stri
             }
             None => format!("waiting for {what} {}", until(deadline, style)),
         },
-        Event::Roll(event) => return roll::line(event, style, is_simulated),
+        // It has its own lines, which need more than the event.
+        Event::Roll(_) => return None,
         Event::Stopping => "stopping: calls in flight finish, nothing new begins".to_owned(),
         Event::ApplyFinished { .. } => return None,
     };

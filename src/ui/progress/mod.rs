@@ -4,7 +4,7 @@
 
 mod line;
 mod live;
-mod roll;
+pub(super) mod roll;
 mod summary;
 mod wire;
 
@@ -14,12 +14,15 @@ use std::sync::{Mutex, PoisonError};
 pub use summary::{nothing_to_do, summary};
 pub use wire::{EVENTS_FORMAT_VERSION, record};
 
+use jiff::Timestamp;
+
 use super::Ui;
 use crate::cloud::retry::reader::ReadRetry;
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::resource::Key;
 use live::Live;
+use roll::Telling;
 
 /// Where a run's events go. Made by [`sink`].
 pub struct Sink {
@@ -48,16 +51,16 @@ struct State {
     active: BTreeMap<Key, String>,
     finished_count: usize,
     change_count: usize,
+    /// The rolling update, from its first event on.
+    roll: Option<Telling>,
 }
 
-/// A sink for the events of a run of `plan`. With `writes_events`, each event is also written to
+/// A sink for the events of runs on a cluster. With `writes_events`, each event is also written to
 /// stdout as one JSON line, after a first line with the version of that form.
-pub fn sink(ui: &Ui, writes_events: bool, plan: &Plan) -> Sink {
-    let change_count = plan.changes.len();
-    let state = State { change_count, ..State::default() };
-    let is_simulated = plan.cloud == "sim";
-    let sink = Sink { ui: ui.clone(), writes_events, is_simulated, state: Mutex::new(state) };
-    sink.write_json(&wire::version(&plan.cluster, is_simulated));
+pub fn sink(ui: &Ui, writes_events: bool, cluster: &str, is_simulated: bool) -> Sink {
+    let state = Mutex::new(State::default());
+    let sink = Sink { ui: ui.clone(), writes_events, is_simulated, state };
+    sink.write_json(Some(wire::version(cluster, is_simulated)));
     sink
 }
 
@@ -69,15 +72,45 @@ pub fn tell(ui: &Ui, event: &Event, is_simulated: bool) {
 }
 
 impl Sink {
-    /// The run is now one of another plan of the same cluster.
+    /// The run is now one of this plan.
     pub fn follow(&self, plan: &Plan) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.change_count = plan.changes.len();
     }
 
-    /// Shows an event.
+    /// Shows an event of a rolling update, which happened at `now` on the cloud's clock.
+    pub fn announce_roll(&self, now: Timestamp, event: &Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Event::Roll(event) = event {
+            // The changes of before are made.
+            if let Some(live) = state.live.take() {
+                live.clear();
+            }
+            let telling = state.roll.get_or_insert_default();
+            let record = telling.take(&self.ui, now, event, self.is_simulated);
+            self.write_json(Some(record));
+            return;
+        }
+        self.write_json(record(event));
+        if let Some(line) = line::of(event, self.ui.err, self.is_simulated) {
+            match &mut state.roll {
+                Some(telling) => telling.say(&self.ui, now, &line),
+                None => self.ui.status(&line),
+            }
+        }
+    }
+
+    /// The last words of a rolling update, written as a record as well; none if none began.
+    pub fn roll_summary(&self) -> Option<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (text, record) = state.roll.as_ref()?.summary(&self.ui, self.is_simulated);
+        self.write_json(Some(record));
+        Some(text)
+    }
+
+    /// Shows an event of an apply.
     pub fn announce(&self, event: &Event) {
-        self.write_json(&record(event));
+        self.write_json(record(event));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.follow(event);
         if self.ui.live && state.live.is_none() {
@@ -97,7 +130,7 @@ impl Sink {
 
     /// Tells readers of events that the run had nothing to make.
     pub fn nothing_to_do(&self) {
-        self.write_json(&record(&Event::ApplyFinished {
+        self.write_json(record(&Event::ApplyFinished {
             done: 0,
             failed: 0,
             skipped: 0,
@@ -111,10 +144,13 @@ impl Sink {
         if let Some(live) = state.live.take() {
             live.clear();
         }
+        if let Some(roll) = &mut state.roll {
+            roll.finish();
+        }
     }
 
-    fn write_json(&self, record: &serde_json::Value) {
-        if self.writes_events {
+    fn write_json(&self, record: Option<serde_json::Value>) {
+        if let Some(record) = record.filter(|_| self.writes_events) {
             // Progress is worth less than the run: a full disk does not stop it.
             let _ = self.ui.data(&format!("{record}\n"));
         }

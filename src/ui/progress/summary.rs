@@ -1,11 +1,11 @@
 //! The last words of a run: what was done, what was not and why, and what comes next.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use crate::apply::ApplyReport;
 use crate::plan::{Plan, Reason};
 use crate::ui::finding::plural;
+use crate::ui::roll::duration;
 
 /// Changes that are listed one by one.
 const LISTED_MAX: usize = 20;
@@ -77,16 +77,5 @@ fn list(text: &mut String, what: &str, changes: &[(crate::resource::Key, String)
     }
     if changes.len() > LISTED_MAX {
         let _ = writeln!(text, "  {what}  and {} more", changes.len() - LISTED_MAX);
-    }
-}
-
-/// `850ms`, `12s`, `3m12s`, `1h05m`.
-pub(super) fn duration(elapsed: Duration) -> String {
-    let secs = elapsed.as_secs();
-    match secs {
-        0 => format!("{}ms", elapsed.as_millis()),
-        1..=59 => format!("{secs}s"),
-        60..=3599 => format!("{}m{:02}s", secs / 60, secs % 60),
-        _ => format!("{}h{:02}m", secs / 3600, secs % 3600 / 60),
     }
 }

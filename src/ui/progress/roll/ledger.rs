@@ -1,0 +1,318 @@
+//! What a roll's events have told so far: the state behind lines, live view and summary.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::event::RollEvent;
+use crate::roll::{GroupProgress, HaltReason, Phase, Progress, Step, WaitReason, Waiting};
+use crate::ui::roll::{between, wait_word};
+
+/// A roll so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger {
+    /// The cluster.
+    pub(super) cluster: String,
+    /// When this run began.
+    pub(super) started_at: Option<Timestamp>,
+    /// The newest moment told of.
+    pub(super) now: Option<Timestamp>,
+    /// When it may be over, RFC 3339.
+    pub(super) eta: Option<String>,
+    /// Groups in rolling order.
+    pub(super) groups: Vec<GroupLedger>,
+    /// Pods that were asked to leave, by uid.
+    pub(super) evicted: BTreeSet<String>,
+    /// Pods that were deleted whatever their budgets say, by uid.
+    pub(super) deleted: BTreeSet<String>,
+    /// Waits by what they are about, those that are over included.
+    pub(super) waits: BTreeMap<WaitKey, WaitLedger>,
+    /// Why it stopped, if it did.
+    pub(super) halted: Vec<HaltReason>,
+    /// Machines replaced, once it is over.
+    pub(super) replaced: Option<usize>,
+}
+
+/// A group so far.
+#[derive(Clone, Debug)]
+pub(super) struct GroupLedger {
+    /// How it stands.
+    pub(super) progress: GroupProgress,
+    /// Machines that went.
+    pub(super) gone: usize,
+    /// When work on it began, or was first seen.
+    pub(super) began_at: Option<Timestamp>,
+    /// When nothing was left to do.
+    pub(super) ended_at: Option<Timestamp>,
+    /// Since when each machine is worked on.
+    since: BTreeMap<String, Timestamp>,
+}
+
+/// What a wait is about; counts and deadlines may move while it goes on.
+pub(super) type WaitKey = (String, Option<String>, &'static str, String);
+
+/// A wait.
+#[derive(Clone, Debug)]
+pub(super) struct WaitLedger {
+    /// As it was told last.
+    pub(super) waiting: Waiting,
+    /// When it began; none while it is over.
+    since: Option<Timestamp>,
+    /// How long it took, each time added.
+    pub(super) lasted: Duration,
+}
+
+/// Something worth a line.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Told {
+    /// Work on a group begins.
+    GroupBegins { group: String, machines: usize },
+    /// A machine got further.
+    Machine { group: String, machine: String, what: Turn },
+    /// A wait begins.
+    Waits(Waiting),
+    /// A group is done.
+    GroupEnds { group: String, gone: usize, took: Duration },
+}
+
+/// What happened to a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Turn {
+    /// It is so far now; for what it waits there.
+    Phase(Phase, Vec<Waiting>),
+    /// An old one is gone.
+    Gone(Duration),
+    /// A new one counts.
+    Validated(Duration),
+    /// A new one was lost before it counted.
+    Lost,
+    /// It stays as it is.
+    Skipped(String),
+}
+
+impl Ledger {
+    /// Notes an event, and gives what of it is worth a line.
+    pub(super) fn take(&mut self, now: Timestamp, event: &RollEvent) -> Vec<Told> {
+        self.now = Some(now);
+        match event {
+            RollEvent::Started { cluster, .. } => {
+                self.cluster.clone_from(cluster);
+                self.started_at = Some(now);
+                Vec::new()
+            }
+            RollEvent::Step { step } => {
+                self.note_step(step);
+                Vec::new()
+            }
+            RollEvent::StepFailed { .. } => Vec::new(),
+            RollEvent::Progress { progress, eta } => {
+                self.eta.clone_from(eta);
+                self.follow(now, progress)
+            }
+            RollEvent::Halted { reasons } => {
+                self.halted.clone_from(reasons);
+                Vec::new()
+            }
+            RollEvent::Finished { replaced, .. } => {
+                self.replaced = Some(*replaced);
+                Vec::new()
+            }
+        }
+    }
+
+    fn note_step(&mut self, step: &Step) {
+        match step {
+            Step::Evict { pods, .. } => self.evicted.extend(pods.iter().map(|pod| pod.uid.clone())),
+            Step::DeletePods { pods, .. } => {
+                self.deleted.extend(pods.iter().map(|pod| pod.uid.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    fn follow(&mut self, now: Timestamp, progress: &Progress) -> Vec<Told> {
+        let new_waits = self.follow_waits(now, progress);
+        let mut told = Vec::new();
+        for group in &progress.groups {
+            told.extend(self.group(group).follow(now, group, &new_waits));
+        }
+        // What a machine's own line has told is not told again.
+        let is_told = |waiting: &Waiting| {
+            told.iter().any(|told| match told {
+                Told::Machine { what: Turn::Phase(_, waits), .. } => waits.contains(waiting),
+                _ => false,
+            })
+        };
+        let others: Vec<Told> = new_waits
+            .iter()
+            .filter(|waiting| !is_told(waiting))
+            .cloned()
+            .map(Told::Waits)
+            .collect();
+        told.extend(others);
+        told
+    }
+
+    fn group(&mut self, progress: &GroupProgress) -> &mut GroupLedger {
+        let known = self.groups.iter().position(|group| group.progress.group == progress.group);
+        let index = known.unwrap_or_else(|| {
+            self.groups.push(GroupLedger::new(progress));
+            self.groups.len() - 1
+        });
+        &mut self.groups[index]
+    }
+
+    /// Notes which waits go on, and gives those that begin.
+    fn follow_waits(&mut self, now: Timestamp, progress: &Progress) -> Vec<Waiting> {
+        let current: BTreeMap<WaitKey, &Waiting> = progress
+            .groups
+            .iter()
+            .flat_map(|group| &group.waiting)
+            .map(|waiting| (wait_key(waiting), waiting))
+            .collect();
+        for (key, wait) in &mut self.waits {
+            if let Some(since) = wait.since.filter(|_| !current.contains_key(key)) {
+                wait.lasted += between(since, now);
+                wait.since = None;
+            }
+        }
+        let mut begun = Vec::new();
+        for (key, waiting) in current {
+            let known = self.waits.entry(key).or_insert_with(|| WaitLedger {
+                waiting: waiting.clone(),
+                since: None,
+                lasted: Duration::ZERO,
+            });
+            known.waiting = waiting.clone();
+            if known.since.is_none() {
+                known.since = Some(now);
+                begun.push(waiting.clone());
+            }
+        }
+        begun
+    }
+
+    /// How long each wait took until now, the longest first.
+    pub(super) fn longest_waits(&self) -> Vec<(&Waiting, Duration)> {
+        let now = self.now.unwrap_or_default();
+        let lasted = |wait: &WaitLedger| {
+            wait.lasted + wait.since.map_or(Duration::ZERO, |since| between(since, now))
+        };
+        let mut waits: Vec<(&Waiting, Duration)> =
+            self.waits.values().map(|wait| (&wait.waiting, lasted(wait))).collect();
+        waits.sort_by_key(|(_, lasted)| std::cmp::Reverse(*lasted));
+        waits
+    }
+
+    /// How long this run has been going on.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started_at.zip(self.now).map_or(Duration::ZERO, |(from, to)| between(from, to))
+    }
+}
+
+impl GroupLedger {
+    fn new(progress: &GroupProgress) -> Self {
+        let (group, done) = (progress.group.clone(), progress.done);
+        let progress = GroupProgress {
+            group,
+            done,
+            outdated: progress.outdated.clone(),
+            in_work: BTreeMap::new(),
+            skipped: BTreeMap::new(),
+            waiting: Vec::new(),
+        };
+        Self { progress, gone: 0, began_at: None, ended_at: None, since: BTreeMap::new() }
+    }
+
+    /// Machines that are there to be replaced, or were.
+    pub(super) fn total(&self) -> usize {
+        let going = self.progress.in_work.values().filter(|phase| phase.is_going()).count();
+        self.gone + going + self.progress.outdated.len()
+    }
+
+    /// Notes how the group stands, and gives what is worth a line.
+    fn follow(&mut self, now: Timestamp, next: &GroupProgress, waits: &[Waiting]) -> Vec<Told> {
+        let mut told = Vec::new();
+        let group = &next.group;
+        if self.began_at.is_none() && !next.in_work.is_empty() {
+            self.began_at = Some(now);
+            let going = next.in_work.values().filter(|phase| phase.is_going()).count();
+            let machines = next.outdated.len() + going;
+            told.push(Told::GroupBegins { group: group.clone(), machines });
+        }
+        let mut tell = |machine: &str, what: Turn| {
+            let (group, machine) = (group.clone(), machine.to_owned());
+            told.push(Told::Machine { group, machine, what });
+        };
+        for (machine, what) in self.departed(now, next) {
+            if matches!(what, Turn::Gone(_)) {
+                self.gone += 1;
+            }
+            tell(&machine, what);
+        }
+        for (machine, phase) in &next.in_work {
+            self.since.entry(machine.clone()).or_insert(now);
+            if self.progress.in_work.get(machine) != Some(phase) {
+                let own = |w: &&Waiting| w.machine.as_ref() == Some(machine);
+                tell(machine, Turn::Phase(*phase, waits.iter().filter(own).cloned().collect()));
+            }
+        }
+        for (machine, why) in &next.skipped {
+            if !self.progress.skipped.contains_key(machine) {
+                tell(machine, Turn::Skipped(why.clone()));
+            }
+        }
+        self.progress = next.clone();
+        if next.outdated.is_empty() && next.in_work.is_empty() {
+            if let (Some(began_at), None) = (self.began_at, self.ended_at) {
+                self.ended_at = Some(now);
+                let took = between(began_at, now);
+                told.push(Told::GroupEnds { group: group.clone(), gone: self.gone, took });
+            }
+        } else {
+            self.ended_at = None;
+        }
+        told
+    }
+
+    /// What became of machines that are no longer worked on.
+    fn departed(&mut self, now: Timestamp, next: &GroupProgress) -> Vec<(String, Turn)> {
+        let stays = |machine: &String| {
+            next.in_work.contains_key(machine)
+                || next.outdated.contains_key(machine)
+                || next.skipped.contains_key(machine)
+        };
+        let left: Vec<(String, Phase)> = self.progress.in_work.iter().map(pair).collect();
+        let left: Vec<(String, Phase)> = left.into_iter().filter(|(m, _)| !stays(m)).collect();
+        let came = left.iter().filter(|(_, phase)| !phase.is_going()).count();
+        // Who came and does not count was lost.
+        let counts = next.done >= self.progress.done + came;
+        let mut turns = Vec::new();
+        for (machine, phase) in left {
+            let took = self.since.remove(&machine).map_or(Duration::ZERO, |at| between(at, now));
+            let turn = match (phase.is_going(), counts) {
+                (true, _) => Turn::Gone(took),
+                (false, true) => Turn::Validated(took),
+                (false, false) => Turn::Lost,
+            };
+            turns.push((machine, turn));
+        }
+        turns
+    }
+}
+
+fn pair((machine, phase): (&String, &Phase)) -> (String, Phase) {
+    (machine.clone(), *phase)
+}
+
+fn wait_key(waiting: &Waiting) -> WaitKey {
+    let about = match &waiting.reason {
+        WaitReason::Pods { held: Some((pod, _)), .. } => pod.to_string(),
+        WaitReason::Machines { failed_activity: Some(why), .. } => why.clone(),
+        WaitReason::Regression { object, .. } => object.clone(),
+        WaitReason::Paused { by, .. } => by.clone(),
+        _ => String::new(),
+    };
+    (waiting.group.clone(), waiting.machine.clone(), wait_word(&waiting.reason), about)
+}

@@ -1,0 +1,71 @@
+//! Progress of a rolling update: from its events a [`Ledger`] of what has happened; from that the
+//! lines, the live view, the records and the last words.
+
+mod ledger;
+mod line;
+mod live;
+mod summary;
+#[cfg(test)]
+mod tests;
+pub(in crate::ui) mod wire;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::event::RollEvent;
+use crate::ui::Ui;
+use ledger::Ledger;
+use line::Lines;
+use live::Live;
+
+/// A roll as it is told.
+#[derive(Default)]
+pub(super) struct Telling {
+    ledger: Ledger,
+    live: Option<Live>,
+}
+
+impl Telling {
+    /// Shows an event and gives its record.
+    pub(super) fn take(
+        &mut self,
+        ui: &Ui,
+        now: Timestamp,
+        event: &RollEvent,
+        is_simulated: bool,
+    ) -> Value {
+        let told = self.ledger.take(now, event);
+        let (style, width) = (ui.err, ui.width);
+        let lines = Lines { cluster: &self.ledger.cluster, width, style, is_simulated };
+        let of_told = told.iter().filter_map(|told| lines.told(now, told));
+        let shown: Vec<String> = lines.event(event).into_iter().chain(of_told).collect();
+        if ui.live {
+            let live = self.live.get_or_insert_with(Live::new);
+            live.show(&shown, live::view(&self.ledger, now));
+        } else {
+            shown.iter().for_each(|line| ui.status(line));
+        }
+        wire::record(now, event)
+    }
+
+    /// Says something beside the roll, such as a call that is tried again.
+    pub(super) fn say(&mut self, ui: &Ui, now: Timestamp, line: &str) {
+        match &mut self.live {
+            Some(live) => live.show(&[line.to_owned()], live::view(&self.ledger, now)),
+            None => ui.status(line),
+        }
+    }
+
+    /// Ends the live view.
+    pub(super) fn finish(&mut self) {
+        if let Some(live) = self.live.take() {
+            live.clear();
+        }
+    }
+
+    /// The last words, and the last record.
+    pub(super) fn summary(&self, ui: &Ui, is_simulated: bool) -> (String, Value) {
+        let text = summary::of(&self.ledger, ui.width, is_simulated);
+        (text, wire::summary(&self.ledger))
+    }
+}
