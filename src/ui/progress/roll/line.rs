@@ -7,6 +7,7 @@ use crate::event::RollEvent;
 use crate::roll::{Step, Waiting};
 use crate::ui::Style;
 use crate::ui::finding::{plural, wrap};
+use crate::ui::roll::step::facts;
 use crate::ui::roll::{at_most, duration, group_name, halt_reason, is_telling, phase, wait_reason};
 
 /// How lines are written.
@@ -36,7 +37,8 @@ impl Lines<'_> {
             }
             RollEvent::Step { step } => self.step(step),
             RollEvent::StepFailed { step, why } => {
-                let line = format!("{} failed, to be looked at again: {why}", step_name(step));
+                let step = facts(step).brief(|group| self.group(group).to_owned());
+                let line = format!("{step} failed, looking again: {why}");
                 Some(self.indented(&line))
             }
             RollEvent::Halted { reasons } => {
@@ -93,6 +95,10 @@ impl Lines<'_> {
                 format!("{node}: deleted past their budgets: {}", names.join(", "))
             }
             Step::Release { node, uncordon: true } => format!("{node}: uncordoned"),
+            Step::GiveUp { group, machines } => {
+                let machines: Vec<&str> = machines.iter().map(String::as_str).collect();
+                format!("{}: {} did not come up, ended", self.group(group), machines.join(", "))
+            }
             _ => return None,
         };
         Some(self.style.dim(&self.indented(&line)))
@@ -125,38 +131,4 @@ fn turn(now: Timestamp, turn: &Turn) -> String {
 
 fn wait(now: Timestamp, waiting: &Waiting) -> String {
     format!("{}{}", wait_reason(&waiting.reason), at_most(waiting, now))
-}
-
-/// What a step does, in as few words as it takes, with what it is about.
-pub(super) fn step_name(step: &Step) -> String {
-    let machines = |machines: &std::collections::BTreeSet<String>| match machines.first() {
-        Some(first) if machines.len() == 1 => first.clone(),
-        _ => plural(machines.len(), "machine"),
-    };
-    match step {
-        Step::Mark { group, .. } => format!("marking {group}"),
-        Step::Unmark { group } => format!("taking the mark off {group}"),
-        Step::Suspend { group, .. } => format!("suspending processes of {group}"),
-        Step::Resume { group, .. } => format!("resuming processes of {group}"),
-        Step::Pin { group, version } => format!("pinning {group} to version {version}"),
-        Step::MarkFailed { group, .. } => format!("noting the failed revision on {group}"),
-        Step::SetDesired { group, to, .. } => format!("setting {group} to {to} machines"),
-        Step::LowerMinimum { group, to } => format!("lowering the minimum of {group} to {to}"),
-        Step::MarkDetached { machines: m, .. } => format!("marking {} as detached", machines(m)),
-        Step::Detach { group, machines: m } => format!("detaching {} from {group}", machines(m)),
-        Step::Deregister { machine, .. } => format!("deregistering {machine}"),
-        Step::Register { machine, .. } => format!("registering {machine}"),
-        Step::Terminate { machines: m, .. } | Step::TerminateDetached { machines: m } => {
-            format!("terminating {}", machines(m))
-        }
-        Step::Taint { nodes } => format!("tainting {}", machines(nodes)),
-        Step::Cordon { node, .. } => format!("cordoning {node}"),
-        Step::Release { node, .. } => format!("releasing {node}"),
-        Step::Protect { node } => format!("protecting {node}"),
-        Step::Evict { node, pods } => format!("evicting {} of {node}", plural(pods.len(), "pod")),
-        Step::DeletePods { node, pods } => {
-            format!("deleting {} of {node}", plural(pods.len(), "pod"))
-        }
-        Step::DeleteNode { node, .. } => format!("removing node {node}"),
-    }
 }

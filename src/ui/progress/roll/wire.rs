@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::ledger::Ledger;
 use crate::event::RollEvent;
 use crate::roll::{GroupProgress, HaltReason, MachineReason, Phase, Step, Waiting};
+use crate::ui::roll::step::{StepFacts, facts};
 use crate::ui::roll::{machine_reason, wait_reason, wait_word};
 
 #[derive(Serialize)]
@@ -214,86 +215,8 @@ fn step_json<'a>(
     step: &'a Step,
     why: Option<&'a str>,
 ) -> StepJson<'a> {
-    let named = |step| StepJson {
-        event,
-        at,
-        step,
-        group: None,
-        node: None,
-        machines: Vec::new(),
-        pods: Vec::new(),
-        detail: None,
-        why,
-    };
-    let of_group = |step, group: &'a str, detail: Option<String>| StepJson {
-        group: Some(group),
-        detail,
-        ..named(step)
-    };
-    let of_node = |step, node: &'a str| StepJson { node: Some(node), ..named(step) };
-    let words = |set: &'a std::collections::BTreeSet<String>| -> Vec<&'a str> {
-        set.iter().map(String::as_str).collect()
-    };
-    match step {
-        Step::Mark { group, mark } => of_group("mark", group, Some(mark.to_string())),
-        Step::Unmark { group } => of_group("unmark", group, None),
-        Step::Suspend { group, processes } => {
-            of_group("suspend", group, Some(words(processes).join(" ")))
-        }
-        Step::Resume { group, processes } => {
-            of_group("resume", group, Some(words(processes).join(" ")))
-        }
-        Step::Pin { group, version } => of_group("pin", group, Some(version.to_string())),
-        Step::MarkFailed { group, revision } => {
-            of_group("mark_failed", group, Some(revision.clone()))
-        }
-        Step::SetDesired { group, from, to } => {
-            of_group("set_desired", group, Some(format!("{from} -> {to}")))
-        }
-        Step::LowerMinimum { group, to } => of_group("lower_minimum", group, Some(to.to_string())),
-        Step::MarkDetached { mark, machines } => {
-            let json = of_group("mark_detached", &mark.group, None);
-            StepJson { machines: words(machines), ..json }
-        }
-        Step::Detach { group, machines } => {
-            StepJson { machines: words(machines), ..of_group("detach", group, None) }
-        }
-        Step::Deregister { machine, target_group_arns } => StepJson {
-            machines: vec![machine],
-            detail: Some(words(target_group_arns).join(" ")),
-            ..named("deregister")
-        },
-        Step::Register { machine, target_group_arns } => StepJson {
-            machines: vec![machine],
-            detail: Some(words(target_group_arns).join(" ")),
-            ..named("register")
-        },
-        Step::Terminate { group, machines, shrink } => {
-            let detail = shrink.then(|| "shrink".to_owned());
-            StepJson { machines: words(machines), ..of_group("terminate", group, detail) }
-        }
-        Step::TerminateDetached { machines } => {
-            StepJson { machines: words(machines), ..named("terminate_detached") }
-        }
-        Step::Taint { nodes } => {
-            StepJson { detail: Some(words(nodes).join(" ")), ..named("taint") }
-        }
-        Step::Cordon { node, .. } => of_node("cordon", node),
-        Step::Release { node, uncordon } => {
-            let detail = uncordon.then(|| "uncordon".to_owned());
-            StepJson { detail, ..of_node("release", node) }
-        }
-        Step::Protect { node } => of_node("protect", node),
-        Step::Evict { node, pods } => {
-            let pods = pods.iter().map(|pod| pod.pod.to_string()).collect();
-            StepJson { pods, ..of_node("evict", node) }
-        }
-        Step::DeletePods { node, pods } => {
-            let pods = pods.iter().map(|pod| pod.pod.to_string()).collect();
-            StepJson { pods, ..of_node("delete_pods", node) }
-        }
-        Step::DeleteNode { node, .. } => of_node("delete_node", node),
-    }
+    let StepFacts { step, group, node, machines, pods, detail } = facts(step);
+    StepJson { event, at, step, group, node, machines, pods, detail, why }
 }
 
 fn value(json: &impl Serialize) -> Value {

@@ -1,5 +1,7 @@
 //! The words of a rolling update: the same in a plan, while it runs, and in its status.
 
+pub(super) mod step;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
