@@ -1,6 +1,7 @@
 //! What a decision says: steps, and for what it waits, or why it ends.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,10 @@ pub struct Decision {
     pub verdict: Verdict,
     /// How each group stands, by ASG name; for people.
     pub progress: Progress,
+    /// Why nothing new begins, if so; what was begun may still have its time.
+    pub halts: Vec<HaltReason>,
+    /// Whether nothing is under way that ends by itself or by its own deadline.
+    pub is_stuck: bool,
 }
 
 /// What to do.
@@ -221,11 +226,54 @@ pub struct PodStep {
     pub pod: PodId,
     /// The very one.
     pub uid: String,
-    /// Seconds it gets; its own grace period if none.
-    pub grace_secs: Option<u32>,
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitReason::Pods { left, held: None } => write!(f, "{left} pods to leave"),
+            WaitReason::Pods { left, held: Some((pod, why)) } => {
+                write!(f, "{left} pods to leave; {pod} is held: {why}")
+            }
+            WaitReason::Deregistration => write!(f, "load balancers to let it go"),
+            WaitReason::PostDrain => write!(f, "the pause after its drain"),
+            WaitReason::Termination => write!(f, "it to end"),
+            WaitReason::Machines { have, want, failed_activity } => {
+                write!(f, "machines: {have} of {want} are there")?;
+                failed_activity.iter().try_for_each(|why| write!(f, "; {why}"))
+            }
+            WaitReason::Node => write!(f, "its node to be ready"),
+            WaitReason::Soak => write!(f, "it to stay ready for long enough"),
+            WaitReason::Regression { object, what } => write!(f, "{object}, which {what}"),
+            WaitReason::Quorum { why } => write!(f, "the quorum guard: {why}"),
+            WaitReason::Limit { what } => write!(f, "its turn: {what}"),
+            WaitReason::Turn { of } => write!(f, "{of}, which goes first"),
+            WaitReason::Paused { by, why } => write!(f, "the pause that {by} asked for: {why}"),
+        }
+    }
 }
 
 impl Step {
+    /// The group it is about, if it names one.
+    pub fn group(&self) -> Option<&str> {
+        match self {
+            Step::Mark { group, .. }
+            | Step::Unmark { group }
+            | Step::Suspend { group, .. }
+            | Step::Resume { group, .. }
+            | Step::Pin { group, .. }
+            | Step::MarkFailed { group, .. }
+            | Step::ClearFailed { group }
+            | Step::SetDesired { group, .. }
+            | Step::LowerMinimum { group, .. }
+            | Step::Detach { group, .. }
+            | Step::Terminate { group, .. }
+            | Step::GiveUp { group, .. } => Some(group),
+            Step::MarkDetached { mark, .. } => Some(&mark.group),
+            _ => None,
+        }
+    }
+
     /// Whether it changes something in AWS, and not in Kubernetes.
     pub fn is_cloud(&self) -> bool {
         match self {

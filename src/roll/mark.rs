@@ -21,6 +21,9 @@ pub const OUTDATED_TAINT: &str = "kprod.dev/outdated";
 /// tolerates the cordon and came after it is left alone.
 pub use crate::kube::DRAIN_ANNOTATION;
 
+/// Annotation of a node that somebody else had cordoned before a roll did: it stays cordoned.
+pub const WAS_CORDONED_ANNOTATION: &str = "kprod.dev/was-cordoned";
+
 /// Annotation of a node that came as a replacement and is not validated yet: the roll's id.
 pub const NEWCOMER_ANNOTATION: &str = "kprod.dev/newcomer";
 

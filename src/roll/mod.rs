@@ -1,6 +1,6 @@
 //! The rolling update: replaces every machine that is not what the plan wants, and nothing else.
 //!
-//! A loop of four steps: observe, decide, act, announce. Nothing is kept between turns that
+//! A loop of four steps: observe, [`decide()`], act, announce. Nothing is kept between turns that
 //! cannot be read again: what a run has begun stands in the tags of groups ([`mark::RollMark`]) and
 //! machines ([`mark::DetachMark`]), in taints and annotations of nodes ([`mark`]), and in one object
 //! of the state bucket with the baseline. So a run that was killed is finished by the next one with
@@ -22,12 +22,15 @@
 //!
 //! `kprod rolling-update`, `apply --roll`, `repair`, `rehearse` and `simulate` all run this one loop.
 
+pub mod decide;
 pub mod decision;
 pub mod mark;
+mod memory;
 pub mod observation;
 pub mod policy;
 
 pub use crate::etcd::MemberFact;
+pub use decide::decide;
 pub use decision::{
     Decision, GroupProgress, HaltReason, MachineReason, Phase, Progress, Step, Verdict, WaitReason,
     Waiting,

@@ -33,6 +33,8 @@ pub struct Observation {
     pub kube: Option<Arc<KubeView>>,
     /// What etcd's members report, by etcd cluster and member; a member without a report is absent.
     pub members: Facts,
+    /// What the API server says is not ready, where it was asked.
+    pub api_unready: Option<String>,
     /// The cluster before the roll's first step.
     pub baseline: Baseline,
     /// What this run remembers of its own doing; a run that goes on from another one begins empty.
@@ -167,6 +169,8 @@ pub struct Memory {
     pub lacking_since: BTreeMap<String, Timestamp>,
     /// Since when the quorum guard has said no.
     pub refused_since: Option<Timestamp>,
+    /// Since when nothing has been under way.
+    pub stuck_since: Option<Timestamp>,
     /// Since when an object has been worse than in the baseline.
     pub regressed_since: BTreeMap<String, Timestamp>,
     /// New machines that were given up, by group.

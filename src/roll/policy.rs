@@ -118,6 +118,8 @@ pub struct ClusterPolicy {
     pub max_unavailable_per_zone: Option<IntOrPercent>,
     /// New machines that may fail, in percent of those that were to come, before the pin goes back.
     pub failure_percent: u32,
+    /// Whether an etcd cluster of one member may be down while its machine is replaced.
+    pub one_member_downtime: bool,
     /// How old the newest verified snapshot may be when a member goes.
     pub snapshot_age_max: Duration,
 }

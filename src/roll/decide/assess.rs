@@ -1,0 +1,188 @@
+//! Which machines are to be replaced, and why.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::scene::{Availability, GroupScene, later};
+use crate::kube::Node;
+use crate::roll::mark::{KOPS_REPLACE_ANNOTATION, REPLACE_ANNOTATION};
+use crate::roll::policy::Retire;
+use crate::roll::{Group, Machine, MachineReason, Observation, Policy, Target};
+
+/// So long a node's trouble lasts before a roll replaces its machine for that alone.
+const BROKEN_FOR: Duration = Duration::from_secs(900);
+
+/// What new machines of a group are to be built from: its target, unless that failed, or nothing is
+/// to be rolled; then what it is pinned to.
+pub(super) fn goal(group: &Group, p: &Policy) -> Option<Target> {
+    let pinned = || {
+        let (version, revision) = (group.pin?, group.pin_revision.clone().unwrap_or_default());
+        Some(Target { version, revision })
+    };
+    if p.abort || p.repair.is_some() {
+        return pinned();
+    }
+    let Some(target) = &group.target else { return pinned() };
+    if has_failed(group, p) {
+        return returning(group).or_else(pinned);
+    }
+    Some(target.clone())
+}
+
+/// Whether the group's target was left behind by an automatic rollback, and is not tried again.
+pub(super) fn has_failed(group: &Group, p: &Policy) -> bool {
+    let target = group.target.as_ref().map(|target| &target.revision);
+    !p.retry && group.failed.is_some() && group.failed.as_ref() == target
+}
+
+/// Where a rollback that has not moved the pin yet goes.
+fn returning(group: &Group) -> Option<Target> {
+    if group.pin_revision.is_some() && group.pin_revision != group.failed {
+        return None;
+    }
+    let version = group.mark.as_ref()?.from?;
+    Some(Target { version, revision: String::new() })
+}
+
+/// Whether a machine is built from a target. The number alone says so where the revision is not
+/// known; equal content under another number says so as well.
+pub(super) fn runs(machine: &Machine, target: &Target) -> bool {
+    machine.version == Some(target.version)
+        || (machine.revision.is_some()
+            && machine.revision.as_deref() == Some(target.revision.as_str()))
+}
+
+/// Why a machine is to be replaced; empty when it stays.
+pub(super) fn reasons(
+    o: &Observation,
+    p: &Policy,
+    group: &GroupScene<'_>,
+    machine: &Machine,
+    node: Option<&Node>,
+    availability: Availability,
+) -> Vec<MachineReason> {
+    let mut reasons = Vec::new();
+    if machine.detached.is_some() && !machine.is_member {
+        reasons.push(MachineReason::Detached);
+    }
+    reasons.extend(retired(group, machine));
+    if p.abort {
+        return reasons;
+    }
+    reasons.extend(unhealthy(o, p, machine, node, availability));
+    if p.repair.is_some() {
+        return reasons;
+    }
+    reasons.extend(of_revision(group, machine));
+    reasons.extend(aged(o, group, machine));
+    if p.force && is_older_than_the_roll(o, group, machine) {
+        reasons.push(MachineReason::Forced);
+    }
+    let asked = [REPLACE_ANNOTATION, KOPS_REPLACE_ANNOTATION];
+    let asked =
+        asked.into_iter().find(|key| node.is_some_and(|n| n.annotations.contains_key(*key)));
+    reasons.extend(asked.map(|key| MachineReason::Annotated { annotation: key.to_owned() }));
+    reasons
+}
+
+fn of_revision(group: &GroupScene<'_>, machine: &Machine) -> Option<MachineReason> {
+    let goal = group.goal.as_ref()?;
+    if runs(machine, goal) {
+        return None;
+    }
+    let Some(version) = machine.version else { return Some(MachineReason::Unknown) };
+    let told = |version: u64, revision: Option<&str>| match revision {
+        Some(revision) if !revision.is_empty() => format!("{version}:{revision}"),
+        _ => version.to_string(),
+    };
+    Some(MachineReason::Revision {
+        runs: told(version, machine.revision.as_deref()),
+        target: told(goal.version, Some(&goal.revision)),
+    })
+}
+
+fn retired(group: &GroupScene<'_>, machine: &Machine) -> Option<MachineReason> {
+    let why = match group.retire? {
+        Retire::All => "its group is removed".to_owned(),
+        Retire::OutOf(zones) if !zones.contains(&machine.zone) => {
+            format!("its group leaves {}", machine.zone)
+        }
+        Retire::OutOf(_) | Retire::DownTo(_) => return None,
+    };
+    Some(MachineReason::Retired { why })
+}
+
+/// Marks as many machines as have to go from a group that gets smaller: outdated ones first, then
+/// the oldest.
+pub(super) fn retire_surplus(group: &mut GroupScene<'_>) {
+    let Some(Retire::DownTo(most)) = group.retire else { return };
+    let most = usize::try_from(*most).unwrap_or(0);
+    let mut staying: Vec<usize> = (0..group.machines.len())
+        .filter(|index| group.machines[*index].availability != Availability::Leaving)
+        .collect();
+    let surplus = staying.len().saturating_sub(most);
+    staying.sort_by_key(|index| {
+        let m = &group.machines[*index];
+        let is_begun = matches!(m.availability, Availability::Draining(_));
+        let age = m.machine.launched_at.unwrap_or(Timestamp::MIN);
+        (!is_begun, !m.is_outdated(), age, m.machine.instance_id.clone())
+    });
+    for index in staying.into_iter().take(surplus) {
+        let why = format!("its group shrinks to {most}");
+        group.machines[index].reasons.push(MachineReason::Retired { why });
+    }
+}
+
+/// Broken for longer than a repair waits: the cloud says so, or the node does.
+fn unhealthy(
+    o: &Observation,
+    p: &Policy,
+    machine: &Machine,
+    node: Option<&Node>,
+    availability: Availability,
+) -> Option<MachineReason> {
+    let broken_for = p.repair.as_ref().map_or(BROKEN_FOR, |repair| repair.broken_for);
+    if machine.stage == crate::roll::Stage::Leaving {
+        return None;
+    }
+    if let Some(why) = &machine.unhealthy {
+        return Some(MachineReason::Unhealthy { why: why.clone() });
+    }
+    if p.repair.is_some() && availability == Availability::Overdue {
+        let why = "it never joined the cluster".to_owned();
+        return Some(MachineReason::Unhealthy { why });
+    }
+    let broken = |(kind, condition): (&String, &crate::kube::Condition)| {
+        let is_bad = match kind.as_str() {
+            "Ready" => condition.status != "True",
+            // Problem conditions of the kubelet and of the node problem detector are bad when true.
+            _ => condition.status == "True",
+        };
+        let is_old = later(condition.since, broken_for) <= o.now;
+        (is_bad && is_old).then(|| format!("{kind} is {}: {}", condition.status, condition.reason))
+    };
+    let why = node?.conditions.iter().find_map(broken)?;
+    Some(MachineReason::Unhealthy { why })
+}
+
+fn aged(o: &Observation, group: &GroupScene<'_>, machine: &Machine) -> Option<MachineReason> {
+    let (most, launched_at) = (group.policy.max_age?, machine.launched_at?);
+    if later(launched_at, most) > o.now {
+        return None;
+    }
+    let hours = o.now.duration_since(launched_at).as_hours().unsigned_abs();
+    Some(MachineReason::Age { hours, hours_max: most.as_secs() / 3600 })
+}
+
+/// Whether a machine was there before the roll began with its group.
+fn is_older_than_the_roll(o: &Observation, group: &GroupScene<'_>, machine: &Machine) -> bool {
+    let mark = group.group.mark.as_ref().filter(|mark| mark.id == o.id);
+    let began_at = mark.map_or(o.run_started_at, |mark| mark.began_at);
+    machine.launched_at.is_none_or(|at| at < began_at)
+}
+
+/// Whether an automatic rollback has left its note on a group.
+pub(super) fn has_failed_mark(group: &Group) -> bool {
+    group.failed.is_some()
+}

@@ -1,0 +1,290 @@
+//! Machines that were begun: drained, taken out of load balancers, ended.
+//!
+//! What was begun is brought to its end whatever else is wrong, since a half-drained machine helps
+//! nobody. Each wait has its deadline, and the policy says what happens then.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::quorum;
+use super::scene::{Availability, GroupScene, MachineScene, Scene, later, was_cordoned};
+use super::turn::Turn;
+use crate::kube::drain::{Drain, DrainPod, DrainPolicy, drain, next_attempt};
+use crate::kube::{KubeView, Node};
+use crate::roll::decision::PodStep;
+use crate::roll::{
+    DrainOutcome, EvictionAnswer, HaltReason, RolloutRole, Step, TargetState, WaitReason,
+};
+
+/// Most evictions asked for on one node in one turn.
+const EVICTIONS_MAX: usize = 20;
+
+/// Goes on with what was begun.
+pub(super) fn finish(scene: &Scene<'_>, turn: &mut Turn) {
+    for group in scene.groups.iter().filter(|group| group.in_scope) {
+        let mut ending = Vec::new();
+        for m in &group.machines {
+            match m.availability {
+                Availability::Draining(_) if !m.is_outdated() => {}
+                Availability::Draining(since) => {
+                    if let Some(node) = m.node
+                        && go_on(scene, group, m, node, since, turn)
+                    {
+                        ending.push(m);
+                    }
+                }
+                Availability::Leaving if group.group.mark.is_some() => {
+                    turn.work(group, Some(m), WaitReason::Termination, None);
+                }
+                _ => {}
+            }
+        }
+        end(scene, group, ending, turn);
+    }
+    remove_nodes(scene, turn);
+}
+
+/// One machine's drain; whether it is over.
+fn go_on(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    m: &MachineScene<'_>,
+    node: &Node,
+    since: Timestamp,
+    turn: &mut Turn,
+) -> bool {
+    let Some(view) = scene.view() else { return true };
+    let is_deregistered = deregister(scene, group, m, since, turn);
+    let is_empty = empty(scene, view, group, m, node, since, turn);
+    if !is_deregistered || !is_empty {
+        return false;
+    }
+    let drained_at = scene.o.memory.drained_since.get(m.id()).copied();
+    let until = later(drained_at.unwrap_or(scene.o.now), group.policy.post_drain_delay);
+    let has_rested = group.policy.post_drain_delay.is_zero() || until <= scene.o.now;
+    if !has_rested {
+        turn.work(group, Some(m), WaitReason::PostDrain, Some(until));
+    }
+    has_rested
+}
+
+/// Takes a machine out of its load balancers; whether it is out, or they had their time.
+fn deregister(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    m: &MachineScene<'_>,
+    since: Timestamp,
+    turn: &mut Turn,
+) -> bool {
+    let Some(targets) = &m.machine.targets else { return true };
+    let registered: BTreeSet<String> = targets
+        .iter()
+        .filter(|(_, state)| !matches!(state, TargetState::Draining | TargetState::Unused))
+        .map(|(arn, _)| arn.clone())
+        .collect();
+    let deadline = later(since, group.policy.deregister_timeout);
+    if scene.o.now >= deadline {
+        return true;
+    }
+    if !registered.is_empty() {
+        let machine = m.id().to_owned();
+        turn.steps.push(Step::Deregister { machine, target_group_arns: registered });
+        return false;
+    }
+    let is_draining = targets.values().any(|state| *state == TargetState::Draining);
+    if is_draining {
+        turn.work(group, Some(m), WaitReason::Deregistration, Some(deadline));
+    }
+    !is_draining
+}
+
+/// Evicts what is left on a node; whether nothing is.
+fn empty(
+    scene: &Scene<'_>,
+    view: &KubeView,
+    group: &GroupScene<'_>,
+    m: &MachineScene<'_>,
+    node: &Node,
+    since: Timestamp,
+    turn: &mut Turn,
+) -> bool {
+    let deadline = later(since, group.policy.drain_timeout);
+    let is_late = scene.o.now >= deadline;
+    let outcome = group.policy.on_drain_timeout;
+    let force = is_late && outcome == DrainOutcome::Force;
+    let policy = DrainPolicy { delete_bare_pods: group.policy.delete_bare_pods, force };
+    let left = drain(view, &node.name, &policy);
+    if is_empty(&left, node) {
+        return true;
+    }
+    // Nobody ends pods on a node that does not answer: they go with the machine.
+    if is_late && !node.is_ready() {
+        return true;
+    }
+    if is_late && !force {
+        give_up(group, m, node, &left, scene, turn);
+        return false;
+    }
+    if force && scene.o.now >= later(deadline, group.policy.drain_timeout) {
+        return true;
+    }
+    evict(scene, node, &left, turn);
+    let held = held(scene, &left);
+    turn.work(group, Some(m), WaitReason::Pods { left: left.left(), held }, Some(deadline));
+    false
+}
+
+/// Whether a drain is over. Pods that were deleted from a node that does not answer are not waited
+/// for: no kubelet will ever confirm.
+fn is_empty(left: &Drain, node: &Node) -> bool {
+    left.evict.is_empty()
+        && left.delete.is_empty()
+        && left.blocked.is_empty()
+        && (left.leaving.is_empty() || !node.is_ready())
+}
+
+/// Asks for the evictions whose time has come.
+fn evict(scene: &Scene<'_>, node: &Node, left: &Drain, turn: &mut Turn) {
+    let attempts = &scene.o.memory.evictions;
+    let is_due = |pod: &&DrainPod| {
+        attempts.get(&pod.uid).is_none_or(|attempt| {
+            let retry_after = match &attempt.answer {
+                EvictionAnswer::NotNow { retry_after_secs, .. } => {
+                    retry_after_secs.map(Duration::from_secs)
+                }
+                EvictionAnswer::Accepted | EvictionAnswer::Failed { .. } => None,
+            };
+            next_attempt(attempt.at, attempt.count, retry_after) <= scene.o.now
+        })
+    };
+    let step = |pod: &DrainPod| PodStep { pod: pod.pod.clone(), uid: pod.uid.clone() };
+    let due: Vec<PodStep> =
+        left.evict.iter().filter(is_due).take(EVICTIONS_MAX).map(step).collect();
+    let gone: Vec<PodStep> =
+        left.delete.iter().filter(is_due).take(EVICTIONS_MAX).map(step).collect();
+    if !due.is_empty() {
+        turn.steps.push(Step::Evict { node: node.name.clone(), pods: due });
+    }
+    if !gone.is_empty() {
+        turn.steps.push(Step::DeletePods { node: node.name.clone(), pods: gone });
+    }
+}
+
+/// The first pod that something holds, and what.
+fn held(scene: &Scene<'_>, left: &Drain) -> Option<(crate::kube::PodId, String)> {
+    let blocked = left.blocked.first().map(|b| (b.pod.clone(), b.why.to_string()));
+    blocked.or_else(|| left.first_held()).or_else(|| {
+        left.evict.iter().find_map(|pod| match &scene.o.memory.evictions.get(&pod.uid)?.answer {
+            EvictionAnswer::NotNow { message, .. } | EvictionAnswer::Failed { message } => {
+                Some((pod.pod.clone(), message.clone()))
+            }
+            EvictionAnswer::Accepted => None,
+        })
+    })
+}
+
+/// The drain took too long: the machine is let be, and the policy says what that means.
+fn give_up(
+    group: &GroupScene<'_>,
+    m: &MachineScene<'_>,
+    node: &Node,
+    left: &Drain,
+    scene: &Scene<'_>,
+    turn: &mut Turn,
+) {
+    turn.steps.push(Step::Skip {
+        machine: m.id().to_owned(),
+        node: node.name.clone(),
+        uncordon: !was_cordoned(node),
+    });
+    // A machine outside of its group cannot stay there for a later roll without anybody knowing.
+    let is_left = group.policy.on_drain_timeout == DrainOutcome::Skip && m.machine.is_member;
+    if is_left {
+        return;
+    }
+    let (object, why) = match held(scene, left) {
+        Some((pod, why)) => (format!("pod {pod}"), format!("does not leave {}: {why}", node.name)),
+        None => {
+            let pods = left.leaving.first().map(ToString::to_string).unwrap_or_default();
+            (format!("pod {pods}"), format!("is still ending on {}", node.name))
+        }
+    };
+    turn.halt(HaltReason {
+        group: Some(group.name().to_owned()),
+        object,
+        message: format!("{why}, {} s after the drain began", group.policy.drain_timeout.as_secs()),
+        way_out: "mend the budget or the pod, then run the same command again; or set \
+                  `onDrainTimeout` or `drainTimeout` of the group"
+            .to_owned(),
+    });
+}
+
+/// Ends machines that are drained: those of the group in one call, of which as many shrink it as its
+/// surge or its retirement asks for; those outside in another.
+fn end(scene: &Scene<'_>, group: &GroupScene<'_>, ending: Vec<&MachineScene<'_>>, turn: &mut Turn) {
+    let (members, detached): (Vec<_>, Vec<_>) =
+        ending.into_iter().partition(|m| m.machine.is_member);
+    if !detached.is_empty() {
+        let machines = detached.iter().map(|m| m.id().to_owned()).collect();
+        turn.steps.push(Step::TerminateDetached { machines });
+    }
+    if members.is_empty() {
+        return;
+    }
+    if group.policy.role.is_quorum()
+        && let Some(Err(why)) = members.first().map(|m| quorum::may_go_now(scene, group, m))
+    {
+        let deadline = quorum::deadline(scene, group);
+        if scene.o.now < deadline {
+            turn.work(group, members.first().copied(), WaitReason::Quorum { why }, Some(deadline));
+        } else {
+            quorum::let_be(group, &members, why, turn);
+        }
+        return;
+    }
+    end_members(group, &members, turn);
+}
+
+/// Ends members of a group: all that leave more than they came, in one call.
+pub(super) fn end_members(group: &GroupScene<'_>, members: &[&MachineScene<'_>], turn: &mut Turn) {
+    let shrinking = shrink_count(group, members.len());
+    let (stay, shrink) = members.split_at(members.len() - shrinking);
+    for (some, shrink) in [(stay, false), (shrink, true)] {
+        if !some.is_empty() {
+            let machines = some.iter().map(|m| m.id().to_owned()).collect();
+            let group = group.name().to_owned();
+            turn.steps.push(Step::Terminate { group, machines, shrink });
+        }
+    }
+}
+
+/// How many of `ending` machines take their place with them.
+fn shrink_count(group: &GroupScene<'_>, ending: usize) -> usize {
+    if group.retire.is_some_and(|retire| !matches!(retire, crate::roll::Retire::OutOf(_))) {
+        return ending;
+    }
+    // The last machines of a roll give back what its surge has added.
+    let raised = usize::try_from(group.raised()).unwrap_or(0);
+    let left = group.outdated().filter(|m| m.machine.is_member).count().saturating_sub(ending);
+    raised.saturating_sub(left).min(ending)
+}
+
+/// Objects of nodes that a roll drained and whose machine is gone.
+fn remove_nodes(scene: &Scene<'_>, turn: &mut Turn) {
+    let Some(view) = scene.view() else { return };
+    for node in view.nodes.values() {
+        let Some(instance_id) = &node.instance_id else { continue };
+        let is_ours = super::scene::drain_since(node).is_some();
+        let is_gone = !scene.o.machines.contains_key(instance_id);
+        if is_ours && is_gone && !node.is_ready() {
+            turn.steps.push(Step::DeleteNode { node: node.name.clone(), uid: node.uid.clone() });
+        }
+    }
+}
+
+/// Whether a role's machines are drained before they end.
+pub(super) fn drains(role: RolloutRole, scene: &Scene<'_>) -> bool {
+    role.joins() && scene.view().is_some()
+}

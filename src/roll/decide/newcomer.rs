@@ -1,0 +1,185 @@
+//! New machines: kept from the autoscaler until they count, given up when they do not come, and the
+//! way back when what they are built from does not work.
+
+use jiff::Timestamp;
+
+use super::assess::has_failed;
+use super::scene::{Availability, GroupScene, MachineScene, Scene, later};
+use super::turn::Turn;
+use crate::roll::mark::NEWCOMER_ANNOTATION;
+use crate::roll::{HaltReason, RolloutRole, Step, WaitReason};
+
+/// Watches what has come and what has not.
+pub(super) fn watch(scene: &Scene<'_>, turn: &mut Turn) {
+    let rolled = |group: &&GroupScene<'_>| group.in_scope && group.group.mark.is_some();
+    for group in scene.groups.iter().filter(rolled) {
+        for m in group.machines.iter().filter(|m| !m.is_outdated()) {
+            await_machine(scene, group, m, turn);
+        }
+        let lacks = await_group(scene, group, turn);
+        judge(scene, group, lacks, turn);
+    }
+}
+
+/// What a new machine waits for.
+fn await_machine(scene: &Scene<'_>, group: &GroupScene<'_>, m: &MachineScene<'_>, turn: &mut Turn) {
+    let is_new = match m.availability {
+        Availability::Coming(until) => {
+            turn.work(group, Some(m), WaitReason::Node, Some(until));
+            true
+        }
+        Availability::Soaking(until) => {
+            turn.work(group, Some(m), WaitReason::Soak, Some(until));
+            true
+        }
+        _ => false,
+    };
+    if is_new && scene.view().is_some() && group.policy.role == RolloutRole::Node {
+        protect(m, turn);
+    }
+}
+
+/// The autoscaler would take an empty newcomer for a machine that nobody needs.
+fn protect(m: &MachineScene<'_>, turn: &mut Turn) {
+    let Some(node) = m.node else { return };
+    if !node.annotations.contains_key(NEWCOMER_ANNOTATION) {
+        turn.steps.push(Step::Protect { node: node.name.clone() });
+    }
+}
+
+/// Whether a group lacks machines that a roll waits for, and until when.
+fn await_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> Option<Timestamp> {
+    if group.lacking() == 0 || group.group.mark.is_none() {
+        return None;
+    }
+    let want = usize::try_from(group.group.desired).unwrap_or(0);
+    let have = want.saturating_sub(usize::try_from(group.lacking()).unwrap_or(0));
+    let since = scene.o.memory.lacking_since.get(group.name()).copied();
+    let until = later(since.unwrap_or(scene.o.now), group.policy.boot_timeout);
+    let failed_activity = group.group.failed_activity.clone();
+    let reason = WaitReason::Machines { have, want, failed_activity };
+    if scene.o.now < until {
+        turn.work(group, None, reason, Some(until));
+        return None;
+    }
+    turn.queue(group, None, reason, Some(until));
+    Some(until)
+}
+
+/// What becomes of new machines that are too late, and of a group that lacks some for too long.
+fn judge(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    lacks_since: Option<Timestamp>,
+    turn: &mut Turn,
+) {
+    let overdue: Vec<&MachineScene<'_>> = group
+        .machines
+        .iter()
+        .filter(|m| m.availability == Availability::Overdue && m.machine.is_member)
+        .filter(|m| group.is_current(m.machine))
+        .collect();
+    let dying = group.machines.iter().any(|m| {
+        m.availability == Availability::Leaving && group.is_current(m.machine) && !m.is_outdated()
+    });
+    let given_up = scene.o.memory.given_up.get(group.name()).copied().unwrap_or(0);
+    let failed = overdue.len() + usize::try_from(given_up).unwrap_or(usize::MAX);
+    if overdue.is_empty() && lacks_since.is_none() {
+        return;
+    }
+    let is_machines_fault = !overdue.is_empty() || dying;
+    if is_machines_fault && failed_too_many(scene, group, failed) {
+        return return_to(scene, group, &overdue, turn);
+    }
+    if !overdue.is_empty() {
+        return give_up(scene, group, &overdue, turn);
+    }
+    turn.halt(short(group));
+}
+
+/// A canary may not fail at all; later, so many may as the policy says, and one always.
+fn failed_too_many(scene: &Scene<'_>, group: &GroupScene<'_>, failed: usize) -> bool {
+    let is_canary = group.validated().next().is_none();
+    let size = usize::try_from(group.wanted()).unwrap_or(0);
+    let percent = usize::try_from(scene.p.cluster.failure_percent).unwrap_or(100);
+    is_canary || failed > (size * percent / 100).max(1)
+}
+
+/// The pin goes back to what the group came from; what was launched from the failed revision is
+/// replaced like any other machine that is not as wanted.
+fn return_to(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    overdue: &[&MachineScene<'_>],
+    turn: &mut Turn,
+) {
+    let target = group.group.target.as_ref();
+    let from = group.group.mark.as_ref().and_then(|mark| mark.from);
+    let failed = target.filter(|_| !has_failed(group.group, scene.p));
+    let (Some(target), Some(from)) = (failed, from.filter(|from| group.group.pin != Some(*from)))
+    else {
+        return give_up_or_halt(scene, group, overdue, turn);
+    };
+    let group_name = group.name().to_owned();
+    turn.steps
+        .push(Step::MarkFailed { group: group_name.clone(), revision: target.revision.clone() });
+    turn.steps.push(Step::Pin { group: group_name, version: from });
+    turn.halt(HaltReason {
+        group: Some(group.name().to_owned()),
+        object: format!("version {} of {}", target.version, group.group.launch_template_name),
+        message: format!(
+            "failed: its machines did not become ready; the group is back at version {from}"
+        ),
+        way_out: "change what the machines are built from, or give `--retry`".to_owned(),
+    });
+}
+
+/// There is nowhere to go back to.
+fn give_up_or_halt(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    overdue: &[&MachineScene<'_>],
+    turn: &mut Turn,
+) {
+    let given_up = scene.o.memory.given_up.get(group.name()).copied().unwrap_or(0);
+    if given_up == 0 && !overdue.is_empty() {
+        return give_up(scene, group, overdue, turn);
+    }
+    turn.halt(short(group));
+}
+
+/// Ends machines that did not come up; the group launches others. Machines that the guard watches
+/// hold a member's volume and address: nothing else can come while they are there.
+fn give_up(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    overdue: &[&MachineScene<'_>],
+    turn: &mut Turn,
+) {
+    if group.policy.role.is_quorum()
+        && let Some(Err(why)) = overdue.first().map(|m| super::quorum::may_go_now(scene, group, m))
+    {
+        return turn.halt(super::quorum::refused(group, why));
+    }
+    let machines = overdue.iter().map(|m| m.id().to_owned()).collect();
+    turn.steps.push(Step::GiveUp { group: group.name().to_owned(), machines });
+}
+
+/// A group that did not get its machines in time.
+fn short(group: &GroupScene<'_>) -> HaltReason {
+    let have = group.machines.iter().filter(|m| m.machine.is_member).count();
+    let why = group.group.failed_activity.as_deref();
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    HaltReason {
+        group: Some(group.name().to_owned()),
+        object: group.name().to_owned(),
+        message: format!(
+            "has {have} of {} machines after {} s{why}",
+            group.group.desired,
+            group.policy.boot_timeout.as_secs()
+        ),
+        way_out: "see its scaling activities; more types or zones help where capacity lacks; then \
+                  run the same command again"
+            .to_owned(),
+    }
+}

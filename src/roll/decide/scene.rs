@@ -1,0 +1,384 @@
+//! The look that every stage shares: groups in rolling order, each machine joined with its node and
+//! judged.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::assess;
+use crate::kube::{KubeView, Node};
+use crate::roll::mark::{DRAIN_ANNOTATION, WAS_CORDONED_ANNOTATION};
+use crate::roll::{
+    Group, GroupPolicy, Machine, MachineReason, Observation, Policy, Retire, RolloutRole, Stage,
+    Target,
+};
+use crate::spec::IntOrPercent;
+
+/// A cluster's machines, joined and judged.
+pub struct Scene<'a> {
+    /// What was seen.
+    pub o: &'a Observation,
+    /// What limits the roll.
+    pub p: &'a Policy,
+    /// The groups, in rolling order.
+    pub groups: Vec<GroupScene<'a>>,
+}
+
+/// A group with its machines.
+pub struct GroupScene<'a> {
+    /// What was seen of it.
+    pub group: &'a Group,
+    /// Its limits.
+    pub policy: &'a GroupPolicy,
+    /// What goes of it without being replaced.
+    pub retire: Option<&'a Retire>,
+    /// Whether this roll may touch it.
+    pub in_scope: bool,
+    /// What its new machines are to be built from; none while nobody knows.
+    pub goal: Option<Target>,
+    /// Its machines by instance id, detached ones among them.
+    pub machines: Vec<MachineScene<'a>>,
+}
+
+/// A machine with its node.
+pub struct MachineScene<'a> {
+    /// What was seen of it.
+    pub machine: &'a Machine,
+    /// Its node.
+    pub node: Option<&'a Node>,
+    /// Whether work can run on it.
+    pub availability: Availability,
+    /// Why it is to be replaced; empty when it is as wanted.
+    pub reasons: Vec<MachineReason>,
+}
+
+/// Whether a machine counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// It serves: it is ready, takes work, and has stayed so for long enough.
+    Available,
+    /// It is new and on its way; until when it may take.
+    Coming(Timestamp),
+    /// It is new, and too late.
+    Overdue,
+    /// It is ready, and not for long enough; until when.
+    Soaking(Timestamp),
+    /// It served, and does not now.
+    Unready,
+    /// Somebody else cordoned it.
+    Cordoned,
+    /// A roll drains it, since when.
+    Draining(Timestamp),
+    /// It ends.
+    Leaving,
+}
+
+impl<'a> Scene<'a> {
+    /// Joins and judges.
+    pub fn of(o: &'a Observation, p: &'a Policy) -> Self {
+        let nodes = nodes_by_instance(o);
+        let mut machines: BTreeMap<&str, Vec<&Machine>> = BTreeMap::new();
+        for machine in o.machines.values() {
+            machines.entry(&machine.group).or_default().push(machine);
+        }
+        let mut groups: Vec<GroupScene> = o
+            .groups
+            .values()
+            .filter_map(|group| {
+                let policy = p.groups.get(&group.name)?;
+                let machines = machines.remove(group.name.as_str()).unwrap_or_default();
+                Some(GroupScene::of(o, p, group, policy, machines, &nodes))
+            })
+            .collect();
+        groups.sort_by(|left, right| left.order().cmp(&right.order()));
+        Self { o, p, groups }
+    }
+
+    /// The cluster, unless Kubernetes is left out.
+    pub fn view(&self) -> Option<&'a KubeView> {
+        if self.p.cloudonly { None } else { self.o.kube.as_deref() }
+    }
+
+    /// All machines, with their groups.
+    pub fn machines(&self) -> impl Iterator<Item = (&GroupScene<'a>, &MachineScene<'a>)> {
+        self.groups.iter().flat_map(|group| group.machines.iter().map(move |m| (group, m)))
+    }
+
+    /// The groups that are replaced behind the quorum guard.
+    pub fn quorum(&self) -> impl Iterator<Item = &GroupScene<'a>> {
+        self.groups.iter().filter(|group| group.policy.role.is_quorum())
+    }
+
+    /// The groups of workers.
+    pub fn workers(&self) -> impl Iterator<Item = &GroupScene<'a>> {
+        self.groups.iter().filter(|group| group.policy.role == RolloutRole::Node)
+    }
+}
+
+fn nodes_by_instance(o: &Observation) -> BTreeMap<&str, &Node> {
+    let nodes = o.kube.iter().flat_map(|view| view.nodes.values());
+    nodes.filter_map(|node| Some((node.instance_id.as_deref()?, node))).collect()
+}
+
+impl<'a> GroupScene<'a> {
+    fn of(
+        o: &'a Observation,
+        p: &'a Policy,
+        group: &'a Group,
+        policy: &'a GroupPolicy,
+        machines: Vec<&'a Machine>,
+        nodes: &BTreeMap<&str, &'a Node>,
+    ) -> Self {
+        let goal = assess::goal(group, p);
+        let retire = p.retire.get(&group.name);
+        let mut scene = Self {
+            group,
+            policy,
+            retire,
+            in_scope: p.only.is_empty() || p.only.contains(&group.name),
+            goal,
+            machines: Vec::with_capacity(machines.len()),
+        };
+        for machine in machines {
+            let node = nodes.get(machine.instance_id.as_str()).copied();
+            let availability = availability(o, p, policy, machine, node);
+            let reasons = assess::reasons(o, p, &scene, machine, node, availability);
+            scene.machines.push(MachineScene { machine, node, availability, reasons });
+        }
+        assess::retire_surplus(&mut scene);
+        scene
+    }
+
+    /// The group's name.
+    pub fn name(&self) -> &'a str {
+        &self.group.name
+    }
+
+    /// Position in the order of a roll.
+    fn order(&self) -> (u8, RolloutRole, &str) {
+        (self.turn(), self.policy.role, self.name())
+    }
+
+    /// Which groups go together: bastions, then what the guard watches, then workers.
+    pub fn turn(&self) -> u8 {
+        match self.policy.role {
+            RolloutRole::Bastion => 0,
+            RolloutRole::Etcd | RolloutRole::ControlPlane => 1,
+            RolloutRole::Node => 2,
+        }
+    }
+
+    /// Machines to replace that are not on their way out.
+    pub fn outdated(&self) -> impl Iterator<Item = &MachineScene<'a>> {
+        self.machines.iter().filter(|m| m.is_outdated() && m.availability != Availability::Leaving)
+    }
+
+    /// Machines that serve, detached ones among them.
+    pub fn available(&self) -> i32 {
+        count(self.machines.iter().filter(|m| m.availability == Availability::Available))
+    }
+
+    /// What a surge has raised the desired capacity by.
+    pub fn raised(&self) -> i32 {
+        let raised = self.group.mark.as_ref().and_then(|mark| mark.raised);
+        raised.map_or(0, |raised| raised.outstanding(self.group.desired))
+    }
+
+    /// Machines that the group should have, without what a surge adds.
+    pub fn wanted(&self) -> i32 {
+        self.group.desired.saturating_sub(self.raised())
+    }
+
+    /// Machines that lack: what it should have and does not serve.
+    pub fn missing(&self) -> i32 {
+        self.wanted().saturating_sub(self.available()).max(0)
+    }
+
+    /// Machines that it should have and that are not even on their way.
+    pub fn lacking(&self) -> i32 {
+        let members = self
+            .machines
+            .iter()
+            .filter(|m| m.machine.is_member && !matches!(m.availability, Availability::Leaving));
+        self.group.desired.saturating_sub(count(members)).max(0)
+    }
+
+    /// Whether something of it comes or goes.
+    pub fn is_in_flight(&self) -> bool {
+        let moves = |m: &MachineScene<'_>| {
+            m.is_begun()
+                || matches!(m.availability, Availability::Coming(_) | Availability::Soaking(_))
+        };
+        self.lacking() > 0 || self.machines.iter().any(moves)
+    }
+
+    /// Machines that were taken out of it and are still there.
+    pub fn detached(&self) -> impl Iterator<Item = &MachineScene<'a>> {
+        self.machines
+            .iter()
+            .filter(|m| !m.machine.is_member && m.availability != Availability::Leaving)
+    }
+
+    /// How many machines may be missing: a percentage rounds down, at least 1 unless it is a plain
+    /// zero. A group that can neither surge nor miss one would never move: then one may be missing.
+    pub fn max_unavailable(&self) -> i32 {
+        let wanted = self.wanted();
+        let missing = match self.policy.max_unavailable {
+            IntOrPercent::Int(count) => clamp(count),
+            IntOrPercent::Percent(0) => 0,
+            IntOrPercent::Percent(percent) => (wanted.max(0) * clamp(percent) / 100).max(1),
+        };
+        let needs_one = missing == 0 && (self.max_surge() == 0 || self.retire.is_some());
+        if needs_one { 1 } else { missing }
+    }
+
+    /// How many machines may be there too many: a percentage rounds up. A group behind target groups
+    /// raises its desired capacity, as far as its maximum allows.
+    pub fn max_surge(&self) -> i32 {
+        if self.policy.role != RolloutRole::Node || self.retire.is_some() {
+            return 0;
+        }
+        let wanted = self.wanted();
+        let surge = match self.policy.max_surge {
+            IntOrPercent::Int(count) => clamp(count),
+            IntOrPercent::Percent(percent) => {
+                (wanted.max(0) * clamp(percent)).saturating_add(99) / 100
+            }
+        };
+        if self.raises() { surge.min(self.group.max.saturating_sub(wanted)).max(0) } else { surge }
+    }
+
+    /// Whether its surge raises the desired capacity: a detached machine would be taken out of its
+    /// target groups at once.
+    pub fn raises(&self) -> bool {
+        !self.group.target_group_arns.is_empty()
+    }
+
+    /// Whether the pin is what new machines should get; equal content is equal.
+    pub fn is_pinned(&self) -> bool {
+        let Some(goal) = &self.goal else { return true };
+        self.group.pin == Some(goal.version)
+            || self.group.pin_revision.as_ref() == Some(&goal.revision)
+    }
+
+    /// Machines of what new ones are built from, that serve.
+    pub fn validated(&self) -> impl Iterator<Item = &MachineScene<'a>> {
+        self.machines
+            .iter()
+            .filter(|m| m.availability == Availability::Available && self.is_current(m.machine))
+    }
+
+    /// Whether a machine is built from what new ones are built from.
+    pub fn is_current(&self, machine: &Machine) -> bool {
+        self.goal.as_ref().is_some_and(|goal| assess::runs(machine, goal))
+    }
+}
+
+impl MachineScene<'_> {
+    /// Whether it is to be replaced.
+    pub fn is_outdated(&self) -> bool {
+        !self.reasons.is_empty()
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.machine.instance_id
+    }
+
+    /// Whether a roll has begun to take it away.
+    pub fn is_begun(&self) -> bool {
+        matches!(self.availability, Availability::Draining(_) | Availability::Leaving)
+    }
+}
+
+/// Whether a machine counts.
+fn availability(
+    o: &Observation,
+    p: &Policy,
+    policy: &GroupPolicy,
+    machine: &Machine,
+    node: Option<&Node>,
+) -> Availability {
+    if machine.stage == Stage::Leaving {
+        return Availability::Leaving;
+    }
+    if let Some(since) = node.and_then(drain_since) {
+        return Availability::Draining(since.max(o.run_started_at));
+    }
+    let launched_at = machine.launched_at.unwrap_or(o.run_started_at);
+    // A repair goes by how long a machine has been there; a roll gives it its time anew.
+    let since = if p.repair.is_some() { launched_at } else { launched_at.max(o.run_started_at) };
+    let due = later(since, policy.boot_timeout);
+    let coming = || if o.now < due { Availability::Coming(due) } else { Availability::Overdue };
+    if machine.stage == Stage::Booting {
+        return coming();
+    }
+    if !policy.role.joins() || p.cloudonly || o.kube.is_none() {
+        let serves = machine.unhealthy.is_none();
+        return if serves { Availability::Available } else { Availability::Unready };
+    }
+    let Some(node) = node else { return coming() };
+    let Some(ready_since) = node.ready_since() else {
+        let is_new = later(node.created_at, policy.boot_timeout) > o.now && is_newcomer(node);
+        return if is_new { coming() } else { Availability::Unready };
+    };
+    if machine.unhealthy.is_some() {
+        return Availability::Unready;
+    }
+    if node.unschedulable {
+        return Availability::Cordoned;
+    }
+    let soaked_at = later(ready_since, policy.soak);
+    if o.now < soaked_at && soaked_at < later(launched_at, policy.boot_timeout * 2) {
+        return Availability::Soaking(soaked_at);
+    }
+    if !serves_targets(machine) {
+        return coming();
+    }
+    Availability::Available
+}
+
+/// Whether load balancers send work to it, as far as they were asked.
+fn serves_targets(machine: &Machine) -> bool {
+    use crate::roll::TargetState;
+    let targets = machine.targets.iter().flat_map(BTreeMap::values);
+    targets.into_iter().all(|state| *state != TargetState::Initial)
+}
+
+fn is_newcomer(node: &Node) -> bool {
+    // A node that was ready once has a ready condition that says since when it is not.
+    node.conditions.get("Ready").is_none_or(|ready| ready.since <= later(node.created_at, FIRST))
+}
+
+/// So long after its object was made, a node's first word about itself comes.
+const FIRST: Duration = Duration::from_secs(60);
+
+/// Since when a roll drains a node.
+pub(super) fn drain_since(node: &Node) -> Option<Timestamp> {
+    let value = node.annotations.get(DRAIN_ANNOTATION)?;
+    // A value that nobody can read is still a mark of ours.
+    Some(value.parse().unwrap_or(Timestamp::MIN))
+}
+
+/// Whether somebody else had cordoned a node before a roll did.
+pub(super) fn was_cordoned(node: &Node) -> bool {
+    node.annotations.contains_key(WAS_CORDONED_ANNOTATION)
+}
+
+/// A moment so much later; the end of the calendar if there is none.
+pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by)
+        .ok()
+        .and_then(|by| at.checked_add(by).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+/// A count as AWS counts.
+pub(super) fn count<T>(items: impl Iterator<Item = T>) -> i32 {
+    i32::try_from(items.count()).unwrap_or(i32::MAX)
+}
+
+fn clamp(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX).min(1_000_000)
+}

@@ -1,0 +1,318 @@
+//! What may begin: groups in their order, each prepared, and machines within every limit.
+
+use super::gate;
+use super::scene::{Availability, GroupScene, Scene, later};
+use super::turn::Turn;
+use super::worker;
+use super::{assess, finish, quorum};
+use crate::kube::drain::{DrainPolicy, drain};
+use crate::roll::decide::scene::MachineScene;
+use crate::roll::mark::{OUTDATED_TAINT, RollMark};
+use crate::roll::{DrainOutcome, HaltReason, RolloutRole, Step, WaitReason};
+
+/// Processes that would end or move machines behind the roll's back.
+/// Source: Auto Scaling user guide, "Types of processes".
+const SUSPENDED: [&str; 4] =
+    ["AZRebalance", "AlarmNotification", "InstanceRefresh", "ScheduledActions"];
+
+/// Begins what may begin.
+pub(super) fn start(scene: &Scene<'_>, turn: &mut Turn) {
+    if let Some(pause) = &scene.o.paused {
+        return wait_for_pause(scene, pause.by.clone(), pause.why.clone(), turn);
+    }
+    if let Some(halt) = too_broken(scene) {
+        turn.halt(halt);
+    }
+    if !turn.halts.is_empty() {
+        return;
+    }
+    let Some(first) = scene.groups.iter().filter(|g| is_open(scene, g)).map(GroupScene::turn).min()
+    else {
+        return;
+    };
+    if first > 1
+        && let Some(halt) = ahead_of_the_api(scene)
+    {
+        return turn.halt(halt);
+    }
+    let groups: Vec<&GroupScene<'_>> = scene.groups.iter().filter(|g| is_open(scene, g)).collect();
+    for group in groups.iter().filter(|group| group.turn() > first) {
+        let of = groups.iter().find(|g| g.turn() == first).map_or("", |g| g.name()).to_owned();
+        turn.queue(group, None, WaitReason::Turn { of }, None);
+    }
+    let now: Vec<&GroupScene<'_>> =
+        groups.iter().filter(|group| group.turn() == first).copied().collect();
+    let ready: Vec<&GroupScene<'_>> =
+        now.into_iter().filter(|group| prepare(scene, group, turn)).collect();
+    if !passes(scene, &ready, turn) {
+        return;
+    }
+    match first {
+        1 => begin_one(scene, &ready, turn),
+        _ => worker::begin(scene, &ready, turn),
+    }
+}
+
+/// Whether something of a group is left to do for this roll.
+pub(super) fn is_open(scene: &Scene<'_>, group: &GroupScene<'_>) -> bool {
+    let moves = group.group.mark.is_some() && group.is_in_flight();
+    let pending = candidates(scene, group).next().is_some();
+    group.in_scope && (moves || pending || (!group.is_pinned() && !scene.p.abort))
+}
+
+fn wait_for_pause(scene: &Scene<'_>, by: String, why: String, turn: &mut Turn) {
+    for group in scene.groups.iter().filter(|group| is_open(scene, group)) {
+        let reason = WaitReason::Paused { by: by.clone(), why: why.clone() };
+        turn.queue(group, None, reason, None);
+    }
+}
+
+/// So many broken machines at once are not the machines' fault.
+fn too_broken(scene: &Scene<'_>) -> Option<HaltReason> {
+    let repair = scene.p.repair.as_ref()?;
+    let all = scene.machines().count();
+    let broken = scene.machines().filter(|(_, m)| m.is_outdated()).count();
+    let most = usize::try_from(repair.halt_above_percent).unwrap_or(100);
+    if broken <= 1 || broken * 100 <= all * most {
+        return None;
+    }
+    Some(HaltReason {
+        group: None,
+        object: scene.o.cluster.clone(),
+        message: format!("{broken} of {all} machines are broken, more than {most} in a hundred"),
+        way_out: "look for what they have in common: network, zone, API server, image; a repair \
+                  replaces a few machines"
+            .to_owned(),
+    })
+}
+
+/// Kubelets never run ahead of the API servers: workers go when every control-plane machine is as
+/// wanted, or runs the version that they would bring.
+/// Source: Kubernetes, "Version skew policy".
+fn ahead_of_the_api(scene: &Scene<'_>) -> Option<HaltReason> {
+    let behind = scene
+        .groups
+        .iter()
+        .filter(|group| group.policy.role == RolloutRole::ControlPlane)
+        .find(|group| group.outdated().next().is_some() || !group.is_pinned())?;
+    let wanted = scene.p.kubernetes_version.as_deref().and_then(minor);
+    let nodes = behind.machines.iter().filter_map(|m| m.node);
+    let oldest = nodes.filter_map(|node| minor(&node.kubelet_version)).min();
+    if wanted.is_some() && oldest.is_some() && oldest >= wanted {
+        return None;
+    }
+    Some(HaltReason {
+        group: Some(behind.name().to_owned()),
+        object: behind.name().to_owned(),
+        message: "goes first: new workers could run a kubelet that is newer than its API server"
+            .to_owned(),
+        way_out: "roll the control plane too: leave `--only` out, or name it there".to_owned(),
+    })
+}
+
+/// The minor version of `v1.34.2` or `1.34.2`.
+fn minor(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.trim_start_matches('v').split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Notes the roll on the group, keeps others' hands off it, moves the pin, taints what will go.
+/// Whether all of that was done before this turn.
+fn prepare(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bool {
+    let before = turn.steps.len();
+    let name = group.name().to_owned();
+    if scene.p.retry && assess::has_failed_mark(group.group) {
+        turn.steps.push(Step::ClearFailed { group: name.clone() });
+    }
+    let wanted = mark(scene, group);
+    if group.group.mark.as_ref() != Some(&wanted) {
+        turn.steps.push(Step::Mark { group: name.clone(), mark: wanted.clone() });
+    }
+    let missing: Vec<String> =
+        wanted.suspended.difference(&group.group.suspended).cloned().collect();
+    if !missing.is_empty() {
+        let processes = missing.into_iter().collect();
+        turn.steps.push(Step::Suspend { group: name.clone(), processes });
+    }
+    if group.group.min > 0
+        && let Some(to) = lowered_minimum(group)
+    {
+        turn.steps.push(Step::LowerMinimum { group: name.clone(), to });
+    }
+    if let Some(goal) = group.goal.as_ref().filter(|_| !group.is_pinned()) {
+        turn.steps.push(Step::Pin { group: name, version: goal.version });
+    }
+    taint(scene, group, turn);
+    turn.steps.len() == before
+}
+
+/// What the roll notes on a group; what an earlier run of it has noted stays.
+fn mark(scene: &Scene<'_>, group: &GroupScene<'_>) -> RollMark {
+    if let Some(mark) = &group.group.mark {
+        let moves = !group.is_pinned() && !assess::has_failed(group.group, scene.p);
+        let from = if moves { group.group.pin } else { mark.from };
+        return RollMark { id: scene.o.id.clone(), from: from.or(mark.from), ..mark.clone() };
+    }
+    let suspended = SUSPENDED.into_iter().filter(|p| !group.group.suspended.contains(*p));
+    RollMark {
+        id: scene.o.id.clone(),
+        began_at: scene.o.now,
+        from: if group.is_pinned() { None } else { group.group.pin },
+        suspended: suspended.map(str::to_owned).collect(),
+        raised: None,
+    }
+}
+
+fn lowered_minimum(group: &GroupScene<'_>) -> Option<i32> {
+    use crate::roll::Retire;
+    let to = match group.retire? {
+        Retire::All => 0,
+        Retire::DownTo(most) => *most,
+        Retire::OutOf(_) => return None,
+    };
+    (to < group.group.min).then_some(to)
+}
+
+/// All nodes that will go get a soft taint at once: evicted pods then move once, where there is room.
+fn taint(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) {
+    if scene.view().is_none() || !group.policy.role.joins() {
+        return;
+    }
+    let lacks = |m: &&MachineScene<'_>| {
+        m.node.is_some_and(|node| node.taints.iter().all(|taint| taint.key != OUTDATED_TAINT))
+    };
+    let nodes: std::collections::BTreeSet<String> = group
+        .outdated()
+        .filter(|m| !scene.o.memory.skipped.contains(m.id()))
+        .filter(lacks)
+        .filter_map(|m| m.node.map(|node| node.name.clone()))
+        .collect();
+    if !nodes.is_empty() {
+        turn.steps.push(Step::Taint { nodes });
+    }
+}
+
+/// The gate. A regression that lasts too long halts the roll.
+fn passes(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Turn) -> bool {
+    let regressions = gate::regressions(scene);
+    let Some(group) = groups.first() else { return true };
+    for regression in &regressions {
+        let since = scene.o.memory.regressed_since.get(&regression.object).copied();
+        let until = later(since.unwrap_or(scene.o.now), group.policy.validate_timeout);
+        if scene.o.now < until {
+            let (object, what) = (regression.object.clone(), regression.what.clone());
+            let reason = WaitReason::Regression { object, what };
+            turn.queue(group, None, reason, Some(until));
+        } else {
+            turn.halt(HaltReason {
+                group: None,
+                object: regression.object.clone(),
+                message: format!(
+                    "{}, {} s after it began",
+                    regression.what,
+                    group.policy.validate_timeout.as_secs()
+                ),
+                way_out: "mend it, then run the same command again".to_owned(),
+            });
+        }
+    }
+    regressions.is_empty()
+}
+
+/// One machine of those that the guard watches, if it lets it go.
+fn begin_one(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Turn) {
+    let is_busy = scene
+        .quorum()
+        .any(|group| group.machines.iter().any(|m| m.is_begun() || is_coming(m.availability)));
+    if is_busy || !turn.working.is_empty() {
+        return;
+    }
+    let candidate = groups.iter().find_map(|group| Some((group, candidates(scene, group).next()?)));
+    let Some((group, m)) = candidate else { return };
+    if let Err(why) = quorum::may_go_now(scene, group, m) {
+        let deadline = quorum::deadline(scene, group);
+        if scene.o.now < deadline {
+            turn.queue(group, Some(m), WaitReason::Quorum { why }, Some(deadline));
+        } else {
+            turn.halt(quorum::refused(group, why));
+        }
+        return;
+    }
+    begin(scene, group, m, turn);
+}
+
+fn is_coming(availability: Availability) -> bool {
+    matches!(availability, Availability::Coming(_) | Availability::Soaking(_))
+}
+
+/// Machines that could be begun with, in their order: broken ones, then those that nobody may use
+/// anyway, then the oldest; what stands outside of its group goes last, since it is the surge.
+pub(super) fn candidates<'s, 'a>(
+    scene: &'s Scene<'a>,
+    group: &'s GroupScene<'a>,
+) -> impl Iterator<Item = &'s MachineScene<'a>> {
+    let mut found: Vec<&MachineScene<'_>> = group
+        .outdated()
+        .filter(|m| !m.is_begun() && !scene.o.memory.skipped.contains(m.id()))
+        .filter(|m| group.policy.drain_and_terminate || !m.machine.is_member)
+        .collect();
+    found.sort_by_key(|m| {
+        let rank = match m.availability {
+            Availability::Unready | Availability::Overdue => 0,
+            Availability::Cordoned => 1,
+            _ => 2,
+        };
+        (!m.machine.is_member, rank, m.machine.launched_at, m.id().to_owned())
+    });
+    let room = scene.p.machines_max.map(|most| most.saturating_sub(scene.o.memory.begun.len()));
+    found.into_iter().take(room.unwrap_or(usize::MAX))
+}
+
+/// Begins with a machine: a cordon where it is drained, its end where it is not. False when
+/// something on it forbids that.
+pub(super) fn begin(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    m: &MachineScene<'_>,
+    turn: &mut Turn,
+) -> bool {
+    if let Some(halt) = forbidden(scene, group, m) {
+        turn.halt(halt);
+        return false;
+    }
+    match m.node.filter(|_| finish::drains(group.policy.role, scene)) {
+        Some(node) => turn.steps.push(Step::Cordon {
+            machine: m.id().to_owned(),
+            node: node.name.clone(),
+            at: scene.o.now,
+            was_cordoned: node.unschedulable,
+        }),
+        None if m.machine.is_member => finish::end_members(group, &[m], turn),
+        None => {
+            let machines = [m.id().to_owned()].into();
+            turn.steps.push(Step::TerminateDetached { machines });
+        }
+    }
+    true
+}
+
+/// What on a machine could never be evicted, so that it is better not begun with.
+fn forbidden(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    m: &MachineScene<'_>,
+) -> Option<HaltReason> {
+    let (view, node) = (scene.view()?, m.node?);
+    if group.policy.on_drain_timeout != DrainOutcome::Fail || !node.is_ready() {
+        return None;
+    }
+    let delete_bare_pods = group.policy.delete_bare_pods;
+    let left = drain(view, &node.name, &DrainPolicy { delete_bare_pods, force: false });
+    let blocked = left.blocked.first()?;
+    Some(HaltReason {
+        group: Some(group.name().to_owned()),
+        object: format!("pod {}", blocked.pod),
+        message: format!("cannot be evicted from {}: {}", node.name, blocked.why),
+        way_out: format!("{}; then run the same command again", blocked.why.way_out()),
+    })
+}

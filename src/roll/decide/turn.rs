@@ -1,0 +1,186 @@
+//! What a turn has come to so far, and the verdict that follows from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::progress;
+use super::scene::{Availability, GroupScene, MachineScene, Scene, later};
+use crate::roll::{Decision, HaltReason, Step, Verdict, WaitReason, Waiting};
+
+/// One turn: steps, waits, halts.
+pub(super) struct Turn {
+    /// Steps, in the order in which they are to be made.
+    pub(super) steps: Vec<Step>,
+    /// What machines that were begun wait for: they end by themselves or by their deadline.
+    pub(super) working: Vec<Waiting>,
+    /// What machines that nothing was begun with wait for.
+    pub(super) queued: Vec<Waiting>,
+    /// Why nothing new begins.
+    pub(super) halts: Vec<HaltReason>,
+    /// Worker machines that were begun or are missing, counted while new ones are begun.
+    pub(super) tally: Tally,
+}
+
+/// Worker machines that are away.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Over all groups.
+    pub(super) missing: i32,
+    /// By zone.
+    pub(super) by_zone: BTreeMap<String, i32>,
+    /// Machines by zone.
+    pub(super) zone_size: BTreeMap<String, i32>,
+    /// Machines that there should be over all groups.
+    pub(super) wanted: i32,
+}
+
+impl Tally {
+    fn of(scene: &Scene<'_>) -> Self {
+        let mut tally = Self::default();
+        for group in scene.workers() {
+            tally.missing += group.missing();
+            tally.wanted += group.wanted();
+            for m in &group.machines {
+                *tally.zone_size.entry(m.machine.zone.clone()).or_default() += 1;
+                let is_away = matches!(
+                    m.availability,
+                    Availability::Draining(_) | Availability::Leaving | Availability::Unready
+                );
+                if is_away {
+                    *tally.by_zone.entry(m.machine.zone.clone()).or_default() += 1;
+                }
+            }
+        }
+        tally
+    }
+}
+
+impl Turn {
+    pub(super) fn new(scene: &Scene<'_>) -> Self {
+        Self {
+            steps: Vec::new(),
+            working: Vec::new(),
+            queued: Vec::new(),
+            halts: scene.o.memory.halts.clone(),
+            tally: Tally::of(scene),
+        }
+    }
+
+    /// Notes why nothing new begins; each reason once.
+    pub(super) fn halt(&mut self, reason: HaltReason) {
+        if !self.halts.contains(&reason) {
+            self.halts.push(reason);
+        }
+    }
+
+    /// Notes what a machine that was begun waits for.
+    pub(super) fn work(
+        &mut self,
+        group: &GroupScene<'_>,
+        machine: Option<&MachineScene<'_>>,
+        reason: WaitReason,
+        deadline: Option<Timestamp>,
+    ) {
+        self.working.push(waiting(group, machine, reason, deadline));
+    }
+
+    /// Notes what a group waits for before it begins with another machine.
+    pub(super) fn queue(
+        &mut self,
+        group: &GroupScene<'_>,
+        machine: Option<&MachineScene<'_>>,
+        reason: WaitReason,
+        deadline: Option<Timestamp>,
+    ) {
+        self.queued.push(waiting(group, machine, reason, deadline));
+    }
+
+    /// Whether something of a group is under way.
+    pub(super) fn works_on(&self, group: &str) -> bool {
+        self.working.iter().any(|wait| wait.group == group)
+    }
+
+    /// Whether a group has steps in this turn.
+    pub(super) fn touches(&self, group: &str) -> bool {
+        self.steps.iter().any(|step| step.group() == Some(group))
+    }
+
+    /// The verdict. Steps first; then what was begun has its time; then halts count.
+    pub(super) fn decide(self, scene: &Scene<'_>) -> Decision {
+        let progress = progress::progress(scene, &self);
+        let halts = self.halts.clone();
+        let is_stuck = self.steps.is_empty() && self.working.is_empty();
+        let verdict = if !self.steps.is_empty() {
+            Verdict::Act(merge(self.steps))
+        } else if !self.working.is_empty() {
+            Verdict::Wait(self.working.into_iter().chain(self.queued).collect())
+        } else if !self.halts.is_empty() {
+            Verdict::Halted(self.halts)
+        } else if !self.queued.is_empty() {
+            match stuck(scene, &self.queued) {
+                Some(halts) => Verdict::Halted(halts),
+                None => Verdict::Wait(self.queued),
+            }
+        } else {
+            Verdict::Done
+        };
+        Decision { verdict, progress, halts, is_stuck }
+    }
+}
+
+/// So long a roll waits while somebody has paused it.
+const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Nothing is under way, and what is waited for does not come: no wait is without an end.
+fn stuck(scene: &Scene<'_>, queued: &[Waiting]) -> Option<Vec<HaltReason>> {
+    let since = scene.o.memory.stuck_since?;
+    let limits = scene.groups.iter().map(|group| group.policy.validate_timeout);
+    let is_paused = |wait: &Waiting| matches!(wait.reason, WaitReason::Paused { .. });
+    let limit = match queued.iter().any(is_paused) {
+        true => PAUSE_MAX,
+        false => limits.max().unwrap_or_default(),
+    };
+    let own = queued.iter().filter_map(|wait| wait.deadline).max();
+    if scene.o.now < later(since, limit) || own.is_some_and(|own| scene.o.now < own) {
+        return None;
+    }
+    let halt = |wait: &Waiting| HaltReason {
+        group: Some(wait.group.clone()),
+        object: wait.machine.clone().unwrap_or_else(|| wait.group.clone()),
+        message: format!("has waited for {} s: {}", limit.as_secs(), wait.reason),
+        way_out: "mend what it waits for, then run the same command again".to_owned(),
+    };
+    Some(queued.iter().map(halt).collect())
+}
+
+fn waiting(
+    group: &GroupScene<'_>,
+    machine: Option<&MachineScene<'_>>,
+    reason: WaitReason,
+    deadline: Option<Timestamp>,
+) -> Waiting {
+    let machine = machine.map(|m| m.id().to_owned());
+    Waiting { group: group.name().to_owned(), machine, reason, deadline }
+}
+
+/// Taints of several groups are one step.
+fn merge(steps: Vec<Step>) -> Vec<Step> {
+    let mut merged: Vec<Step> = Vec::with_capacity(steps.len());
+    let mut tainted: BTreeSet<String> = BTreeSet::new();
+    let mut place = None;
+    for step in steps {
+        match step {
+            Step::Taint { nodes } => {
+                place.get_or_insert(merged.len());
+                tainted.extend(nodes);
+            }
+            step => merged.push(step),
+        }
+    }
+    if let Some(place) = place {
+        merged.insert(place, Step::Taint { nodes: tainted });
+    }
+    merged
+}
