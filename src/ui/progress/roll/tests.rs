@@ -79,7 +79,6 @@ fn events() -> Vec<(i64, RollEvent)> {
         pods: vec![PodStep {
             pod: PodId::new("shop", pod),
             uid: format!("uid-{pod}"),
-            grace_secs: None,
         }],
     };
     let step = |step| RollEvent::Step { step: Box::new(step) };
