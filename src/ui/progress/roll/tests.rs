@@ -76,10 +76,7 @@ fn events() -> Vec<(i64, RollEvent)> {
     let node = |m: &str, reason, until| waits(CONTROL_PLANE, Some(m), reason, Some(until));
     let evict = |pod: &str| Step::Evict {
         node: HELD.to_owned(),
-        pods: vec![PodStep {
-            pod: PodId::new("shop", pod),
-            uid: format!("uid-{pod}"),
-        }],
+        pods: vec![PodStep { pod: PodId::new("shop", pod), uid: format!("uid-{pod}") }],
     };
     let step = |step| RollEvent::Step { step: Box::new(step) };
     let started = RollEvent::Started {
