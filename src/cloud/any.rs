@@ -10,7 +10,7 @@ use super::retry::reader::Reader;
 use super::sim::SimCloud;
 use super::{
     Call, Cloud, CloudError, Condition, Entry, Observation, Observed, Query, Reply, StateBucket,
-    StoreError, TaggedInstance, VersionFacts,
+    StoreError, TaggedInstance, TargetsByGroup, VersionFacts,
 };
 use crate::resource::Key;
 use crate::state::{BucketSettings, BucketStep, StateAddress};
@@ -64,6 +64,17 @@ impl Cloud for AnyCloud {
 
     async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
         inside!(self, cloud => cloud.instances(cluster).await)
+    }
+
+    async fn targets(&self, arns: &BTreeSet<String>) -> Result<TargetsByGroup, CloudError> {
+        inside!(self, cloud => cloud.targets(arns).await)
+    }
+
+    async fn statuses(
+        &self,
+        instance_ids: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, CloudError> {
+        inside!(self, cloud => cloud.statuses(instance_ids).await)
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::resource::{
     AutoScalingGroup, GroupTag, HealthCheck, LaunchTemplateData, LaunchTemplateInterface,
-    LifecycleHook, Listener, LoadBalancer, NetworkInterface, RecordSet, Role, Rule, SubnetMapping,
-    Tags, TargetGroup, Volume,
+    LifecycleHook, Listener, LoadBalancer, MixedInstancesPolicy, NetworkInterface, RecordSet, Role,
+    Rule, SubnetMapping, Tags, TargetGroup, Volume,
 };
 
 /// One mutating AWS API call. Variant and field names follow the API.
@@ -31,10 +31,10 @@ pub enum Call {
     RevokeSecurityGroupEgress { group_id: String, rules: BTreeSet<Rule> },
     /// Removes a group that nothing uses.
     DeleteSecurityGroup { group_id: String },
-    /// Sets tags of EC2 resources (groups, templates, volumes, interfaces).
-    CreateTags { resource_id: String, tags: Tags },
+    /// Sets the same tags on EC2 resources (groups, templates, volumes, interfaces, instances).
+    CreateTags { resource_ids: BTreeSet<String>, tags: Tags },
     /// Removes tags of EC2 resources by key.
-    DeleteTags { resource_id: String, keys: BTreeSet<String> },
+    DeleteTags { resource_ids: BTreeSet<String>, keys: BTreeSet<String> },
 
     // EC2: launch templates.
     /// Makes a template with its version 1; `version_description` carries the revision.
@@ -85,6 +85,11 @@ pub enum Call {
     ModifyNetworkInterfaceDescription { network_interface_id: String, description: String },
     /// Removes an interface that is not attached.
     DeleteNetworkInterface { network_interface_id: String },
+
+    // EC2: instances.
+    /// Ends instances; a group replaces those that it counts. All or none: an id that is not known
+    /// fails the whole call, one that has ended lately does not.
+    TerminateInstances { instance_ids: BTreeSet<String> },
 
     // IAM.
     /// Makes a role with its trust policy, boundary and tags; policies come after.
@@ -156,6 +161,10 @@ pub enum Call {
     ModifyListener { listener_arn: String, listener: Box<Listener> },
     /// Removes a listener.
     DeleteListener { listener_arn: String },
+    /// Registers instances with a target group; those that are there already stay.
+    RegisterTargets { target_group_arn: String, instance_ids: BTreeSet<String> },
+    /// Takes instances out of a target group: connections go on for the deregistration delay.
+    DeregisterTargets { target_group_arn: String, instance_ids: BTreeSet<String> },
     /// Sets tags of load balancers and target groups.
     AddTags { resource_arn: String, tags: Tags },
     /// Removes tags of load balancers and target groups.
@@ -209,9 +218,47 @@ pub enum Call {
     DeleteLifecycleHook { auto_scaling_group_name: String, name: String },
     /// Removes a group; `force` terminates its machines with it (only `destroy` does).
     DeleteAutoScalingGroup { auto_scaling_group_name: String, force: bool },
+    /// Sets how many machines a group should have, within its limits.
+    SetDesiredCapacity { auto_scaling_group_name: String, desired_capacity: i32 },
+    /// Changes a group's minimum alone (UpdateAutoScalingGroup); the desired capacity rises with it.
+    SetGroupMinimum { auto_scaling_group_name: String, min_size: i32 },
+    /// Moves the version that new machines get (UpdateAutoScalingGroup). The policy is the one that
+    /// is there, since AWS takes a version only together with it; without one AWS drops it.
+    PinLaunchTemplateVersion {
+        auto_scaling_group_name: String,
+        launch_template_name: String,
+        version: u64,
+        mixed_instances_policy: Option<MixedInstancesPolicy>,
+    },
+    /// Ends machines of a group, at most [`Call::TERMINATED_MAX`]: out of load balancers first, then
+    /// the termination hook. The group replaces them, or wants so many fewer.
+    TerminateInstanceInAutoScalingGroup {
+        auto_scaling_group_name: String,
+        instance_ids: BTreeSet<String>,
+        should_decrement_desired_capacity: bool,
+    },
+    /// Takes machines that serve out of a group and its target groups, at most
+    /// [`Call::DETACHED_MAX`]; they go on running. The group replaces them, or wants so many fewer.
+    DetachInstances {
+        auto_scaling_group_name: String,
+        instance_ids: BTreeSet<String>,
+        should_decrement_desired_capacity: bool,
+    },
+    /// Puts running machines into a group, at most [`Call::DETACHED_MAX`]; it wants so many more.
+    AttachInstances { auto_scaling_group_name: String, instance_ids: BTreeSet<String> },
 }
 
 impl Call {
+    /// Most machines of one `TerminateInstanceInAutoScalingGroup`.
+    /// Source: Amazon EC2 Auto Scaling API reference, TerminateInstanceInAutoScalingGroup.
+    pub const TERMINATED_MAX: usize = 100;
+    /// Most machines of one `DetachInstances` or `AttachInstances`.
+    /// Source: Amazon EC2 Auto Scaling API reference, DetachInstances and AttachInstances.
+    pub const DETACHED_MAX: usize = 20;
+    /// Most resources of one `CreateTags` or `DeleteTags`.
+    /// Source: EC2 API reference, CreateTags and DeleteTags.
+    pub const TAGGED_MAX: usize = 1000;
+
     /// The AWS operation's name.
     pub fn operation(&self) -> String {
         match serde_json::to_value(self) {

@@ -23,7 +23,7 @@ pub use denial::{Denial, DenialReason};
 pub use error::{CloudError, CloudErrorKind};
 pub use observation::{
     Foreignness, GroupFacts, Instance, Observation, Observed, Ownership, Query, TaggedInstance,
-    TemplateFacts, VersionFacts,
+    TargetState, TemplateFacts, VersionFacts,
 };
 pub use retry::RetryPolicy;
 pub use service::Service;
@@ -34,6 +34,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::resource::Key;
+
+/// States of registered machines, by target group and instance id.
+pub type TargetsByGroup = BTreeMap<String, BTreeMap<String, TargetState>>;
 
 /// One AWS account and region, real or simulated, with its clock and its state bucket.
 ///
@@ -79,6 +82,26 @@ pub trait Cloud: Send + Sync {
         &self,
         cluster: &str,
     ) -> impl Future<Output = Result<Vec<TaggedInstance>, CloudError>> + Send;
+
+    /// Reads what target groups do with the machines that are registered with them: by the target
+    /// group's ARN and the instance id. A target group that does not exist has none.
+    ///
+    /// # Errors
+    /// As [`Cloud::observe`].
+    fn targets(
+        &self,
+        target_group_arns: &BTreeSet<String>,
+    ) -> impl Future<Output = Result<TargetsByGroup, CloudError>> + Send;
+
+    /// Reads which of these instances fail EC2's status checks, and how. Two listings, whatever
+    /// their number; ids that are not known fail nothing.
+    ///
+    /// # Errors
+    /// As [`Cloud::observe`].
+    fn statuses(
+        &self,
+        instance_ids: &BTreeSet<String>,
+    ) -> impl Future<Output = Result<BTreeMap<String, String>, CloudError>> + Send;
 
     /// Makes one call.
     ///

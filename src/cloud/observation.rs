@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Facts;
@@ -160,6 +161,33 @@ pub struct TaggedInstance {
     pub availability_zone: String,
     /// `pending`, `running`, `shutting-down`, `stopping` or `stopped`, as EC2 writes it.
     pub state: String,
+    /// Its type.
+    pub instance_type: String,
+    /// When it was launched.
+    pub launched_at: Option<Timestamp>,
+    /// Whether it is a spot instance.
+    pub is_spot: bool,
+    /// The launch template version it was launched from, as AWS notes it on the instance.
+    pub version: Option<u64>,
+    /// Its tags under `kprod.dev/`, the owner's and marks of a rolling update among them.
+    pub tags: Tags,
+}
+
+/// What a target group does with a machine that is registered with it.
+/// Source: Elastic Load Balancing API reference, `TargetHealth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetState {
+    /// It is being registered, or checked for the first time.
+    Initial,
+    /// It gets traffic.
+    Healthy,
+    /// It fails its checks.
+    Unhealthy,
+    /// It is being deregistered; connections may go on.
+    Draining,
+    /// It gets none: the target group is not in use, or the machine does not run.
+    Unused,
 }
 
 /// What an ASG holds that no spec sets.
@@ -172,6 +200,9 @@ pub struct GroupFacts {
     pub pin: Option<u64>,
     /// The revision that an automatic rollback left behind ([`crate::resource::FAILED_TAG`]).
     pub failed_revision: Option<String>,
+    /// What a rolling update has noted on the group ([`crate::resource::ROLL_TAG`]), as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
     /// Its machines, terminated ones left out.
     pub instances: Vec<Instance>,
     /// For a group that is short of machines: what its newest failed launch says, if none has worked

@@ -25,7 +25,7 @@ use super::retry::RetryPolicy;
 use super::retry::reader::Reader;
 use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Observed, Query, Reply,
-    StateBucket, StoreError, TaggedInstance, VersionFacts,
+    StateBucket, StoreError, TaggedInstance, TargetsByGroup, VersionFacts,
 };
 use crate::facts::AdoptedNetwork;
 use crate::resource::Key;
@@ -253,6 +253,25 @@ impl Cloud for SimCloud {
         let once = || async {
             let read = self.live(|world| world.tagged_instances(cluster)).await;
             read.map_err(|error| unusable(&error, "DescribeInstances"))?
+        };
+        self.shared.reader.read(self, once).await
+    }
+
+    async fn targets(&self, arns: &BTreeSet<String>) -> Result<TargetsByGroup, CloudError> {
+        let once = || async {
+            let read = self.live(|world| world.read_targets(arns)).await;
+            read.map_err(|error| unusable(&error, "DescribeTargetHealth"))?
+        };
+        self.shared.reader.read(self, once).await
+    }
+
+    async fn statuses(
+        &self,
+        instance_ids: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, CloudError> {
+        let once = || async {
+            let read = self.live(|world| world.read_statuses(instance_ids)).await;
+            read.map_err(|error| unusable(&error, "DescribeInstanceStatus"))?
         };
         self.shared.reader.read(self, once).await
     }

@@ -39,14 +39,16 @@ const LOOK_AROUND: [&str; 3] =
 const CREATE: [&str; 2] =
     ["elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:CreateTargetGroup"];
 
-const CHANGE: [&str; 10] = [
+const CHANGE: [&str; 12] = [
     "elasticloadbalancing:AddTags",
     "elasticloadbalancing:CreateListener",
     "elasticloadbalancing:DeleteLoadBalancer",
     "elasticloadbalancing:DeleteTargetGroup",
+    "elasticloadbalancing:DeregisterTargets",
     "elasticloadbalancing:ModifyLoadBalancerAttributes",
     "elasticloadbalancing:ModifyTargetGroup",
     "elasticloadbalancing:ModifyTargetGroupAttributes",
+    "elasticloadbalancing:RegisterTargets",
     "elasticloadbalancing:RemoveTags",
     "elasticloadbalancing:SetSecurityGroups",
     "elasticloadbalancing:SetSubnets",

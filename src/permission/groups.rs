@@ -20,18 +20,22 @@ pub(super) fn statements(scope: &Scope) -> Vec<Statement> {
     ]
 }
 
-const CHANGE: [&str; 12] = [
+const CHANGE: [&str; 16] = [
+    "autoscaling:AttachInstances",
     "autoscaling:AttachLoadBalancerTargetGroups",
     "autoscaling:CreateOrUpdateTags",
     "autoscaling:DeleteAutoScalingGroup",
     "autoscaling:DeleteLifecycleHook",
     "autoscaling:DeleteTags",
+    "autoscaling:DetachInstances",
     "autoscaling:DetachLoadBalancerTargetGroups",
     "autoscaling:DisableMetricsCollection",
     "autoscaling:EnableMetricsCollection",
     "autoscaling:PutLifecycleHook",
     "autoscaling:ResumeProcesses",
+    "autoscaling:SetDesiredCapacity",
     "autoscaling:SuspendProcesses",
+    "autoscaling:TerminateInstanceInAutoScalingGroup",
     "autoscaling:UpdateAutoScalingGroup",
 ];
 

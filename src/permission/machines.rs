@@ -21,6 +21,13 @@ pub(super) fn statements(scope: &Scope) -> Vec<Statement> {
         ),
         launch(scope),
         pass_roles(scope),
+        // Those that a rolling update took out of their group.
+        Statement::new(
+            "EndMachines",
+            &["ec2:TerminateInstances"],
+            scope.ec2(&["instance/*"]),
+            scope.is_owned(),
+        ),
     ];
     statements.extend(disk_keys(scope));
     statements

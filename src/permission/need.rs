@@ -56,6 +56,7 @@ const fn prepare(name: &'static str, needs: &'static [Need]) -> Operation {
 const NONE: &[&str] = &["*"];
 const GROUP: &[&str] = &["security-group"];
 const TEMPLATE: &[&str] = &["launch-template"];
+const INSTANCE: &[&str] = &["instance"];
 const VOLUME: &[&str] = &["volume"];
 const INTERFACE: &[&str] = &["network-interface"];
 const ROLE: &[&str] = &["role"];
@@ -82,6 +83,7 @@ const READ: &[Operation] = &[
     read("DescribeVolumes", &[need("ec2:DescribeVolumes", NONE)]),
     read("DescribeNetworkInterfaces", &[need("ec2:DescribeNetworkInterfaces", NONE)]),
     read("DescribeInstances", &[need("ec2:DescribeInstances", NONE)]),
+    read("DescribeInstanceStatus", &[need("ec2:DescribeInstanceStatus", NONE)]),
     read("DescribeImages", &[need("ec2:DescribeImages", NONE)]),
     read("DescribeLaunchTemplates", &[need("ec2:DescribeLaunchTemplates", NONE)]),
     read("DescribeLaunchTemplateVersions", &[need("ec2:DescribeLaunchTemplateVersions", NONE)]),
@@ -90,6 +92,7 @@ const READ: &[Operation] = &[
     read("DescribeScalingActivities", &[need("autoscaling:DescribeScalingActivities", NONE)]),
     read("DescribeLoadBalancers", &[need("elasticloadbalancing:DescribeLoadBalancers", NONE)]),
     read("DescribeTargetGroups", &[need("elasticloadbalancing:DescribeTargetGroups", NONE)]),
+    read("DescribeTargetHealth", &[need("elasticloadbalancing:DescribeTargetHealth", NONE)]),
     read("DescribeListeners", &[need("elasticloadbalancing:DescribeListeners", NONE)]),
     read("DescribeTags", &[need("elasticloadbalancing:DescribeTags", NONE)]),
     read(
@@ -206,10 +209,12 @@ const EC2: &[Operation] = &[
         &[need("ec2:ModifyNetworkInterfaceAttribute", &["network-interface", "security-group"])],
     ),
     change("DeleteNetworkInterface", &[need("ec2:DeleteNetworkInterface", INTERFACE)]),
+    change("TerminateInstances", &[need("ec2:TerminateInstances", INSTANCE)]),
 ];
 
 /// What of EC2 is tagged after it was made.
-const TAGGED: &[&str] = &["launch-template", "network-interface", "security-group", "volume"];
+const TAGGED: &[&str] =
+    &["instance", "launch-template", "network-interface", "security-group", "volume"];
 
 const AUTO_SCALING: &[Operation] = &[
     change(
@@ -243,6 +248,18 @@ const AUTO_SCALING: &[Operation] = &[
     change("PutLifecycleHook", &[need("autoscaling:PutLifecycleHook", ASG)]),
     change("DeleteLifecycleHook", &[need("autoscaling:DeleteLifecycleHook", ASG)]),
     change("DeleteAutoScalingGroup", &[need("autoscaling:DeleteAutoScalingGroup", ASG)]),
+    change("SetDesiredCapacity", &[need("autoscaling:SetDesiredCapacity", ASG)]),
+    change("SetGroupMinimum", &[need("autoscaling:UpdateAutoScalingGroup", ASG)]),
+    change(
+        "PinLaunchTemplateVersion",
+        &[need("autoscaling:UpdateAutoScalingGroup", ASG), LAUNCH[0], LAUNCH[1], LAUNCH[2]],
+    ),
+    change(
+        "TerminateInstanceInAutoScalingGroup",
+        &[need("autoscaling:TerminateInstanceInAutoScalingGroup", ASG)],
+    ),
+    change("DetachInstances", &[need("autoscaling:DetachInstances", ASG)]),
+    change("AttachInstances", &[need("autoscaling:AttachInstances", ASG)]),
 ];
 
 const IAM: &[Operation] = &[
@@ -319,6 +336,8 @@ const BALANCERS: &[Operation] = &[
     change("CreateListener", &[need("elasticloadbalancing:CreateListener", BALANCER)]),
     change("ModifyListener", &[need("elasticloadbalancing:ModifyListener", LISTENER)]),
     change("DeleteListener", &[need("elasticloadbalancing:DeleteListener", LISTENER)]),
+    change("RegisterTargets", &[need("elasticloadbalancing:RegisterTargets", TARGETS)]),
+    change("DeregisterTargets", &[need("elasticloadbalancing:DeregisterTargets", TARGETS)]),
     change("AddTags", &[need("elasticloadbalancing:AddTags", BOTH)]),
     change("RemoveTags", &[need("elasticloadbalancing:RemoveTags", BOTH)]),
 ];

@@ -13,9 +13,13 @@ pub(super) fn statements(scope: &Scope) -> Vec<Statement> {
     statements
 }
 
-/// What kprod tags in EC2.
+/// What kprod tags in EC2 as it makes it.
 const TAGGED: [&str; 4] =
     ["launch-template/*", "network-interface/*", "security-group/*", "volume/*"];
+
+/// What kprod tags in EC2 later on: machines too, when they leave their group.
+const RETAGGED: [&str; 5] =
+    ["instance/*", "launch-template/*", "network-interface/*", "security-group/*", "volume/*"];
 
 const RULES: [&str; 4] = [
     "ec2:AuthorizeSecurityGroupEgress",
@@ -97,7 +101,7 @@ fn tags(scope: &Scope) -> Vec<Statement> {
         Statement::new(
             "ChangeTags",
             &["ec2:CreateTags", "ec2:DeleteTags"],
-            scope.ec2(&TAGGED),
+            scope.ec2(&RETAGGED),
             scope.is_owned(),
         ),
     ]

@@ -36,8 +36,9 @@ pub(super) fn statements(scope: &Scope) -> Vec<Statement> {
     ]
 }
 
-const EC2: [&str; 9] = [
+const EC2: [&str; 10] = [
     "ec2:DescribeImages",
+    "ec2:DescribeInstanceStatus",
     "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
     "ec2:DescribeLaunchTemplates",
@@ -54,11 +55,12 @@ const AUTO_SCALING: [&str; 3] = [
     "autoscaling:DescribeScalingActivities",
 ];
 
-const BALANCERS: [&str; 6] = [
+const BALANCERS: [&str; 7] = [
     "elasticloadbalancing:DescribeListeners",
     "elasticloadbalancing:DescribeLoadBalancerAttributes",
     "elasticloadbalancing:DescribeLoadBalancers",
     "elasticloadbalancing:DescribeTags",
     "elasticloadbalancing:DescribeTargetGroupAttributes",
     "elasticloadbalancing:DescribeTargetGroups",
+    "elasticloadbalancing:DescribeTargetHealth",
 ];

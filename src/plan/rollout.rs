@@ -68,7 +68,10 @@ fn of_group(
 /// Machines that are there to stay: those already on their way out are replaced anyway.
 pub(super) fn machines(observed: &Observed) -> impl Iterator<Item = &Instance> {
     let instances = observed.group.iter().flat_map(|group| &group.instances);
-    instances.filter(|instance| !instance.lifecycle_state.starts_with("Terminat"))
+    instances.filter(|instance| {
+        let state = &instance.lifecycle_state;
+        !state.starts_with("Terminat") && !state.starts_with("Detach")
+    })
 }
 
 fn runs_wanted(machine: &Instance, content: &WantedContent, facts: Option<&TemplateFacts>) -> bool {

@@ -34,6 +34,9 @@ pub use storage::{NetworkInterface, Volume};
 /// Tags of a resource, by key.
 pub type Tags = BTreeMap<String, String>;
 
+/// What the keys of kprod's own tags begin with.
+pub const OWN_TAG_PREFIX: &str = "kprod.dev/";
+
 /// The tag that makes a resource ours: its value is the cluster's name.
 pub const OWNER_TAG: &str = "kprod.dev/cluster";
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decision::HaltReason;
 use super::mark::{DetachMark, RollMark};
+pub use crate::cloud::TargetState;
 use crate::etcd::Facts;
 use crate::kube::{KubeView, PodId};
 use crate::resource::MixedInstancesPolicy;
@@ -126,23 +127,6 @@ pub enum Stage {
     Serving,
     /// It ends.
     Leaving,
-}
-
-/// What a target group does with a machine.
-/// Source: Elastic Load Balancing API reference, `TargetHealth`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TargetState {
-    /// It is being registered, or checked for the first time.
-    Initial,
-    /// It gets traffic.
-    Healthy,
-    /// It fails its checks.
-    Unhealthy,
-    /// It is being deregistered; connections may go on.
-    Draining,
-    /// It is registered, and the target group is not in use.
-    Unused,
 }
 
 /// A cluster before the first step of a roll: what was wrong then is not held against it.

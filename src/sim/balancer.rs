@@ -264,6 +264,7 @@ impl World {
         }
         let visibility = self.visibility();
         self.target_groups.remove(arn, visibility);
+        self.registrations.remove(arn);
         Ok(Reply::default())
     }
 

@@ -38,6 +38,34 @@ impl Time {
     }
 }
 
+/// Something that happens at its time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A group checks the health of its machines.
+    HealthCheck {
+        /// Which.
+        group: String,
+    },
+    /// An instance that was shut down has ended.
+    Ended {
+        /// Which.
+        instance_id: String,
+    },
+    /// The notice of a spot instance is over.
+    Reclaimed {
+        /// Which.
+        instance_id: String,
+    },
+    /// A registration goes on: a new target has passed its checks, an old one is let go.
+    Target {
+        /// The target group.
+        target_group_arn: String,
+        /// The machine.
+        instance_id: String,
+    },
+}
+
 impl World {
     /// Most events handled in one step of time; a world that lay for months is brought up to date
     /// without doing months of work.
@@ -68,11 +96,35 @@ impl World {
     pub fn next_event(&self) -> Option<Time> {
         let machines = self.machines.values().filter_map(|machine| machine.due);
         let groups = self.works.values().filter_map(|work| work.check_at);
-        machines.chain(groups).min()
+        let agenda = self.agenda.first().map(|(at, _)| *at);
+        machines.chain(groups).chain(agenda).min()
+    }
+
+    /// Notes that something will happen.
+    pub(super) fn schedule(&mut self, at: Time, event: Event) {
+        self.agenda.insert((at, event));
+    }
+
+    fn happen(&mut self, event: &Event) {
+        match event {
+            Event::HealthCheck { group } => self.wake(group),
+            Event::Ended { instance_id } => self.instance_has_ended(instance_id),
+            Event::Reclaimed { instance_id } => self.spot_is_reclaimed(instance_id),
+            Event::Target { target_group_arn, instance_id } => {
+                self.target_falls_due(target_group_arn, instance_id);
+            }
+        }
     }
 
     fn handle_events(&mut self) {
         let now = self.now;
+        while let Some((at, _)) = self.agenda.first()
+            && *at <= now
+        {
+            if let Some((_, event)) = self.agenda.pop_first() {
+                self.happen(&event);
+            }
+        }
         let due: Vec<String> = self
             .machines
             .values()

@@ -23,8 +23,9 @@ impl World {
                 self.revoke_rules(group_id, rules, true)
             }
             Call::DeleteSecurityGroup { group_id } => self.delete_security_group(group_id),
-            Call::CreateTags { resource_id, tags } => self.create_tags(resource_id, tags),
-            Call::DeleteTags { resource_id, keys } => self.delete_tags(resource_id, keys),
+            Call::CreateTags { resource_ids, tags } => self.create_tags(resource_ids, tags),
+            Call::DeleteTags { resource_ids, keys } => self.delete_tags(resource_ids, keys),
+            Call::TerminateInstances { instance_ids } => self.terminate_instances(instance_ids),
 
             Call::CreateLaunchTemplate {
                 launch_template_name: name,
@@ -148,6 +149,12 @@ impl World {
                 self.modify_listener(listener_arn, listener)
             }
             Call::DeleteListener { listener_arn } => self.delete_listener(listener_arn),
+            Call::RegisterTargets { target_group_arn, instance_ids } => {
+                self.register_targets(target_group_arn, instance_ids)
+            }
+            Call::DeregisterTargets { target_group_arn, instance_ids } => {
+                self.deregister_targets(target_group_arn, instance_ids)
+            }
             Call::AddTags { resource_arn, tags } => self.add_balancer_tags(resource_arn, tags),
             Call::RemoveTags { resource_arn, keys } => {
                 self.remove_balancer_tags(resource_arn, keys)
@@ -201,6 +208,31 @@ impl World {
             }
             Call::DeleteAutoScalingGroup { auto_scaling_group_name, force } => {
                 self.delete_group(auto_scaling_group_name, *force)
+            }
+            Call::SetDesiredCapacity { auto_scaling_group_name, desired_capacity } => {
+                self.desire(auto_scaling_group_name, *desired_capacity)
+            }
+            Call::SetGroupMinimum { auto_scaling_group_name, min_size } => {
+                self.set_group_minimum(auto_scaling_group_name, *min_size)
+            }
+            Call::PinLaunchTemplateVersion {
+                auto_scaling_group_name: name,
+                launch_template_name: template,
+                version,
+                mixed_instances_policy: policy,
+            } => self.pin_version(name, template, *version, policy.as_ref()),
+            Call::TerminateInstanceInAutoScalingGroup {
+                auto_scaling_group_name: name,
+                instance_ids,
+                should_decrement_desired_capacity: shrinks,
+            } => self.terminate_members(name, instance_ids, *shrinks),
+            Call::DetachInstances {
+                auto_scaling_group_name: name,
+                instance_ids,
+                should_decrement_desired_capacity: shrinks,
+            } => self.detach_instances(name, instance_ids, *shrinks),
+            Call::AttachInstances { auto_scaling_group_name: name, instance_ids } => {
+                self.attach_instances(name, instance_ids)
             }
         }
     }

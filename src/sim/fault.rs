@@ -18,6 +18,8 @@ pub struct Faults {
     pub on_read: BTreeMap<u64, CallFault>,
     /// How often, in thousandths, a call meets each fault by chance.
     pub rates: FaultRates,
+    /// How often, in thousandths, a launch meets each fault by chance.
+    pub launch_rates: LaunchRates,
     /// Operations that the credentials may not call.
     pub denied_operations: BTreeSet<String>,
     /// Operations that meet a quota of the account.
@@ -32,6 +34,12 @@ pub struct Faults {
     pub unbootable_images: BTreeSet<String>,
     /// Groups whose machines never complete their launch hook.
     pub silent_hooks: BTreeSet<String>,
+    /// What is wrong with machines of an image.
+    pub bad_images: BTreeMap<String, LaunchFault>,
+    /// Launches by their number, counted from 1 over the world's life: what is wrong with the machine.
+    pub on_launch: BTreeMap<u64, LaunchFault>,
+    /// Zones that are out: their machines do not work, and none are launched there.
+    pub zones_out: BTreeSet<String>,
     /// Where the process is killed, counted in mutating calls.
     pub crash: Option<CrashPlan>,
     /// Writes to the state bucket by their number, counted from 1 over the world's life.
@@ -50,6 +58,30 @@ pub struct FaultRates {
     pub unavailable_permille: u64,
     /// [`CallFault::AnswerLost`]; mutating calls only.
     pub answer_lost_permille: u64,
+}
+
+/// Chances of a fault in thousandths of all launches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LaunchRates {
+    /// [`LaunchFault::Ends`].
+    pub ends_permille: u64,
+    /// [`LaunchFault::Impaired`].
+    pub impaired_permille: u64,
+    /// [`LaunchFault::Silent`].
+    pub silent_permille: u64,
+}
+
+/// What is wrong with a machine from its launch on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaunchFault {
+    /// It ends shortly after it starts.
+    Ends,
+    /// Its system does not come up: EC2's status checks fail.
+    Impaired,
+    /// Its system comes up and its own software does nothing: no hook is completed, no node joins.
+    Silent,
 }
 
 /// What befalls one call.
@@ -156,14 +188,14 @@ impl World {
     }
 
     fn chance(&mut self, is_mutation: bool) -> Verdict {
-        let rates = self.faults.rates.clone();
-        if rates == FaultRates::default() {
-            return Verdict::Pass;
-        }
-        let drawn = self.draw(1000);
+        let rates = &self.faults.rates;
         let throttled = rates.throttled_permille;
         let unavailable = throttled.saturating_add(rates.unavailable_permille);
         let lost = unavailable.saturating_add(rates.answer_lost_permille);
+        if lost == 0 {
+            return Verdict::Pass;
+        }
+        let drawn = self.draw(1000);
         let fault = match drawn {
             n if n < throttled => CallFault::Throttled,
             n if n < unavailable => CallFault::Unavailable,
@@ -179,6 +211,31 @@ impl World {
             return Verdict::Pass;
         }
         Verdict::Fault(fault)
+    }
+
+    /// What is wrong with the machine that is launched now.
+    pub(super) fn launch_verdict(&mut self, image_id: &str) -> Option<LaunchFault> {
+        self.launch_count += 1;
+        let told = self.faults.on_launch.get(&self.launch_count);
+        if let Some(fault) = told.or_else(|| self.faults.bad_images.get(image_id)) {
+            return Some(*fault);
+        }
+        if self.faults.unbootable_images.contains(image_id) {
+            return Some(LaunchFault::Ends);
+        }
+        let rates = &self.faults.launch_rates;
+        let ends = rates.ends_permille;
+        let impaired = ends.saturating_add(rates.impaired_permille);
+        let silent = impaired.saturating_add(rates.silent_permille);
+        if silent == 0 {
+            return None;
+        }
+        match self.draw(1000) {
+            n if n < ends => Some(LaunchFault::Ends),
+            n if n < impaired => Some(LaunchFault::Impaired),
+            n if n < silent => Some(LaunchFault::Silent),
+            _ => None,
+        }
     }
 
     pub(super) fn record(&mut self, operation: &str, is_mutation: bool, outcome: &str) {

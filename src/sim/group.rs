@@ -145,19 +145,6 @@ impl World {
         self.put_group(StoredGroup { group, version, desired_capacity, ..stored })
     }
 
-    /// Sets the desired capacity, as an autoscaler would.
-    ///
-    /// # Errors
-    /// When the group does not exist or the number is outside of its limits.
-    pub fn set_desired_capacity(&mut self, name: &str, desired: i32) -> Result<(), String> {
-        let mut stored = self.group(name).map_err(|refused| refused.message)?;
-        if !(stored.group.min_size..=stored.group.max_size).contains(&desired) {
-            return Err(format!("new size {desired} is outside of the limits of group {name}"));
-        }
-        stored.desired_capacity = desired;
-        self.put_group(stored).map(|_| ()).map_err(|refused| refused.message)
-    }
-
     pub(super) fn tag_group(&mut self, name: &str, tags: &BTreeMap<String, GroupTag>) -> Answer {
         let mut stored = self.group(name)?;
         stored.group.tags.extend(tags.iter().map(|(key, tag)| (key.clone(), tag.clone())));
@@ -204,6 +191,9 @@ impl World {
         let mut stored = self.group(name)?;
         self.check_target_groups(arns.iter().map(String::as_str))?;
         stored.group.target_group_arns.extend(arns.iter().cloned().map(Ref::Known));
+        if stored.runs("AddToLoadBalancer") {
+            self.add_members_to_targets(name, arns);
+        }
         self.put_group(stored)
     }
 
@@ -211,6 +201,7 @@ impl World {
         let mut stored = self.group(name)?;
         let is_kept = |arn: &Ref| !arn.known().is_some_and(|arn| arns.contains(arn));
         stored.group.target_group_arns.retain(is_kept);
+        self.take_members_from_targets(name, arns);
         self.put_group(stored)
     }
 
@@ -278,7 +269,7 @@ impl World {
         Ok(stored)
     }
 
-    fn put_group(&mut self, stored: StoredGroup) -> Answer {
+    pub(super) fn put_group(&mut self, stored: StoredGroup) -> Answer {
         let name = stored.group.auto_scaling_group_name.clone();
         let visibility = self.visibility();
         self.groups.put(&name, stored, visibility);
@@ -302,7 +293,7 @@ impl World {
         Ok(())
     }
 
-    fn check_group(&self, group: &AutoScalingGroup) -> Result<(), Refused> {
+    pub(super) fn check_group(&self, group: &AutoScalingGroup) -> Result<(), Refused> {
         if group.min_size < 0 || group.max_size < group.min_size {
             return Err(invalid(format!(
                 "min size {} and max size {} do not fit",

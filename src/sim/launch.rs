@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::group::{Activity, invalid};
-use super::{Answer, Lifecycle, Machine, Refused, StoredGroup, Subnet, World};
+use super::{Answer, Lifecycle, Machine, Power, Refused, StoredGroup, Subnet, World};
 use crate::cloud::{CloudErrorKind, Reply};
 use crate::resource::{AutoScalingGroup, LaunchTemplateData, LaunchTemplateInterface, Tags};
 
@@ -13,7 +13,7 @@ impl World {
     const RETRY_SECS: u64 = 30;
     const RETRY_SECS_MAX: u64 = 900;
 
-    /// A group looks at its machines and does one step: launch what lacks, end what is too much, or
+    /// A group looks at its machines and does one step: end what is unhealthy, launch what lacks, end what is too much, or
     /// balance zones.
     pub(super) fn reconcile(&mut self, name: &str) {
         if let Some(work) = self.works.get_mut(name) {
@@ -23,6 +23,7 @@ impl World {
         if stored.is_pending_delete {
             return;
         }
+        self.check_health(&stored);
         let has = i32::try_from(self.counted(name).len()).unwrap_or(i32::MAX);
         let surplus = has.saturating_sub(stored.desired_capacity);
         match surplus {
@@ -82,7 +83,7 @@ impl World {
         counts
     }
 
-    fn zones_of(&self, group: &AutoScalingGroup) -> BTreeSet<String> {
+    pub(super) fn zones_of(&self, group: &AutoScalingGroup) -> BTreeSet<String> {
         let of_subnets = group
             .vpc_zone_identifier
             .iter()
@@ -124,6 +125,7 @@ impl World {
             self.interfaces.edit(id, |known| known.attached_to = Some(holder.clone()));
         }
         let boot_secs = Self::BOOT_SECS.0 + self.draw(Self::BOOT_SECS.1);
+        let fault = self.launch_verdict(&data.image_id);
         let machine = Machine {
             instance_id: instance_id.clone(),
             group: Some(group.auto_scaling_group_name.clone()),
@@ -133,6 +135,13 @@ impl World {
             instance_type,
             is_spot,
             lifecycle: Lifecycle::Pending,
+            power: Power::Pending,
+            fault,
+            is_impaired: false,
+            noticed_at: None,
+            is_unhealthy: false,
+            is_attached: false,
+            reclaimed_at: None,
             launched_at: self.now,
             due: Some(self.now.plus_secs(boot_secs)),
             launch_template_name: group.launch_template_name.clone(),
@@ -240,6 +249,9 @@ impl World {
     }
 
     fn is_short_of(&self, zone: &str, instance_type: &str) -> bool {
+        if self.faults.zones_out.contains(zone) {
+            return true;
+        }
         self.faults.shortages.iter().any(|shortage| {
             shortage.availability_zone == zone
                 && shortage.instance_type.as_deref().is_none_or(|known| known == instance_type)

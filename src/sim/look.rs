@@ -15,12 +15,12 @@ use crate::cloud::{
 };
 use crate::resource::{
     Attribute, AutoScalingGroup, DIGEST_TAG, DnsName, FAILED_TAG, HostedZone, InstanceProfile,
-    KOPS_CLUSTER_TAG, Key, Kind, LaunchTemplate, Listener, LoadBalancer, OWNER_TAG, Ref, Resource,
-    Role, SecurityGroupRules, TARGET_TAG, Tags, TargetGroup, VERSION_TAG, Volume,
+    KOPS_CLUSTER_TAG, Key, Kind, LaunchTemplate, Listener, LoadBalancer, OWNER_TAG, ROLL_TAG, Ref,
+    Resource, Role, SecurityGroupRules, TARGET_TAG, Tags, TargetGroup, VERSION_TAG, Volume,
 };
 
 /// Tags that are told elsewhere in an observation.
-const ENGINE_TAGS: [&str; 4] = [DIGEST_TAG, VERSION_TAG, TARGET_TAG, FAILED_TAG];
+const ENGINE_TAGS: [&str; 5] = [DIGEST_TAG, VERSION_TAG, TARGET_TAG, FAILED_TAG, ROLL_TAG];
 
 /// Fields of a load balancer that are attributes, and cost a call each.
 const LOAD_BALANCER_ATTRIBUTES: [&str; 2] = ["cross_zone_enabled", "deletion_protection_enabled"];
@@ -398,8 +398,8 @@ impl World {
                 availability_zone: machine.availability_zone.clone(),
                 instance_type: machine.instance_type.clone(),
                 lifecycle_state: machine.lifecycle.as_str().to_owned(),
-                health_status: "Healthy".to_owned(),
-                launch_template_version: Some(machine.version),
+                health_status: machine.health_status().to_owned(),
+                launch_template_version: (!machine.is_attached).then_some(machine.version),
                 protected_from_scale_in: machine.is_protected,
             })
             .collect();
@@ -412,6 +412,7 @@ impl World {
             desired_capacity: known.desired_capacity,
             pin: Some(known.version),
             failed_revision: tags.get(FAILED_TAG).cloned(),
+            mark: tags.get(ROLL_TAG).cloned(),
             instances,
             failed_activity: failed.map(str::to_owned),
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Time;
 use super::group::Activity;
-use super::{StoredGroup, World};
+use super::{LaunchFault, World};
 use crate::resource::{LifecycleHook, Tags};
 
 /// An instance.
@@ -26,8 +26,29 @@ pub struct Machine {
     pub instance_type: String,
     /// Whether it is a spot instance.
     pub is_spot: bool,
-    /// Where it is in its life.
+    /// Where it is in its group's eyes.
     pub lifecycle: Lifecycle,
+    /// Where it is in EC2's eyes.
+    #[serde(default)]
+    pub power: Power,
+    /// What is wrong with it from its launch on.
+    #[serde(default)]
+    pub fault: Option<LaunchFault>,
+    /// Whether EC2's status checks fail.
+    #[serde(default)]
+    pub is_impaired: bool,
+    /// From when on its group's health check finds it broken; none while it is well.
+    #[serde(default)]
+    pub noticed_at: Option<Time>,
+    /// Whether its group found it unhealthy.
+    #[serde(default)]
+    pub is_unhealthy: bool,
+    /// Whether it was attached by hand: its group does not know its template.
+    #[serde(default)]
+    pub is_attached: bool,
+    /// When EC2 takes a spot instance back, once it has said so.
+    #[serde(default)]
+    pub reclaimed_at: Option<Time>,
     /// When it was launched.
     pub launched_at: Time,
     /// When its life goes on; none while it serves.
@@ -59,6 +80,10 @@ pub enum Lifecycle {
     PendingWait,
     /// It serves.
     InService,
+    /// It is to end, and load balancers let it go.
+    Deregistering,
+    /// It is being taken out of its group.
+    Detaching,
     /// It is to end, and a termination hook has not been completed.
     TerminatingWait,
     /// It ends.
@@ -72,24 +97,56 @@ impl Lifecycle {
             Lifecycle::Pending => "Pending",
             Lifecycle::PendingWait => "Pending:Wait",
             Lifecycle::InService => "InService",
+            Lifecycle::Deregistering => "Terminating",
+            Lifecycle::Detaching => "Detaching",
             Lifecycle::TerminatingWait => "Terminating:Wait",
             Lifecycle::Terminating => "Terminating",
-        }
-    }
-
-    /// The state of the instance below, as EC2 writes it.
-    /// Source: EC2 user guide, "Instance state changes"; Auto Scaling user guide, "Lifecycle states".
-    pub fn instance_state(self) -> &'static str {
-        match self {
-            Lifecycle::Pending => "pending",
-            Lifecycle::PendingWait | Lifecycle::InService | Lifecycle::TerminatingWait => "running",
-            Lifecycle::Terminating => "shutting-down",
         }
     }
 
     /// Whether the group counts it as capacity.
     pub fn counts(self) -> bool {
         matches!(self, Lifecycle::Pending | Lifecycle::PendingWait | Lifecycle::InService)
+    }
+}
+
+/// Whether an instance runs.
+/// Source: EC2 user guide, "Instance state changes".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Power {
+    /// It starts.
+    Pending,
+    /// It runs.
+    #[default]
+    Running,
+    /// It ends.
+    ShuttingDown,
+    /// It has ended; only its group has not noticed yet.
+    Terminated,
+}
+
+impl Power {
+    /// As EC2 writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Power::Pending => "pending",
+            Power::Running => "running",
+            Power::ShuttingDown => "shutting-down",
+            Power::Terminated => "terminated",
+        }
+    }
+}
+
+impl Machine {
+    /// Whether its system is up and its own software does its work.
+    pub fn is_up(&self) -> bool {
+        let starts = matches!(self.lifecycle, Lifecycle::Pending) && !self.is_attached;
+        self.power == Power::Running && !starts && !self.is_impaired && self.fault.is_none()
+    }
+
+    /// As Auto Scaling writes it.
+    pub(super) fn health_status(&self) -> &'static str {
+        if self.is_unhealthy { "Unhealthy" } else { "Healthy" }
     }
 }
 
@@ -102,65 +159,11 @@ impl World {
     /// Seconds that a machine's own software takes to complete a hook.
     const HOOK_SECS: (u64, u64) = (15, 20);
     /// Seconds that an instance takes to end.
-    const END_SECS: (u64, u64) = (20, 20);
+    pub(super) const END_SECS: (u64, u64) = (20, 20);
 
     /// A group's machines, ending ones among them, by id.
     pub fn members<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Machine> {
         self.machines.values().filter(move |machine| machine.group.as_deref() == Some(group))
-    }
-
-    /// Instances that a target group sends traffic to: those in service of the groups attached.
-    pub fn targets(&self, target_group_arn: &str) -> BTreeSet<String> {
-        let is_attached = |stored: &&StoredGroup| {
-            stored.runs("AddToLoadBalancer")
-                && stored
-                    .group
-                    .target_group_arns
-                    .iter()
-                    .any(|a| a.known() == Some(target_group_arn))
-        };
-        self.groups
-            .values()
-            .filter(is_attached)
-            .flat_map(|stored| self.members(&stored.group.auto_scaling_group_name))
-            .filter(|machine| machine.lifecycle == Lifecycle::InService)
-            .map(|machine| machine.instance_id.clone())
-            .collect()
-    }
-
-    /// Ends an instance, as EC2 does when anybody asks; its group replaces it.
-    ///
-    /// # Errors
-    /// When there is no such instance.
-    pub fn terminate_instance(&mut self, instance_id: &str) -> Result<(), String> {
-        if !self.machines.contains_key(instance_id) {
-            return Err(format!("the instance ID '{instance_id}' does not exist"));
-        }
-        self.end_machine(instance_id);
-        Ok(())
-    }
-
-    /// Takes an instance out of its group; it goes on running. The group replaces it unless its
-    /// desired capacity is lowered with it.
-    ///
-    /// # Errors
-    /// When the instance is in no group, or the desired capacity is at its minimum already.
-    pub fn detach(&mut self, instance_id: &str, decrement: bool) -> Result<(), String> {
-        let name = self
-            .machines
-            .get(instance_id)
-            .and_then(|machine| machine.group.clone())
-            .ok_or_else(|| format!("instance {instance_id} is in no group"))?;
-        if decrement {
-            let desired = self.groups.get(&name).map_or(0, |stored| stored.desired_capacity);
-            self.set_desired_capacity(&name, desired.saturating_sub(1))?;
-        }
-        if let Some(machine) = self.machines.get_mut(instance_id) {
-            machine.group = None;
-            machine.due = None;
-        }
-        self.wake(&name);
-        Ok(())
     }
 
     /// Protects an instance from scale-in, or lifts the protection.
@@ -176,25 +179,44 @@ impl World {
         Ok(())
     }
 
-    /// Starts the end of a machine: its termination hook first, if its group has one.
+    /// Starts the end of a machine that its group gives up: out of load balancers, then its
+    /// termination hook. What does not run any more is not waited for.
+    /// Source: Auto Scaling user guide, "Use Elastic Load Balancing" and "How lifecycle hooks work".
     pub(super) fn end_machine(&mut self, instance_id: &str) {
         let Some(machine) = self.machines.get(instance_id) else { return };
         if !machine.lifecycle.counts() {
             return;
         }
-        let hook = self.hook_of(instance_id, TERMINATING);
-        let was_in_service = machine.lifecycle == Lifecycle::InService;
-        match hook {
-            Some(hook) if was_in_service => {
-                let due = self.hook_due(instance_id, &hook);
-                self.set_lifecycle(instance_id, Lifecycle::TerminatingWait, Some(due));
+        let served = machine.lifecycle == Lifecycle::InService && machine.power == Power::Running;
+        let is_forced = machine.group.as_ref().and_then(|name| self.groups.get(name));
+        let is_forced = is_forced.is_some_and(|group| group.is_pending_delete);
+        let let_go = self.deregister_everywhere(instance_id);
+        match let_go {
+            Some(until) if served && !is_forced => {
+                self.set_lifecycle(instance_id, Lifecycle::Deregistering, Some(until));
             }
+            _ if served => self.run_termination_hook(instance_id),
             _ => self.start_terminating(instance_id),
         }
     }
 
-    fn start_terminating(&mut self, instance_id: &str) {
+    fn run_termination_hook(&mut self, instance_id: &str) {
+        match self.hook_of(instance_id, TERMINATING) {
+            Some(hook) => {
+                let due = self.hook_due(instance_id, &hook);
+                self.set_lifecycle(instance_id, Lifecycle::TerminatingWait, Some(due));
+            }
+            None => self.start_terminating(instance_id),
+        }
+    }
+
+    pub(super) fn start_terminating(&mut self, instance_id: &str) {
         let due = self.now.plus_secs(Self::END_SECS.0 + self.draw(Self::END_SECS.1));
+        if let Some(machine) = self.machines.get_mut(instance_id)
+            && machine.power < Power::ShuttingDown
+        {
+            machine.power = Power::ShuttingDown;
+        }
         self.set_lifecycle(instance_id, Lifecycle::Terminating, Some(due));
     }
 
@@ -202,25 +224,43 @@ impl World {
     pub(super) fn machine_falls_due(&mut self, instance_id: &str) {
         let Some(machine) = self.machines.get(instance_id) else { return };
         match machine.lifecycle {
-            Lifecycle::Pending if self.faults.unbootable_images.contains(&machine.image_id) => {
+            Lifecycle::Pending if machine.fault == Some(LaunchFault::Ends) => {
                 self.note_end(
                     instance_id,
                     "instance failed to start: Client.InstanceInitiatedShutdown",
                 );
                 self.start_terminating(instance_id);
             }
-            Lifecycle::Pending => match self.hook_of(instance_id, LAUNCHING) {
-                Some(hook) => {
-                    let due = self.hook_due(instance_id, &hook);
-                    self.set_lifecycle(instance_id, Lifecycle::PendingWait, Some(due));
-                }
-                None => self.set_lifecycle(instance_id, Lifecycle::InService, None),
-            },
+            Lifecycle::Pending => self.machine_is_up(instance_id),
             Lifecycle::PendingWait => self.launch_hook_ends(instance_id),
             Lifecycle::InService => self.set_lifecycle(instance_id, Lifecycle::InService, None),
+            Lifecycle::Deregistering => self.run_termination_hook(instance_id),
+            Lifecycle::Detaching => self.leave_group(instance_id),
             Lifecycle::TerminatingWait => self.start_terminating(instance_id),
             Lifecycle::Terminating => self.machine_is_gone(instance_id),
         }
+    }
+
+    /// A machine runs: its launch hook comes first, if its group has one.
+    fn machine_is_up(&mut self, instance_id: &str) {
+        let Some(machine) = self.machines.get_mut(instance_id) else { return };
+        machine.power = Power::Running;
+        if machine.fault == Some(LaunchFault::Impaired) {
+            self.impair(instance_id);
+        }
+        match self.hook_of(instance_id, LAUNCHING) {
+            Some(hook) => {
+                let due = self.hook_due(instance_id, &hook);
+                self.set_lifecycle(instance_id, Lifecycle::PendingWait, Some(due));
+            }
+            None => self.enters_service(instance_id),
+        }
+    }
+
+    /// A machine serves from now on: load balancers get it.
+    fn enters_service(&mut self, instance_id: &str) {
+        self.set_lifecycle(instance_id, Lifecycle::InService, None);
+        self.add_to_target_groups(instance_id);
     }
 
     /// The machine's own software completed the hook, unless it was silent until the timeout.
@@ -231,12 +271,30 @@ impl World {
             self.note_end(instance_id, "lifecycle hook timed out: ABANDON");
             self.start_terminating(instance_id);
         } else {
-            self.set_lifecycle(instance_id, Lifecycle::InService, None);
+            self.enters_service(instance_id);
         }
     }
 
     fn machine_is_gone(&mut self, instance_id: &str) {
+        self.release(instance_id);
         let Some(machine) = self.machines.remove(instance_id) else { return };
+        self.ended.insert(instance_id.to_owned(), self.now);
+        let Some(name) = machine.group else { return };
+        let is_pending_delete = self.groups.get(&name).is_some_and(|g| g.is_pending_delete);
+        if is_pending_delete && self.members(&name).next().is_none() {
+            let visibility = self.visibility();
+            self.groups.remove(&name, visibility);
+            self.works.remove(&name);
+        }
+        self.wake(&name);
+    }
+
+    /// What an instance held is free once it has ended.
+    pub(super) fn release(&mut self, instance_id: &str) {
+        for registered in self.registrations.values_mut() {
+            registered.remove(instance_id);
+        }
+        let Some(machine) = self.machines.get(instance_id) else { return };
         if let Some(id) = &machine.network_interface_id {
             self.interfaces.edit(id, |known| known.attached_to = None);
         }
@@ -249,14 +307,6 @@ impl World {
         for id in volumes {
             self.volumes.edit(&id, |known| known.attached_to = None);
         }
-        let Some(name) = machine.group else { return };
-        let is_pending_delete = self.groups.get(&name).is_some_and(|g| g.is_pending_delete);
-        if is_pending_delete && self.members(&name).next().is_none() {
-            let visibility = self.visibility();
-            self.groups.remove(&name, visibility);
-            self.works.remove(&name);
-        }
-        self.wake(&name);
     }
 
     fn hook_of(&self, instance_id: &str, transition: &str) -> Option<LifecycleHook> {
@@ -266,8 +316,9 @@ impl World {
     }
 
     fn is_silent(&self, instance_id: &str) -> bool {
-        let group = self.machines.get(instance_id).and_then(|machine| machine.group.as_ref());
-        group.is_some_and(|name| self.faults.silent_hooks.contains(name))
+        let Some(machine) = self.machines.get(instance_id) else { return false };
+        let group = machine.group.as_ref();
+        machine.fault.is_some() || group.is_some_and(|name| self.faults.silent_hooks.contains(name))
     }
 
     /// When a hook ends: by the machine's own software, or by its timeout.
@@ -278,7 +329,12 @@ impl World {
         self.now.plus_secs(secs)
     }
 
-    fn set_lifecycle(&mut self, instance_id: &str, lifecycle: Lifecycle, due: Option<Time>) {
+    pub(super) fn set_lifecycle(
+        &mut self,
+        instance_id: &str,
+        lifecycle: Lifecycle,
+        due: Option<Time>,
+    ) {
         let Some(machine) = self.machines.get_mut(instance_id) else { return };
         machine.lifecycle = lifecycle;
         machine.due = due;

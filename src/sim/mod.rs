@@ -16,36 +16,44 @@ mod dispatch;
 mod dns;
 mod fault;
 mod group;
+mod health;
 mod iam;
 mod lag;
 mod launch;
 mod look;
 mod machine;
+mod membership;
 mod network;
 mod observe;
 mod security;
 mod seed;
 mod storage;
 mod store;
+mod target;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 pub use balancer::{StoredBalancer, StoredListener, StoredTargetGroup};
-pub use clock::Time;
+pub use clock::{Event, Time};
 pub use compute::{StoredTemplate, StoredVersion};
 pub use dns::StoredZone;
-pub use fault::{CallFault, CrashPlan, CrashSide, FaultRates, Faults, LoggedCall, Shortage};
+pub use fault::{
+    CallFault, CrashPlan, CrashSide, FaultRates, Faults, LaunchFault, LaunchRates, LoggedCall,
+    Shortage,
+};
 pub use group::{Activity, StoredGroup, Work};
+pub use health::Outage;
 pub use lag::{Lag, Shelf};
-pub use machine::{Lifecycle, Machine};
+pub use machine::{Lifecycle, Machine, Power};
 pub use network::{Lingering, Subnet, Vpc};
 pub use security::StoredSecurityGroup;
 pub use storage::{StoredInterface, StoredVolume};
 pub use store::StoredObject;
+pub use target::Registration;
 
 use crate::cloud::{Call, CloudError, CloudErrorKind, Reply};
 use crate::resource::{InstanceProfile, Role, Tags};
@@ -109,6 +117,18 @@ pub struct World {
     pub works: BTreeMap<String, Work>,
     /// Instances by id; ended ones are gone.
     pub machines: BTreeMap<String, Machine>,
+    /// Instances that ended lately, and when: AWS knows them for a while.
+    #[serde(default)]
+    pub(crate) ended: BTreeMap<String, Time>,
+    /// Machines launched so far.
+    #[serde(default)]
+    pub launch_count: u64,
+    /// Machines registered with target groups, by ARN and instance id.
+    #[serde(default)]
+    pub registrations: BTreeMap<String, BTreeMap<String, Registration>>,
+    /// What falls due, and when, beside what machines and groups note themselves.
+    #[serde(default)]
+    pub(crate) agenda: BTreeSet<(Time, Event)>,
     /// Objects of the state bucket by key.
     pub objects: BTreeMap<String, StoredObject>,
     /// Client tokens by operation and token.
@@ -213,6 +233,10 @@ impl World {
             groups: Shelf::default(),
             works: BTreeMap::new(),
             machines: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            launch_count: 0,
+            registrations: BTreeMap::new(),
+            agenda: BTreeSet::new(),
             objects: BTreeMap::new(),
             tokens: BTreeMap::new(),
         }

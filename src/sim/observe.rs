@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 
 use super::look::Look;
-use super::{Machine, StoredZone, World};
+use super::{Machine, Power, StoredZone, World};
 use crate::cloud::{CloudError, Observation, Observed, Query, TaggedInstance};
 use crate::facts::{Facts, ImageFact, SubnetFact, VpcFact, ZoneFact};
-use crate::resource::{Key, Kind, OWNER_TAG};
+use crate::resource::{Key, Kind, OWN_TAG_PREFIX, OWNER_TAG};
 
 impl World {
     /// Reads a cluster's world.
@@ -51,13 +51,20 @@ impl World {
         self.settle();
         self.record("DescribeInstances", false, "ok");
         let owned = |machine: &&Machine| machine.tags.get(OWNER_TAG).is_some_and(|c| c == cluster);
+        let ours = |(key, _): &(&String, &String)| key.starts_with(OWN_TAG_PREFIX);
         let told = |machine: &Machine| TaggedInstance {
             instance_id: machine.instance_id.clone(),
             group: machine.group.clone(),
             availability_zone: machine.availability_zone.clone(),
-            state: machine.lifecycle.instance_state().to_owned(),
+            state: machine.power.as_str().to_owned(),
+            instance_type: machine.instance_type.clone(),
+            launched_at: Some(machine.launched_at.timestamp()),
+            is_spot: machine.is_spot,
+            version: Some(machine.version),
+            tags: machine.tags.iter().filter(ours).map(|(k, v)| (k.clone(), v.clone())).collect(),
         };
-        Ok(self.machines.values().filter(owned).map(told).collect())
+        let alive = |machine: &&Machine| machine.power != Power::Terminated;
+        Ok(self.machines.values().filter(owned).filter(alive).map(told).collect())
     }
 
     /// Reads the groups alone, with nothing that costs a call each.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Time;
 use super::{Answer, Refused, World, check_tags, merge_tags, reply};
-use crate::cloud::Reply;
+use crate::cloud::{Call, Reply};
 use crate::resource::{Attribute, NetworkInterface, Ref, Tags, Volume};
 
 /// A volume.
@@ -164,15 +164,57 @@ impl World {
         Ok(Reply::default())
     }
 
-    /// Sets tags of an EC2 resource, told apart by its id's prefix.
-    pub(super) fn create_tags(&mut self, resource_id: &str, tags: &Tags) -> Answer {
-        self.change_tags(resource_id, |known| merge_tags(known, tags))
+    /// Sets tags of EC2 resources, told apart by the prefixes of their ids.
+    pub(super) fn create_tags(&mut self, ids: &BTreeSet<String>, tags: &Tags) -> Answer {
+        self.change_tags_of_all(ids, |known| merge_tags(known, tags))
     }
 
-    pub(super) fn delete_tags(&mut self, resource_id: &str, keys: &BTreeSet<String>) -> Answer {
-        self.change_tags(resource_id, |known| {
+    pub(super) fn delete_tags(
+        &mut self,
+        ids: &BTreeSet<String>,
+        keys: &BTreeSet<String>,
+    ) -> Answer {
+        self.change_tags_of_all(ids, |known| {
             known.retain(|key, _| !keys.contains(key));
             Ok(())
+        })
+    }
+
+    /// All or none: an id that is not known fails the call before anything is changed.
+    fn change_tags_of_all(
+        &mut self,
+        ids: &BTreeSet<String>,
+        change: impl Fn(&mut Tags) -> Result<(), Refused>,
+    ) -> Answer {
+        if ids.is_empty() {
+            return Err(Refused::invalid("MissingParameter", "name the resources to tag"));
+        }
+        if ids.len() > Call::TAGGED_MAX {
+            return Err(Refused::invalid(
+                "InvalidParameterValue",
+                format!("one call tags at most {} resources", Call::TAGGED_MAX),
+            ));
+        }
+        for id in ids {
+            self.tags_of(id)?;
+        }
+        for id in ids {
+            self.change_tags(id, &change)?;
+        }
+        Ok(Reply::default())
+    }
+
+    /// The tags of a resource, as a mutating call knows it.
+    fn tags_of(&self, id: &str) -> Result<Tags, Refused> {
+        Ok(match id.split_once('-').map_or("", |(prefix, _)| prefix) {
+            "sg" => self.security_group(id)?.group.tags,
+            "lt" => self.template_by_id(id)?.tags,
+            "vol" => self.volume(id)?.volume.tags,
+            "eni" => self.interface(id)?.interface.tags,
+            "i" => self.instance(id)?.tags.clone(),
+            _ => {
+                return Err(Refused::invalid("InvalidID", format!("the ID '{id}' is not valid")));
+            }
         })
     }
 
@@ -204,7 +246,11 @@ impl World {
                 self.interfaces.put(id, stored, visibility);
             }
             _ => {
-                return Err(Refused::invalid("InvalidID", format!("the ID '{id}' is not valid")));
+                let mut tags = self.instance(id)?.tags.clone();
+                change(&mut tags)?;
+                if let Some(machine) = self.machines.get_mut(id) {
+                    machine.tags = tags;
+                }
             }
         }
         Ok(Reply::default())

@@ -62,6 +62,7 @@ async fn orphans_are_found_by_their_tag() {
     let instance = cloud.with_world(|world| {
         let id = world.machines.keys().next().unwrap().clone();
         world.detach(&id, false).unwrap();
+        world.advance_secs(60);
         id
     });
     let vpc_id = cloud.with_world(|world| world.vpcs.keys().next().unwrap().clone()).unwrap();

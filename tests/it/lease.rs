@@ -11,7 +11,7 @@ use kprod::apply::{self, StopSignal, journal};
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{
     Call, Cloud, CloudError, Condition, Entry, Observation, Observed, Query, Reply, StoreError,
-    TaggedInstance, VersionFacts,
+    TaggedInstance, TargetsByGroup, VersionFacts,
 };
 use kprod::error::ExitCode;
 use kprod::plan::PlanOptions;
@@ -68,6 +68,17 @@ impl Cloud for Slow {
 
     async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
         self.inner.instances(cluster).await
+    }
+
+    async fn targets(&self, arns: &BTreeSet<String>) -> Result<TargetsByGroup, CloudError> {
+        self.inner.targets(arns).await
+    }
+
+    async fn statuses(
+        &self,
+        instance_ids: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, CloudError> {
+        self.inner.statuses(instance_ids).await
     }
 
     async fn groups(&self, query: &Query) -> Result<BTreeMap<Key, Observed>, CloudError> {

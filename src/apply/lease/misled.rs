@@ -12,7 +12,7 @@ use crate::apply::StopSignal;
 use crate::cloud::sim::SimCloud;
 use crate::cloud::{
     Call, Cloud, CloudError, Condition, Entry, Observation, Observed, Query, Reply, StoreError,
-    TaggedInstance, VersionFacts,
+    TaggedInstance, TargetsByGroup, VersionFacts,
 };
 use crate::resource::Key;
 
@@ -65,6 +65,17 @@ impl Cloud for Misled {
 
     async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
         self.inner.instances(cluster).await
+    }
+
+    async fn targets(&self, arns: &BTreeSet<String>) -> Result<TargetsByGroup, CloudError> {
+        self.inner.targets(arns).await
+    }
+
+    async fn statuses(
+        &self,
+        instance_ids: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, CloudError> {
+        self.inner.statuses(instance_ids).await
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {

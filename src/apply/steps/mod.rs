@@ -322,8 +322,8 @@ impl TagEdit {
     /// The edit of an EC2 resource.
     fn ec2_steps(self, resource_id: &str) -> Vec<Step> {
         self.steps(
-            |tags| Call::CreateTags { resource_id: resource_id.to_owned(), tags },
-            |keys| Call::DeleteTags { resource_id: resource_id.to_owned(), keys },
+            |tags| Call::CreateTags { resource_ids: [resource_id.to_owned()].into(), tags },
+            |keys| Call::DeleteTags { resource_ids: [resource_id.to_owned()].into(), keys },
         )
     }
 

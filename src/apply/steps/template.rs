@@ -52,7 +52,7 @@ pub(super) fn update(
     }
     steps.push(name_version(wanted, spare, edit.set, context));
     if !edit.remove.is_empty() {
-        steps.push(Step::ready(Call::DeleteTags { resource_id: id, keys: edit.remove }));
+        steps.push(Step::ready(Call::DeleteTags { resource_ids: [id].into(), keys: edit.remove }));
     }
     Ok(steps)
 }
@@ -104,7 +104,7 @@ fn name_version(
         let version = spare.map_or_else(|| own.version(), Ok)?;
         let mut tags = tags.clone();
         tags.insert(VERSION_TAG.to_owned(), version_name(version, &data));
-        Ok(Call::CreateTags { resource_id: own.get(Attribute::Id)?, tags })
+        Ok(Call::CreateTags { resource_ids: [own.get(Attribute::Id)?].into(), tags })
     })
 }
 

@@ -141,6 +141,7 @@ fn convert(group: &AutoScalingGroup, cluster: &str) -> Found {
         desired_capacity: group.desired_capacity().unwrap_or_default(),
         pin: template.and_then(|template| template.version()).and_then(|v| v.parse().ok()),
         failed_revision: notes.failed,
+        mark: notes.mark,
         instances: instances(group),
         failed_activity: None,
     });

@@ -62,7 +62,7 @@ use super::retry::bucket::Buckets;
 use super::retry::reader::Reader;
 use super::{
     Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Observed, Query, Reply,
-    StateBucket, StoreError, TaggedInstance, VersionFacts,
+    StateBucket, StoreError, TaggedInstance, TargetsByGroup, VersionFacts,
 };
 use crate::resource::Key;
 use crate::state::{BucketSettings, BucketStep, StateAddress};
@@ -253,7 +253,18 @@ impl Cloud for AwsCloud {
     }
 
     async fn instances(&self, cluster: &str) -> Result<Vec<TaggedInstance>, CloudError> {
-        instances::read(self, cluster).await
+        Box::pin(instances::read(self, cluster)).await
+    }
+
+    async fn targets(&self, arns: &BTreeSet<String>) -> Result<TargetsByGroup, CloudError> {
+        Box::pin(instances::targets(self, arns)).await
+    }
+
+    async fn statuses(
+        &self,
+        instance_ids: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, CloudError> {
+        Box::pin(instances::statuses(self, instance_ids)).await
     }
 
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {

@@ -1,6 +1,6 @@
 //! Tags as kprod's: what a spec sets apart from what kprod notes there.
 
-use crate::resource::{DIGEST_TAG, FAILED_TAG, TARGET_TAG, Tags, VERSION_TAG};
+use crate::resource::{DIGEST_TAG, FAILED_TAG, ROLL_TAG, TARGET_TAG, Tags, VERSION_TAG};
 
 /// A resource's tags, kprod's own notes taken out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(super) struct TagSet {
     pub target: Option<String>,
     /// [`FAILED_TAG`].
     pub failed: Option<String>,
+    /// [`ROLL_TAG`].
+    pub mark: Option<String>,
 }
 
 impl TagSet {
@@ -29,6 +31,7 @@ impl TagSet {
                 VERSION_TAG => set.version = Some(value),
                 TARGET_TAG => set.target = Some(value),
                 FAILED_TAG => set.failed = Some(value),
+                ROLL_TAG => set.mark = Some(value),
                 _ if key.starts_with("aws:") => {}
                 _ => {
                     set.tags.insert(key.to_owned(), value);
@@ -46,5 +49,6 @@ impl TagSet {
 
 /// Whether a tag's key is one that kprod keeps for itself.
 pub(super) fn is_note(key: &str) -> bool {
-    matches!(key, DIGEST_TAG | VERSION_TAG | TARGET_TAG | FAILED_TAG) || key.starts_with("aws:")
+    matches!(key, DIGEST_TAG | VERSION_TAG | TARGET_TAG | FAILED_TAG | ROLL_TAG)
+        || key.starts_with("aws:")
 }

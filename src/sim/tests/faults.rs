@@ -46,7 +46,7 @@ fn a_fresh_id_is_unknown_for_a_while_and_a_taken_name_is_not() {
         let mut world = account(seed);
         world.lag = Lag { fresh_id_secs_max: 30, ..Lag::none() };
         let sg = security_group(&mut world, "sg");
-        let tag = Call::CreateTags { resource_id: sg, tags: owner() };
+        let tag = Call::CreateTags { resource_ids: [sg].into(), tags: owner() };
         let create = Call::CreateSecurityGroup {
             group_name: "sg".to_owned(),
             description: "test".to_owned(),

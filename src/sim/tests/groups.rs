@@ -176,7 +176,7 @@ fn a_machine_holds_the_interface_of_its_group_until_it_is_gone() {
     assert_eq!(first.private_ip_address, address);
     let delete = Call::DeleteNetworkInterface { network_interface_id: id(&made) };
     assert_eq!(refused(&mut world, &delete), "InvalidNetworkInterface.InUse");
-    world.terminate_instance(&first.instance_id).unwrap();
+    make(&mut world, &terminate("etcd", &[&first.instance_id], false)).unwrap();
     world.advance_secs(10);
     assert_eq!(world.members("etcd").count(), 1, "the old one still holds the interface");
     assert!(world.works["etcd"].activities.back().unwrap().message.contains("in use"));
@@ -228,7 +228,7 @@ fn a_termination_hook_delays_the_end_of_what_served() {
     wanted.lifecycle_hooks.insert("drain".to_owned(), hook);
     running_group(&mut world, wanted);
     let machine = world.members("web").next().unwrap().instance_id.clone();
-    world.terminate_instance(&machine).unwrap();
+    make(&mut world, &terminate("web", &[&machine], false)).unwrap();
     let mut states = Vec::new();
     while let Some(machine) = world.machines.get(&machine) {
         states.push(machine.lifecycle.as_str());

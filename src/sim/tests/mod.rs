@@ -156,6 +156,15 @@ fn running_group(world: &mut World, wanted: AutoScalingGroup) {
     world.advance_secs(3600);
 }
 
+/// A call that ends machines of a group.
+fn terminate(group: &str, ids: &[&str], should_decrement_desired_capacity: bool) -> Call {
+    Call::TerminateInstanceInAutoScalingGroup {
+        auto_scaling_group_name: group.to_owned(),
+        instance_ids: names(ids),
+        should_decrement_desired_capacity,
+    }
+}
+
 fn interface(world: &mut World, zone: &str, groups: &[String], token: &str) -> Reply {
     let interface = NetworkInterface {
         subnet_id: format!("subnet-{zone}"),

@@ -85,7 +85,7 @@ fn engine_tags_are_told_apart_from_tags() {
         (DIGEST_TAG.to_owned(), "d".to_owned()),
         (VERSION_TAG.to_owned(), "1:rev:content".to_owned()),
     ]);
-    make(&mut world, &Call::CreateTags { resource_id: template.id, tags }).unwrap();
+    make(&mut world, &Call::CreateTags { resource_ids: [template.id].into(), tags }).unwrap();
     let mut wanted = group("web", 1, 1, "a");
     wanted.launch_template_name = "web-template".to_owned();
     let own = |value: &str| GroupTag { value: value.to_owned(), propagate_at_launch: false };

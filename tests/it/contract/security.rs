@@ -44,12 +44,12 @@ pub(super) async fn groups<C: Cloud>(scene: &Scene<'_, C>) {
 
     wanted.tags.insert("colour".to_owned(), "blue".to_owned());
     let tags = Tags::from([("colour".to_owned(), "blue".to_owned())]);
-    scene.make(Call::CreateTags { resource_id: group_id.clone(), tags }).await;
+    scene.make(Call::CreateTags { resource_ids: [group_id.clone()].into(), tags }).await;
     scene.shows(&name, &Resource::SecurityGroup(wanted.clone())).await;
     // A key that is not there is no error.
     wanted.tags.remove("Name");
     let keys = strings(["Name", "nobody"]);
-    scene.make(Call::DeleteTags { resource_id: group_id.clone(), keys }).await;
+    scene.make(Call::DeleteTags { resource_ids: [group_id.clone()].into(), keys }).await;
     scene.shows(&name, &Resource::SecurityGroup(wanted)).await;
 
     scene.delete_security_group(&group_id).await;

@@ -44,7 +44,7 @@ pub(super) async fn volumes<C: Cloud>(scene: &Scene<'_, C>) {
     volume = Volume { size: 30, iops: Some(4000), throughput: Some(250), ..volume };
     volume.tags.insert("colour".to_owned(), "blue".to_owned());
     let tags = Tags::from([("colour".to_owned(), "blue".to_owned())]);
-    scene.make(Call::CreateTags { resource_id: volume_id.clone(), tags }).await;
+    scene.make(Call::CreateTags { resource_ids: [volume_id.clone()].into(), tags }).await;
     scene.shows(&name, &Resource::Volume(volume)).await;
 
     let delete = || Call::DeleteVolume { volume_id: volume_id.clone() };

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_elasticloadbalancingv2::types::{
     self, Action, ActionTypeEnum, Certificate, LoadBalancerAttribute, LoadBalancerTypeEnum, Tag,
-    TargetGroupAttribute, TargetTypeEnum,
+    TargetDescription, TargetGroupAttribute, TargetTypeEnum,
 };
 
 use super::{Answer, done, told};
@@ -165,6 +165,28 @@ pub(super) async fn delete_target_group(cloud: &AwsCloud, arn: &str) -> Answer {
     done(answer.map_err(|error| cloud.failed("DeleteTargetGroup", error)))
 }
 
+/// Registers instances, on the port that the target group names.
+pub(super) async fn register_targets(
+    cloud: &AwsCloud,
+    arn: &str,
+    ids: &BTreeSet<String>,
+) -> Answer {
+    let call = cloud.elb.register_targets().target_group_arn(arn);
+    let answer = call.set_targets(Some(target_list(ids))).send().await;
+    done(answer.map_err(|error| cloud.failed("RegisterTargets", error)))
+}
+
+/// Takes instances out. One that is not registered is no error.
+pub(super) async fn deregister_targets(
+    cloud: &AwsCloud,
+    arn: &str,
+    ids: &BTreeSet<String>,
+) -> Answer {
+    let call = cloud.elb.deregister_targets().target_group_arn(arn);
+    let answer = call.set_targets(Some(target_list(ids))).send().await;
+    done(answer.map_err(|error| cloud.failed("DeregisterTargets", error)))
+}
+
 /// Makes a listener.
 pub(super) async fn create_listener(cloud: &AwsCloud, wanted: &Listener) -> Answer {
     let call = cloud
@@ -229,6 +251,10 @@ fn mapping_list(mappings: &BTreeSet<SubnetMapping>) -> Vec<types::SubnetMapping>
             .build()
     };
     mappings.iter().map(mapping).collect()
+}
+
+fn target_list(ids: &BTreeSet<String>) -> Vec<TargetDescription> {
+    ids.iter().map(|id| TargetDescription::builder().id(id).build()).collect()
 }
 
 fn certificate_list(listener: &Listener) -> Option<Vec<Certificate>> {

@@ -29,7 +29,7 @@ pub(super) async fn create_auto_scaling_group(
     version: u64,
 ) -> Answer {
     let name = &group.auto_scaling_group_name;
-    let (template, policy) = launch(group, version);
+    let (template, policy) = launch_of(group, version);
     let lifetime = Some(group.max_instance_lifetime).filter(|seconds| *seconds != 0);
     let call = cloud
         .autoscaling
@@ -59,7 +59,7 @@ pub(super) async fn update_auto_scaling_group(
     group: &AutoScalingGroup,
     version: Option<u64>,
 ) -> Answer {
-    let (template, policy) = version.map_or((None, None), |version| launch(group, version));
+    let (template, policy) = version.map_or((None, None), |version| launch_of(group, version));
     let call = cloud
         .autoscaling
         .update_auto_scaling_group()
@@ -75,6 +75,25 @@ pub(super) async fn update_auto_scaling_group(
         .new_instances_protected_from_scale_in(group.new_instances_protected_from_scale_in)
         .max_instance_lifetime(group.max_instance_lifetime)
         .capacity_rebalance(group.capacity_rebalance);
+    done(call.send().await.map_err(|e| cloud.failed("UpdateAutoScalingGroup", e)))
+}
+
+/// Moves the version that new machines get. AWS takes it as part of the template or, where there is
+/// one, of the policy; the other one goes.
+pub(super) async fn pin_launch_template_version(
+    cloud: &AwsCloud,
+    name: &str,
+    template: &str,
+    version: u64,
+    policy: Option<&resource::MixedInstancesPolicy>,
+) -> Answer {
+    let (template, policy) = launch(template, policy, version);
+    let call = cloud
+        .autoscaling
+        .update_auto_scaling_group()
+        .auto_scaling_group_name(name)
+        .set_launch_template(template)
+        .set_mixed_instances_policy(policy);
     done(call.send().await.map_err(|e| cloud.failed("UpdateAutoScalingGroup", e)))
 }
 
@@ -199,17 +218,25 @@ pub(super) async fn delete_auto_scaling_group(cloud: &AwsCloud, name: &str, forc
     )
 }
 
-/// What machines are launched from, by a numeric version: the template itself, or a policy that
-/// holds it.
-fn launch(
+fn launch_of(
     group: &AutoScalingGroup,
     version: u64,
 ) -> (Option<LaunchTemplateSpecification>, Option<MixedInstancesPolicy>) {
+    launch(&group.launch_template_name, group.mixed_instances_policy.as_ref(), version)
+}
+
+/// What machines are launched from, by a numeric version: the template itself, or a policy that
+/// holds it.
+fn launch(
+    template: &str,
+    policy: Option<&resource::MixedInstancesPolicy>,
+    version: u64,
+) -> (Option<LaunchTemplateSpecification>, Option<MixedInstancesPolicy>) {
     let template = LaunchTemplateSpecification::builder()
-        .launch_template_name(&group.launch_template_name)
+        .launch_template_name(template)
         .version(version.to_string())
         .build();
-    match &group.mixed_instances_policy {
+    match policy {
         Some(policy) => (None, Some(mixed_instances_policy(policy, template))),
         None => (Some(template), None),
     }
@@ -289,7 +316,7 @@ fn subnets(group: &AutoScalingGroup) -> Option<String> {
 }
 
 /// A list as AWS takes it: an empty one is left out.
-fn list(items: &BTreeSet<String>) -> Option<Vec<String>> {
+pub(super) fn list(items: &BTreeSet<String>) -> Option<Vec<String>> {
     (!items.is_empty()).then(|| items.iter().cloned().collect())
 }
 

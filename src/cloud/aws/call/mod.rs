@@ -8,6 +8,7 @@ mod balancers;
 mod dns;
 mod groups;
 mod iam;
+mod members;
 mod security;
 mod storage;
 mod templates;
@@ -41,11 +42,14 @@ pub(super) async fn make(cloud: &AwsCloud, call: &Call) -> Answer {
         Call::DeleteSecurityGroup { group_id } => {
             security::delete_security_group(cloud, group_id).await
         }
-        Call::CreateTags { resource_id, tags } => {
-            security::create_tags(cloud, resource_id, tags).await
+        Call::CreateTags { resource_ids, tags } => {
+            security::create_tags(cloud, resource_ids, tags).await
         }
-        Call::DeleteTags { resource_id, keys } => {
-            security::delete_tags(cloud, resource_id, keys).await
+        Call::DeleteTags { resource_ids, keys } => {
+            security::delete_tags(cloud, resource_ids, keys).await
+        }
+        Call::TerminateInstances { instance_ids } => {
+            members::terminate_instances(cloud, instance_ids).await
         }
         Call::CreateLaunchTemplate {
             launch_template_name: name,
@@ -133,6 +137,34 @@ pub(super) async fn make(cloud: &AwsCloud, call: &Call) -> Answer {
         Call::DeleteAutoScalingGroup { auto_scaling_group_name: group, force } => {
             groups::delete_auto_scaling_group(cloud, group, *force).await
         }
+        Call::SetDesiredCapacity { auto_scaling_group_name: group, desired_capacity } => {
+            members::set_desired_capacity(cloud, group, *desired_capacity).await
+        }
+        Call::SetGroupMinimum { auto_scaling_group_name: group, min_size } => {
+            members::set_group_minimum(cloud, group, *min_size).await
+        }
+        Call::PinLaunchTemplateVersion {
+            auto_scaling_group_name: group,
+            launch_template_name: template,
+            version,
+            mixed_instances_policy: policy,
+        } => {
+            groups::pin_launch_template_version(cloud, group, template, *version, policy.as_ref())
+                .await
+        }
+        Call::TerminateInstanceInAutoScalingGroup {
+            auto_scaling_group_name: group,
+            instance_ids: ids,
+            should_decrement_desired_capacity: shrinks,
+        } => members::terminate_in_group(cloud, group, ids, *shrinks).await,
+        Call::DetachInstances {
+            auto_scaling_group_name: group,
+            instance_ids: ids,
+            should_decrement_desired_capacity: shrinks,
+        } => members::detach_instances(cloud, group, ids, *shrinks).await,
+        Call::AttachInstances { auto_scaling_group_name: group, instance_ids } => {
+            members::attach_instances(cloud, group, instance_ids).await
+        }
 
         // IAM.
         Call::CreateRole { role } => iam::create_role(cloud, role).await,
@@ -218,6 +250,12 @@ pub(super) async fn make(cloud: &AwsCloud, call: &Call) -> Answer {
         }
         Call::DeleteListener { listener_arn } => {
             balancers::delete_listener(cloud, listener_arn).await
+        }
+        Call::RegisterTargets { target_group_arn, instance_ids } => {
+            balancers::register_targets(cloud, target_group_arn, instance_ids).await
+        }
+        Call::DeregisterTargets { target_group_arn, instance_ids } => {
+            balancers::deregister_targets(cloud, target_group_arn, instance_ids).await
         }
         Call::AddTags { resource_arn, tags } => {
             balancers::add_tags(cloud, resource_arn, tags).await

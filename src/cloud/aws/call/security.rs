@@ -73,8 +73,9 @@ pub(super) async fn delete_security_group(cloud: &AwsCloud, group_id: &str) -> A
     done(call.send().await.map_err(|e| cloud.failed("DeleteSecurityGroup", e)))
 }
 
-pub(super) async fn create_tags(cloud: &AwsCloud, resource_id: &str, tags: &Tags) -> Answer {
-    let call = cloud.ec2.create_tags().resources(resource_id).set_tags(Some(ec2_tags(tags)));
+pub(super) async fn create_tags(cloud: &AwsCloud, ids: &BTreeSet<String>, tags: &Tags) -> Answer {
+    let ids = ids.iter().cloned().collect();
+    let call = cloud.ec2.create_tags().set_resources(Some(ids)).set_tags(Some(ec2_tags(tags)));
     done(call.send().await.map_err(|e| cloud.failed("CreateTags", e)))
 }
 
@@ -82,14 +83,15 @@ pub(super) async fn create_tags(cloud: &AwsCloud, resource_id: &str, tags: &Tags
 /// mean every tag (EC2 API, DeleteTags).
 pub(super) async fn delete_tags(
     cloud: &AwsCloud,
-    resource_id: &str,
+    ids: &BTreeSet<String>,
     keys: &BTreeSet<String>,
 ) -> Answer {
     if keys.is_empty() {
         return Ok(Reply::default());
     }
     let keys = keys.iter().map(|key| Tag::builder().key(key).build()).collect();
-    let call = cloud.ec2.delete_tags().resources(resource_id).set_tags(Some(keys));
+    let ids = ids.iter().cloned().collect();
+    let call = cloud.ec2.delete_tags().set_resources(Some(ids)).set_tags(Some(keys));
     done(call.send().await.map_err(|e| cloud.failed("DeleteTags", e)))
 }
 
