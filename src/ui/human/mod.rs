@@ -2,11 +2,14 @@
 
 mod change;
 mod main_fields;
+mod roll;
 mod rollout;
 mod value;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+
+pub use roll::{roll, roll_summary};
 
 use super::Style;
 use super::finding::{plural, wrap};

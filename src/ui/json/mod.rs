@@ -2,6 +2,8 @@
 
 mod doctor;
 mod plan;
+mod roll;
 
 pub use doctor::doctor;
 pub use plan::{FORMAT_VERSION, plan};
+pub use roll::roll;

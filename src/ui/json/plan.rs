@@ -97,8 +97,9 @@ struct ResourceJson {
     machine_count: usize,
 }
 
+/// One field that differs; also in a roll's plan.
 #[derive(Serialize)]
-struct FieldJson {
+pub(super) struct FieldJson {
     path: String,
     before: Option<Value>,
     after: Option<Value>,
@@ -217,7 +218,7 @@ fn resource(change: &Change) -> ResourceJson {
         reason: reason(change.reason),
         before: change.before.as_ref().map(crate::resource::Resource::to_value),
         after: change.after.as_ref().map(crate::resource::Resource::to_value),
-        fields: change.fields.iter().map(field).collect(),
+        fields: change.fields.iter().map(field_json).collect(),
         unknown_until_apply: change.unknown.iter().cloned().collect(),
         depends_on: change.depends_on.iter().map(ToString::to_string).collect(),
         existing_version: change.existing_version,
@@ -249,7 +250,8 @@ fn reason(reason: Reason) -> &'static str {
     }
 }
 
-fn field(field: &FieldChange) -> FieldJson {
+/// A field in the public form.
+pub(super) fn field_json(field: &FieldChange) -> FieldJson {
     let class = match field.class {
         FieldClass::InPlace => "in_place",
         FieldClass::DrainsFirst => "drains_first",
@@ -277,7 +279,7 @@ fn group(group: &GroupRollout) -> GroupJson {
                 version: machine.version,
             })
             .collect(),
-        causes: group.causes.iter().map(field).collect(),
+        causes: group.causes.iter().map(field_json).collect(),
     }
 }
 
