@@ -28,6 +28,7 @@ pub mod mark;
 mod memory;
 pub mod observation;
 pub mod policy;
+pub mod preview;
 
 pub use crate::etcd::MemberFact;
 pub use decide::decide;
@@ -42,3 +43,4 @@ pub use observation::{
 pub use policy::{
     ClusterPolicy, DrainOutcome, GroupPolicy, Policy, RepairPolicy, Retire, RolloutRole,
 };
+pub use preview::{Preview, PreviewGroup, PreviewMachine, Slots, anticipate};

@@ -2,13 +2,14 @@
 //! a time and why, and what stands in the way now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::decide::{GroupScene, MachineScene, Scene, decide};
 use super::{
-    Group, HaltReason, Machine, MachineReason, Observation, Pause, Policy, RolloutRole, Stage, Target,
-    Verdict,
+    Group, HaltReason, Machine, MachineReason, Observation, Pause, Policy, RolloutRole, Stage,
+    Target, Verdict,
 };
 use crate::etcd::guard::{self, Limits, Why};
 use crate::kube::drain::{self, PreflightFinding};
@@ -48,6 +49,8 @@ pub struct Preview {
     pub unapplied_count: usize,
     /// Whether Kubernetes is left out.
     pub cloudonly: bool,
+    /// How long it may take; none where nothing tells.
+    pub estimate: Option<Duration>,
 }
 
 /// A group with machines to replace.
@@ -102,7 +105,8 @@ impl Slots {
         let (surge, unavailable) = (positive(group.max_surge()), positive(group.max_unavailable()));
         let Group { desired, max, .. } = group.group;
         let mut why = Vec::new();
-        let wanted_surge = !matches!(group.policy.max_surge, IntOrPercent::Int(0) | IntOrPercent::Percent(0));
+        let wanted_surge =
+            !matches!(group.policy.max_surge, IntOrPercent::Int(0) | IntOrPercent::Percent(0));
         if group.policy.role.is_quorum() {
             why.push("one at a time over the control plane and etcd".to_owned());
         } else if group.retire.is_some() {
@@ -113,7 +117,11 @@ impl Slots {
             why.push("no surge: only workers surge".to_owned());
         }
         let asks_for_none = group.policy.max_unavailable == IntOrPercent::Int(0);
-        if asks_for_none && unavailable > 0 && !group.policy.role.is_quorum() && group.retire.is_none() {
+        if asks_for_none
+            && unavailable > 0
+            && !group.policy.role.is_quorum()
+            && group.retire.is_none()
+        {
             why.push("one may be missing all the same, or nothing would ever go".to_owned());
         }
         Self { surge, unavailable, why }
@@ -152,6 +160,7 @@ impl Preview {
             paused: observation.paused.clone(),
             unapplied_count: plan.changes.len(),
             cloudonly: policy.cloudonly,
+            estimate: None,
         }
     }
 

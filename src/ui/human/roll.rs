@@ -37,10 +37,13 @@ pub(super) fn roll_body(text: &mut String, preview: &Preview, view: PlanView) {
     obstacles(text, preview, view);
 }
 
-/// `Roll: 27 machines of 41 in 12 groups to replace; 2 things would halt it`.
+/// `Roll: 27 of 41 machines in 12 groups, about 41m00s; 2 things would halt it`.
 pub fn roll_summary(preview: &Preview) -> String {
     if preview.to_replace() == 0 {
-        return format!("Roll: nothing to do, {} as wanted", plural(preview.machine_count, "machine"));
+        return format!(
+            "Roll: nothing to do, {} as wanted",
+            plural(preview.machine_count, "machine")
+        );
     }
     let obstacles = match preview.obstacle_count() {
         0 => String::new(),
@@ -52,7 +55,7 @@ pub fn roll_summary(preview: &Preview) -> String {
         None => String::new(),
     };
     format!(
-        "Roll: {} of {} to replace in {}{estimate}{obstacles}",
+        "Roll: {} of {} in {}{estimate}{obstacles}",
         preview.to_replace(),
         plural(preview.machine_count, "machine"),
         plural(preview.groups.len(), "group"),
@@ -63,13 +66,13 @@ pub fn roll_summary(preview: &Preview) -> String {
 fn remarks(text: &mut String, preview: &Preview, view: PlanView) {
     let mut lines = Vec::new();
     if preview.unapplied_count > 0 {
+        let changes = match preview.unapplied_count {
+            1 => "1 change is".to_owned(),
+            count => format!("{count} changes are"),
+        };
         lines.push(format!(
-            "{} of the plan not applied: this goes where the last apply said. `kprod apply {} \
-             --roll` makes them first",
-            match preview.unapplied_count {
-                1 => "1 change is".to_owned(),
-                count => format!("{count} changes are"),
-            },
+            "{changes} not applied: this goes where the last apply said; `kprod apply {} --roll` \
+             makes them first",
             preview.cluster
         ));
     }
@@ -187,8 +190,9 @@ fn named(machine: &PreviewMachine) -> String {
 
 /// A machine's reasons; the revision is told by the fields that differ, where they are known.
 fn reasons(machine: &PreviewMachine, group: &PreviewGroup) -> Vec<String> {
-    let is_told =
-        |reason: &&MachineReason| !group.causes.is_empty() && matches!(reason, MachineReason::Revision { .. });
+    let is_told = |reason: &&MachineReason| {
+        !group.causes.is_empty() && matches!(reason, MachineReason::Revision { .. })
+    };
     machine.reasons.iter().filter(|reason| !is_told(reason)).map(machine_reason).collect()
 }
 
@@ -244,5 +248,9 @@ fn section(text: &mut String, title: &str, findings: &[&PreflightFinding], view:
 }
 
 fn hint(text: &mut String, way_out: &str, view: PlanView) {
-    let _ = writeln!(text, "    {} {}", view.style.hint("hint:"), wrap(way_out, view.width, 10, 10));
+    let _ =
+        writeln!(text, "    {} {}", view.style.hint("hint:"), wrap(way_out, view.width, 10, 10));
 }
+
+#[cfg(test)]
+mod tests;
