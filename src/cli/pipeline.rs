@@ -90,6 +90,7 @@ pub(super) async fn connect(
             for line in sim.adopt_network(&desired::adopted_network(&loaded.spec))? {
                 context.ui.status(&format!("SIMULATED: {line}"));
             }
+            sim.adopt_cluster(loaded.spec.name(), cluster.kubernetes_version.as_deref())?;
             AnyCloud::Sim(Box::new(sim))
         }
         CloudName::Aws => args.access.connect(home).await?,

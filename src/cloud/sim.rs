@@ -129,7 +129,10 @@ impl SimCloud {
     }
 
     /// One use of the world by a run; none once a crash has struck, seen under the same lock.
-    async fn live<R>(&self, use_world: impl FnOnce(&mut World) -> R) -> Result<R, StoreError> {
+    pub(crate) async fn live<R>(
+        &self,
+        use_world: impl FnOnce(&mut World) -> R,
+    ) -> Result<R, StoreError> {
         let result = self.with_world(|world| (!self.is_crashed()).then(|| use_world(world)))?;
         match result {
             Some(result) => Ok(result),
@@ -144,6 +147,14 @@ impl SimCloud {
     /// As [`SimCloud::with_world`].
     pub fn adopt_network(&self, network: &AdoptedNetwork) -> Result<Vec<String>, StoreError> {
         self.with_world(|world| world.adopt_network(network))
+    }
+
+    /// Has the account know a cluster that machines will be made for: its nodes run this version.
+    ///
+    /// # Errors
+    /// As [`SimCloud::with_world`].
+    pub fn adopt_cluster(&self, name: &str, version: Option<&str>) -> Result<(), StoreError> {
+        self.with_world(|world| world.adopt_cluster(name, version))
     }
 
     /// Resolves when a planned crash has struck: whoever runs an engine over this cloud then drops
@@ -167,7 +178,7 @@ impl SimCloud {
     }
 
     /// The same for a mutation, during which a planned crash may strike: `None` says that it did.
-    async fn live_or_die<R>(
+    pub(crate) async fn live_or_die<R>(
         &self,
         use_world: impl FnOnce(&mut World) -> Option<R>,
     ) -> Result<R, StoreError> {

@@ -4,9 +4,11 @@
 //! [`Kube::call`] makes one request. `client` is a real API server, `sim` the simulated one; both pass
 //! one contract suite. [`drain`] decides, purely, which pods of a node are evicted.
 
+pub mod any;
 pub mod call;
 pub mod drain;
 pub mod error;
+pub mod sim;
 pub mod view;
 
 use std::future::Future;

@@ -75,15 +75,15 @@ impl World {
     /// its own moment. Time never runs backwards.
     pub fn advance(&mut self, to: Time) {
         for _ in 0..Self::EVENTS_MAX {
-            match self.next_event() {
+            match self.next_machine_event() {
                 Some(at) if at <= to => {
-                    self.now = self.now.max(at);
+                    self.pass_to(at);
                     self.handle_events();
                 }
                 _ => break,
             }
         }
-        self.now = self.now.max(to);
+        self.pass_to(to);
         self.settle();
     }
 
@@ -92,8 +92,19 @@ impl World {
         self.advance(self.now.plus_secs(secs));
     }
 
+    /// Sets the clock; what happens inside the clusters until then depends on no machine's next event.
+    fn pass_to(&mut self, to: Time) {
+        self.now = self.now.max(to);
+        self.advance_clusters();
+    }
+
     /// When something falls due next.
     pub fn next_event(&self) -> Option<Time> {
+        let clusters = self.clusters.values().filter_map(|cluster| cluster.next_event());
+        clusters.chain(self.next_machine_event()).min()
+    }
+
+    fn next_machine_event(&self) -> Option<Time> {
         let machines = self.machines.values().filter_map(|machine| machine.due);
         let groups = self.works.values().filter_map(|work| work.check_at);
         let agenda = self.agenda.first().map(|(at, _)| *at);

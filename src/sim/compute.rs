@@ -35,6 +35,9 @@ pub struct StoredVersion {
     pub description: String,
     /// Its content, as given: AWS checks next to nothing of it.
     pub data: LaunchTemplateData,
+    /// The Kubernetes version that its machines run: that of the owner when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes_version: Option<String>,
 }
 
 impl StoredVersion {
@@ -81,7 +84,11 @@ impl World {
                 ));
             }
             let id = world.new_id("lt");
-            let version = StoredVersion { description: description.to_owned(), data: data.clone() };
+            let version = StoredVersion {
+                description: description.to_owned(),
+                data: data.clone(),
+                kubernetes_version: world.version_of_owner(tags),
+            };
             let stored = StoredTemplate {
                 id: id.clone(),
                 name: name.to_owned(),
@@ -112,7 +119,11 @@ impl World {
                 ));
             }
             let (id, number) = (stored.id.clone(), stored.latest().saturating_add(1));
-            let version = StoredVersion { description: description.to_owned(), data: data.clone() };
+            let version = StoredVersion {
+                description: description.to_owned(),
+                data: data.clone(),
+                kubernetes_version: world.version_of_owner(&stored.tags),
+            };
             stored.versions.insert(number, version);
             let visibility = world.visibility();
             world.templates.put(name, stored, visibility);

@@ -73,6 +73,7 @@ impl World {
         let Some(machine) = self.machines.get_mut(instance_id) else { return };
         machine.power = Power::ShuttingDown;
         machine.due = None;
+        self.cluster_follows(instance_id);
         let instance_id = instance_id.to_owned();
         self.schedule(ends, Event::Ended { instance_id: instance_id.clone() });
         self.is_broken_from(&instance_id, noticed);
@@ -83,10 +84,12 @@ impl World {
         self.release(instance_id);
         let Some(machine) = self.machines.get_mut(instance_id) else { return };
         machine.power = Power::Terminated;
-        if machine.group.is_none() {
+        let ended = machine.clone();
+        if ended.group.is_none() {
             self.machines.remove(instance_id);
             self.ended.insert(instance_id.to_owned(), self.now);
         }
+        self.cluster_loses(&ended);
     }
 
     /// EC2 tells a spot instance that it takes it back in two minutes, and does.
@@ -127,6 +130,7 @@ impl World {
         let graced = machine.launched_at.plus_secs(grace);
         let noticed = self.now.plus_secs(Self::IMPAIRED_NOTICED_SECS).max(graced);
         self.is_broken_from(instance_id, noticed);
+        self.cluster_follows(instance_id);
     }
 
     /// The system of a machine works again. What its group has given up stays so.
@@ -136,6 +140,7 @@ impl World {
         if machine.power == Power::Running {
             machine.noticed_at = None;
         }
+        self.cluster_follows(instance_id);
     }
 
     /// A zone goes out.

@@ -29,6 +29,11 @@ impl Lag {
         Self { by_key_secs_max: 0, by_tag_secs_max: 0, fresh_id_secs_max: 0 }
     }
 
+    /// Until a watch of a cluster tells of a change, at most, in milliseconds: half of a read by name.
+    pub(super) fn watch_ms_max(&self) -> u64 {
+        self.by_key_secs_max.saturating_mul(500)
+    }
+
     /// Enough to fail a run that trusts its reads, and short enough for its retries.
     pub fn usual() -> Self {
         Self { by_key_secs_max: 4, by_tag_secs_max: 15, fresh_id_secs_max: 5 }

@@ -278,6 +278,7 @@ impl World {
     fn machine_is_gone(&mut self, instance_id: &str) {
         self.release(instance_id);
         let Some(machine) = self.machines.remove(instance_id) else { return };
+        self.cluster_loses(&machine);
         self.ended.insert(instance_id.to_owned(), self.now);
         let Some(name) = machine.group else { return };
         let is_pending_delete = self.groups.get(&name).is_some_and(|g| g.is_pending_delete);
@@ -338,6 +339,8 @@ impl World {
         let Some(machine) = self.machines.get_mut(instance_id) else { return };
         machine.lifecycle = lifecycle;
         machine.due = due;
+        self.cluster_follows(instance_id);
+        let Some(machine) = self.machines.get(instance_id) else { return };
         if let Some(name) = machine.group.clone() {
             if lifecycle == Lifecycle::InService {
                 // A launch has worked when the machine serves; a failed hook fails it.

@@ -11,6 +11,7 @@
 
 mod balancer;
 mod clock;
+mod cluster;
 mod compute;
 mod dispatch;
 mod dns;
@@ -18,6 +19,7 @@ mod fault;
 mod group;
 mod health;
 mod iam;
+pub mod kubernetes;
 mod lag;
 mod launch;
 mod look;
@@ -47,6 +49,7 @@ pub use fault::{
 };
 pub use group::{Activity, StoredGroup, Work};
 pub use health::Outage;
+pub use kubernetes::Kubernetes;
 pub use lag::{Lag, Shelf};
 pub use machine::{Lifecycle, Machine, Power};
 pub use network::{Lingering, Subnet, Vpc};
@@ -133,6 +136,9 @@ pub struct World {
     pub objects: BTreeMap<String, StoredObject>,
     /// Client tokens by operation and token.
     tokens: BTreeMap<String, UsedToken>,
+    /// Kubernetes clusters by name: they follow the account's machines by themselves.
+    #[serde(default)]
+    pub clusters: BTreeMap<String, Kubernetes>,
 }
 
 /// A client token that a call was made under.
@@ -239,6 +245,7 @@ impl World {
             agenda: BTreeSet::new(),
             objects: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            clusters: BTreeMap::new(),
         }
     }
 

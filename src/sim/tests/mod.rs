@@ -8,6 +8,7 @@ mod dns;
 mod faults;
 mod groups;
 mod iam;
+mod kubernetes;
 mod laws;
 mod reads;
 mod security;
