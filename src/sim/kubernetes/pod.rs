@@ -14,8 +14,6 @@ pub struct StoredPod {
     pub pod: Pod,
     /// The object's resource version.
     pub version: u64,
-    /// When it was made.
-    pub created_at: Time,
     /// The workload that it belongs to.
     pub(super) workload: u64,
     /// The zone of its node.
@@ -81,17 +79,12 @@ impl Kubernetes {
             priority_class: workload.priority_class.clone(),
             labels: workload.labels.clone(),
             tolerates_all: workload.tolerates_all,
+            created_at: self.now.timestamp(),
         };
-        let (rank, number, created_at) = (workload.rank(), self.number(), self.now);
+        let (rank, number) = (workload.rank(), self.number());
         let pod = Pod { uid: self.uid(number), ..pod };
-        let stored = StoredPod {
-            pod,
-            version: 0,
-            created_at,
-            workload: owner,
-            zone: String::new(),
-            stops_at: None,
-        };
+        let stored =
+            StoredPod { pod, version: 0, workload: owner, zone: String::new(), stops_at: None };
         self.pods.insert(number, stored);
         self.pod_names.insert(id, number);
         if let Some(known) = self.workloads.get_mut(&owner) {
