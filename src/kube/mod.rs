@@ -4,10 +4,15 @@
 //! [`Kube::call`] makes one request. `client` is a real API server, `sim` the simulated one; both pass
 //! one contract suite. [`drain`] decides, purely, which pods of a node are evicted.
 
+pub mod access;
 pub mod any;
+pub mod belonging;
 pub mod call;
+#[cfg(feature = "aws")]
+pub mod client;
 pub mod drain;
 pub mod error;
+pub mod rbac;
 pub mod sim;
 pub mod view;
 
@@ -15,6 +20,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use access::{KubeAccess, KubeSource};
+pub use belonging::{WrongCluster, check_belonging};
 pub use call::{KubeCall, NodePatch, TaintEffect};
 pub use drain::{
     BlockReason, Blocked, DRAIN_ANNOTATION, Drain, DrainPod, DrainPolicy, IgnoreReason,

@@ -97,8 +97,8 @@ pub struct Node {
     pub unschedulable: bool,
     /// Its taints.
     pub taints: BTreeSet<Taint>,
-    /// Its annotations, of those that kprod and the autoscaler read: prefixes `kprod.dev/` and
-    /// `cluster-autoscaler.kubernetes.io/`.
+    /// Its annotations, of those that kprod and the autoscaler read: those that begin with one of
+    /// [`Node::ANNOTATION_PREFIXES`].
     pub annotations: BTreeMap<String, String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
@@ -111,6 +111,10 @@ pub struct Node {
 }
 
 impl Node {
+    /// Annotations that are kept; others may be large, and change often.
+    pub const ANNOTATION_PREFIXES: [&str; 3] =
+        ["kprod.dev/", "cluster-autoscaler.kubernetes.io/", "kops.k8s.io/"];
+
     /// Whether its kubelet says that it is ready, and was heard of lately.
     pub fn is_ready(&self) -> bool {
         self.conditions.get("Ready").is_some_and(|condition| condition.status == "True")

@@ -46,7 +46,7 @@ impl Clock {
 }
 
 /// Milliseconds since this machine was booted, sleep included.
-pub(super) fn boot_ms() -> i64 {
+pub(crate) fn boot_ms() -> i64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
 }

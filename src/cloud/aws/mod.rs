@@ -56,6 +56,7 @@ use aws_smithy_http_client::{Builder, Connector, tls};
 use aws_smithy_runtime_api::shared::IntoShared;
 use tokio::sync::OnceCell;
 
+pub(crate) use self::clock::boot_ms;
 use self::identity::Identity;
 use super::retry::RetryPolicy;
 use super::retry::bucket::Buckets;
