@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "aws")]
+use super::client::KubeClient;
 use super::sim::SimKube;
 use super::{Kube, KubeCall, KubeError, KubeView};
 
@@ -10,6 +12,9 @@ use super::{Kube, KubeCall, KubeError, KubeView};
 pub enum AnyKube {
     /// One of the embedded simulator.
     Sim(Box<SimKube>),
+    /// A real API server.
+    #[cfg(feature = "aws")]
+    Client(Box<KubeClient>),
 }
 
 /// Hands a request to the cluster inside.
@@ -17,6 +22,8 @@ macro_rules! inside {
     ($any:expr, $kube:ident => $call:expr) => {
         match $any {
             AnyKube::Sim($kube) => $call,
+            #[cfg(feature = "aws")]
+            AnyKube::Client($kube) => $call,
         }
     };
 }

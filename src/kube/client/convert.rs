@@ -83,6 +83,7 @@ pub(super) fn pod(pod: core::Pod) -> Pod {
         id: id(metadata.namespace, metadata.name),
         uid: metadata.uid.unwrap_or_default(),
         node: spec.node_name.filter(|node| !node.is_empty()),
+        created_at: time(metadata.creation_timestamp.as_ref()),
         phase: phase(status.phase.as_deref()),
         is_ready: status.conditions.unwrap_or_default().iter().any(is_ready),
         deleted_until: metadata.deletion_timestamp.map(|time| time.0),

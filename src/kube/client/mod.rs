@@ -34,6 +34,9 @@ use crate::cloud::aws::boot_ms;
 /// How often a first look is taken again that nobody has woken.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Changes that come closer together than this are told as one.
+const GATHERED: Duration = Duration::from_millis(500);
+
 /// One cluster's API server.
 pub struct KubeClient {
     connection: Arc<Connection>,
@@ -113,6 +116,7 @@ impl Kube for KubeClient {
                     return;
                 }
             }
+            tokio::time::sleep(GATHERED).await;
         };
         let _ = tokio::time::timeout(at_most, another).await;
     }

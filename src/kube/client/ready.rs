@@ -7,7 +7,7 @@ use super::connection::Connection;
 use crate::kube::{KubeError, KubeErrorKind};
 
 /// The name of the request in messages.
-const OPERATION: &str = "Ready";
+const OPERATION: &str = "GetReadyz";
 
 /// Asks `/readyz`.
 ///

@@ -108,6 +108,7 @@ fn a_pod_as_it_is() {
     assert_eq!((pod.grace_secs, pod.deleted_until), (60, None));
     assert!(pod.has_empty_dir && !pod.is_mirror && !pod.tolerates_all);
     assert_eq!(pod.priority_class, "important");
+    assert_eq!(pod.created_at, "2026-11-20T08:00:00Z".parse().unwrap());
     assert_eq!(pod.labels["app"], "web");
 }
 

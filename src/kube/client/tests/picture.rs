@@ -34,6 +34,7 @@ fn pod(name: &str, node: Option<&str>) -> Fact {
         id: PodId::new("ns", name),
         uid: String::new(),
         node: node.map(str::to_owned),
+        created_at: now(),
         phase: PodPhase::Running,
         is_ready: true,
         deleted_until: None,
