@@ -13,6 +13,9 @@ use crate::cloud::Observation;
 use crate::finding::did_you_mean;
 use crate::resource::{Attribute, Key, Kind, Resource, ResourceSet};
 
+/// The guard of machines that would end without a drain; a roll is its answer.
+pub(super) const MACHINES: &str = "machines";
+
 fn refusal(
     guard: &str,
     address: &Key,
@@ -96,9 +99,12 @@ fn deletes(change: &Change, options: &PlanOptions) -> Vec<Refusal> {
     }
     if change.machine_count > 0 {
         found.push(refusal(
-            "machines",
+            MACHINES,
             address,
-            format!("it has {}; a group is drained before it is deleted", machines_text(change.machine_count)),
+            format!(
+                "it has {}; a group is drained before it is deleted",
+                machines_text(change.machine_count)
+            ),
             "drain the nodes and set the group's minimum and desired capacity to 0, then plan again",
         ));
     }
@@ -142,7 +148,7 @@ fn drained_first(change: &Change) -> Option<Refusal> {
     let names: Vec<&str> = fields.iter().map(|field| field.path.as_str()).collect();
     (!names.is_empty()).then(|| {
         refusal(
-            "machines",
+            MACHINES,
             &change.address,
             format!(
                 "{} leaves no room for machines that run; they are drained first",

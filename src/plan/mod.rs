@@ -9,6 +9,7 @@ mod classify;
 mod compare;
 pub mod file;
 mod guard;
+mod hold;
 mod make;
 mod order;
 mod path;
@@ -20,6 +21,7 @@ mod template;
 use std::collections::BTreeSet;
 
 pub use compare::removes_tag;
+pub use hold::{Held, Leaving, hold};
 pub use make::{PlanOptions, describe_foreign, make};
 pub use precondition::{precondition, precondition_holds};
 pub use template::{existing_version, merge_versions, versions_to_read};

@@ -4,11 +4,12 @@
 
 mod fleets;
 mod guards;
+mod held;
 mod laws;
 mod saved;
 mod versions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::cloud::Observation;
