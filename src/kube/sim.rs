@@ -89,3 +89,127 @@ impl Kube for SimKube {
 fn unusable(error: &StoreError, operation: &str) -> KubeError {
     KubeError::new(KubeErrorKind::Invalid, operation, error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::time::Duration;
+
+    use super::SimKube;
+    use crate::cloud::Cloud;
+    use crate::cloud::sim::SimCloud;
+    use crate::kube::{Kube, KubeCall, KubeErrorKind, NodePatch};
+    use crate::sim::kubernetes::{ApiTrouble, Host};
+    use crate::sim::{CrashPlan, CrashSide, Lag};
+
+    const CLUSTER: &str = "c.example.com";
+    const NODE: &str = "i-control.eu-west-3.compute.internal";
+
+    fn host(name: &str, is_control_plane: bool) -> Host {
+        Host {
+            instance_id: format!("i-{name}"),
+            group: String::new(),
+            image_id: String::new(),
+            availability_zone: "eu-west-3a".to_owned(),
+            instance_type: "m6i.large".to_owned(),
+            is_control_plane,
+            kubelet_version: "v1.34.2".to_owned(),
+            labels: [].into(),
+            taints: [].into(),
+        }
+    }
+
+    /// An account with a control-plane node, long at rest.
+    fn account() -> SimCloud {
+        let cloud = SimCloud::in_memory(1);
+        let start = |world: &mut crate::sim::World| {
+            world.lag = Lag::none();
+            world.cluster(CLUSTER).host_boots(host("control", true));
+            world.advance_secs(3600);
+        };
+        cloud.with_world(start).unwrap();
+        cloud
+    }
+
+    fn annotate(key: &str) -> KubeCall {
+        let annotations = [(key.to_owned(), Some(String::new()))].into();
+        let patch = NodePatch { annotations, ..NodePatch::default() };
+        KubeCall::PatchNode { node: NODE.to_owned(), patch }
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_with_the_next_change_or_at_its_limit() {
+        let cloud = account();
+        let kube = SimKube::new(cloud.clone(), CLUSTER);
+        let rest = kube.view().await.unwrap();
+        let start = cloud.now();
+        kube.changed(rest.generation, Duration::from_secs(7200)).await;
+        assert_eq!(cloud.now().duration_since(start).as_secs(), 7200, "nothing ever changes");
+
+        let boot = |world: &mut crate::sim::World| {
+            world.cluster(CLUSTER).host_boots(host("worker", false));
+        };
+        cloud.with_world(boot).unwrap();
+        let start = cloud.now();
+        kube.changed(rest.generation, Duration::from_secs(7200)).await;
+        let waited = cloud.now().duration_since(start).as_secs();
+        assert!((6..=16).contains(&waited), "{waited} s until a kubelet joined");
+        assert_eq!(kube.view().await.unwrap().nodes.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_crash_around_a_request_stops_the_run_where_it_stands() {
+        for (side, is_set) in [(CrashSide::Before, false), (CrashSide::After, true)] {
+            let cloud = account();
+            let kube = SimKube::new(cloud.clone(), CLUSTER);
+            let plan = CrashPlan { mutation: 1, side };
+            cloud.with_world(|world| world.faults.crash = Some(plan)).unwrap();
+            let call = annotate("kprod.dev/x");
+            tokio::select! {
+                biased;
+                _ = kube.call(&call) => panic!("it answered"),
+                () = cloud.crashed() => {}
+            }
+            cloud.take_crash();
+            let next = SimKube::new(cloud.clone(), CLUSTER).view().await.unwrap();
+            let node = next.nodes.get(NODE).unwrap();
+            assert_eq!(node.annotations.contains_key("kprod.dev/x"), is_set);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_look_waits_for_an_api_server_and_gives_up() {
+        let cloud = account();
+        let stop = |secs: u64| {
+            let cloud = cloud.clone();
+            move || {
+                let until = |world: &mut crate::sim::World| {
+                    let until = world.now.plus_secs(secs);
+                    world.cluster(CLUSTER).break_api(ApiTrouble::Down, Some(until));
+                };
+                cloud.with_world(until).unwrap();
+            }
+        };
+        stop(10)();
+        let kube = SimKube::new(cloud.clone(), CLUSTER);
+        kube.view().await.unwrap();
+        kube.ready().await.unwrap();
+        stop(600)();
+        let kube = SimKube::new(cloud.clone(), CLUSTER);
+        let start = cloud.now();
+        let error = loop {
+            // A picture that somebody else's watches had is good for a minute.
+            if let Err(error) = kube.view().await {
+                break error;
+            }
+            cloud.sleep(Duration::from_secs(5)).await;
+        };
+        assert_eq!(error.kind, KubeErrorKind::Unreachable);
+        assert!(error.to_string().contains(CLUSTER), "{error}");
+        assert!(cloud.now().duration_since(start).as_secs() <= 70);
+        assert!(kube.ready().await.is_err());
+        let nowhere = SimKube::new(cloud.clone(), "another.example.com");
+        assert!(nowhere.view().await.unwrap_err().to_string().contains("another.example.com"));
+    }
+}

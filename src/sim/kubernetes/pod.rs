@@ -255,8 +255,12 @@ impl Kubernetes {
             (true, false) => known.healthy.remove(&number),
             _ => false,
         };
+        let is_ordered = known.workload.kind == WorkloadKind::StatefulSet;
         for budget in known.budgets.clone() {
             self.wake_budget(&budget);
+        }
+        if is_ordered {
+            self.wake_controller(owner);
         }
     }
 

@@ -9,6 +9,7 @@ mod faults;
 mod groups;
 mod iam;
 mod kubernetes;
+mod kubernetes_laws;
 mod laws;
 mod reads;
 mod security;
