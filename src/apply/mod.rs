@@ -14,7 +14,7 @@ pub mod journal;
 pub mod lease;
 mod link;
 mod names;
-mod pool;
+pub(crate) mod pool;
 mod precheck;
 mod settle;
 pub mod steps;

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::task::Poll;
 
 /// A future that the pool may hold.
-pub(super) type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Runs the tasks, at most `limit` at a time, begun in their order; results come in that order too.
-pub(super) async fn bounded<T>(limit: usize, tasks: Vec<Task<'_, T>>) -> Vec<T> {
+pub(crate) async fn bounded<T>(limit: usize, tasks: Vec<Task<'_, T>>) -> Vec<T> {
     let mut results: Vec<Option<T>> = tasks.iter().map(|_| None).collect();
     let mut waiting = tasks.into_iter().enumerate();
     let mut active: Vec<(usize, Task<'_, T>)> = waiting.by_ref().take(limit.max(1)).collect();

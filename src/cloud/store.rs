@@ -47,6 +47,8 @@ pub struct Entry {
     pub body: Vec<u8>,
     /// Changes with the content; on S3 equal contents have equal tags.
     pub etag: String,
+    /// When it was written, on the store's clock; S3 tells whole seconds.
+    pub written_at: jiff::Timestamp,
 }
 
 /// Why a read or write did not happen.

@@ -25,6 +25,7 @@
 pub mod decide;
 pub mod decision;
 pub mod mark;
+pub mod members;
 mod memory;
 pub mod observation;
 pub mod policy;

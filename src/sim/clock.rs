@@ -108,7 +108,7 @@ impl World {
         let machines = self.machines.values().filter_map(|machine| machine.due);
         let groups = self.works.values().filter_map(|work| work.check_at);
         let agenda = self.agenda.first().map(|(at, _)| *at);
-        machines.chain(groups).chain(agenda).min()
+        machines.chain(groups).chain(agenda).chain(self.members_due).min()
     }
 
     /// Notes that something will happen.
@@ -153,6 +153,9 @@ impl World {
             .collect();
         for name in due {
             self.reconcile(&name);
+        }
+        if self.members_due.is_some_and(|at| at <= now) {
+            self.tend_members();
         }
     }
 }

@@ -58,6 +58,7 @@ impl World {
 
     /// Something about a machine changed: its cluster notices whether its kubelet runs.
     pub(super) fn cluster_follows(&mut self, instance_id: &str) {
+        self.stir_members(instance_id);
         let Some(machine) = self.machines.get(instance_id) else { return };
         let Some(name) = machine.tags.get(OWNER_TAG).cloned() else { return };
         if !machine.is_up() {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::clock::Time;
+use super::member::MemberFault;
 use super::{Refused, World};
 use crate::cloud::{CloudError, CloudErrorKind};
 
@@ -40,6 +41,10 @@ pub struct Faults {
     pub on_launch: BTreeMap<u64, LaunchFault>,
     /// Zones that are out: their machines do not work, and none are launched there.
     pub zones_out: BTreeSet<String>,
+    /// etcd members that something ails, by `<cluster>/<etcd>/<member>`.
+    pub members: BTreeMap<String, BTreeSet<MemberFault>>,
+    /// Clusters whose etcd snapshots fail.
+    pub failing_snapshots: BTreeSet<String>,
     /// Where the process is killed, counted in mutating calls.
     pub crash: Option<CrashPlan>,
     /// Writes to the state bucket by their number, counted from 1 over the world's life.

@@ -24,6 +24,7 @@ mod lag;
 mod launch;
 mod look;
 mod machine;
+mod member;
 mod membership;
 mod network;
 mod observe;
@@ -52,6 +53,7 @@ pub use health::Outage;
 pub use kubernetes::Kubernetes;
 pub use lag::{Lag, Shelf};
 pub use machine::{Lifecycle, Machine, Power};
+pub use member::{MemberFault, StoredEtcd, StoredMember};
 pub use network::{Lingering, Subnet, Vpc};
 pub use security::StoredSecurityGroup;
 pub use storage::{StoredInterface, StoredVolume};
@@ -134,6 +136,12 @@ pub struct World {
     pub(crate) agenda: BTreeSet<(Time, Event)>,
     /// Objects of the state bucket by key.
     pub objects: BTreeMap<String, StoredObject>,
+    /// etcd clusters that somebody has asked about, by cluster and name.
+    #[serde(default)]
+    pub etcds: BTreeMap<String, BTreeMap<String, StoredEtcd>>,
+    /// When a member has to be looked at next.
+    #[serde(default)]
+    members_due: Option<Time>,
     /// Client tokens by operation and token.
     tokens: BTreeMap<String, UsedToken>,
     /// Kubernetes clusters by name: they follow the account's machines by themselves.
@@ -244,6 +252,8 @@ impl World {
             registrations: BTreeMap::new(),
             agenda: BTreeSet::new(),
             objects: BTreeMap::new(),
+            etcds: BTreeMap::new(),
+            members_due: None,
             tokens: BTreeMap::new(),
             clusters: BTreeMap::new(),
         }

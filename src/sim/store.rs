@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clock::Time;
 use super::fault::Verdict;
 use super::{CallFault, CrashSide, World};
 use crate::cloud::{Condition, Entry, StoreError};
@@ -13,6 +14,9 @@ pub struct StoredObject {
     pub body: Body,
     /// Its entity tag.
     pub etag: String,
+    /// When it was written.
+    #[serde(default)]
+    pub written_at: Time,
 }
 
 /// Content, as text where it is text.
@@ -39,12 +43,13 @@ impl Body {
 }
 
 impl World {
-    /// Reads an object.
+    /// Reads an object; reports of etcd members that nobody has written follow from their machines.
     pub fn get_object(&mut self, key: &str) -> Option<Entry> {
         self.pass_call_time();
         self.record("GetObject", false, "ok");
-        let object = self.objects.get(key)?;
-        Some(Entry { body: object.body.to_bytes(), etag: object.etag.clone() })
+        let Some(object) = self.objects.get(key) else { return self.member_report(key) };
+        let written_at = object.written_at.timestamp();
+        Some(Entry { body: object.body.to_bytes(), etag: object.etag.clone(), written_at })
     }
 
     /// Writes an object under a condition and gives its entity tag; `None` when the process was
@@ -61,7 +66,8 @@ impl World {
         self.write_object(|world| {
             world.check_condition("PutObject", key, condition)?;
             let etag = format!("{:016x}", world.draw(u64::MAX));
-            let object = StoredObject { body: Body::new(body), etag: etag.clone() };
+            let written_at = world.now;
+            let object = StoredObject { body: Body::new(body), etag: etag.clone(), written_at };
             world.objects.insert(key.to_owned(), object);
             Ok(etag)
         })

@@ -21,6 +21,7 @@ mod doctor;
 mod env;
 mod honour;
 mod lease;
+mod members;
 mod names;
 mod on_call;
 mod outages;

@@ -68,9 +68,15 @@ pub(super) async fn get(cloud: &AwsCloud, key: &str) -> Result<Option<Entry>, St
         return Err(StoreError::unusable(why));
     }
     let etag = answer.e_tag().unwrap_or_default().to_owned();
+    let date =
+        answer.last_modified().and_then(|date| jiff::Timestamp::from_second(date.secs()).ok());
+    let Some(written_at) = date else {
+        let why = format!("the answer about `{}` does not say when it was written", request.target);
+        return Err(StoreError::unusable(why));
+    };
     // The client's own limit ends when the headers are there; checksums are compared on the way.
     match tokio::time::timeout(REQUEST_TIMEOUT, answer.body.collect()).await {
-        Ok(Ok(body)) => Ok(Some(Entry { body: body.to_vec(), etag })),
+        Ok(Ok(body)) => Ok(Some(Entry { body: body.to_vec(), etag, written_at })),
         Ok(Err(error)) => Err(request.cut_short(&error.to_string())),
         Err(_) => Err(request.cut_short("it did not arrive in time")),
     }

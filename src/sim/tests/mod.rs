@@ -11,6 +11,7 @@ mod iam;
 mod kubernetes;
 mod kubernetes_laws;
 mod laws;
+mod members;
 mod reads;
 mod security;
 
