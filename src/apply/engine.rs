@@ -191,7 +191,7 @@ async fn read_state<C: Cloud>(
     Ok((journal::find(cloud, cluster).await?, Incarnations::load(cloud, cluster).await?))
 }
 
-pub(super) fn waiting_for_lease(record: &LeaseRecord, deadline: Timestamp) -> Event {
+pub fn waiting_for_lease(record: &LeaseRecord, deadline: Timestamp) -> Event {
     Event::Waiting {
         address: None,
         what: format!("the lease that {} holds", record.holder),
@@ -372,7 +372,7 @@ fn fill(report: &mut ApplyReport, outcomes: BTreeMap<Key, Outcome>, halted: Opti
 }
 
 /// The time between two moments; zero if they are the other way round.
-pub(super) fn since(now: Timestamp, started: Timestamp) -> Duration {
+pub fn since(now: Timestamp, started: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(started)).unwrap_or_default()
 }
 
@@ -381,7 +381,7 @@ pub(super) fn earlier(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_sub(by).unwrap_or(Timestamp::MIN)
 }
 
-pub(super) fn millis(duration: Duration) -> u64 {
+pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -8,7 +8,7 @@ use crate::plan::Change;
 use crate::resource::Key;
 
 /// The hint of everything that a re-run finishes.
-pub(super) const RERUN: &str = "run the same command again: it goes on from here";
+pub const RERUN: &str = "run the same command again: it goes on from here";
 
 /// The world moved: what the plan saw, and what is there.
 pub(super) fn stale(change: &Change, moves: Vec<String>) -> Failure {
@@ -95,7 +95,7 @@ fn denied(error: &CloudError) -> Failure {
 }
 
 /// The user asked to stop.
-pub(super) fn stopped() -> Failure {
+pub fn stopped() -> Failure {
     Failure::new(ExitCode::Halted, "stopped on request").hint(RERUN)
 }
 

@@ -25,7 +25,7 @@ mod world;
 
 use std::time::Duration;
 
-pub use engine::run;
+pub use engine::{millis, run, since, waiting_for_lease};
 pub use failure::{lease_failure, store_failure};
 pub use stop::StopSignal;
 

@@ -36,8 +36,9 @@ impl Memory {
     /// Learns from a step that was made.
     pub fn made(&mut self, step: &Step) {
         match step {
-            Step::Cordon { machine, .. } => {
+            Step::Cordon { machine, at, .. } => {
                 self.begun.insert(machine.clone());
+                self.cordoned.insert(machine.clone(), *at);
             }
             Step::Terminate { machines, .. } | Step::TerminateDetached { machines } => {
                 self.begun.extend(machines.iter().cloned());
@@ -48,6 +49,7 @@ impl Memory {
                 *known = known.saturating_add(count);
             }
             Step::Skip { machine, .. } => {
+                self.cordoned.remove(machine);
                 self.skipped.insert(machine.clone());
             }
             _ => {}

@@ -24,6 +24,7 @@
 
 pub mod decide;
 pub mod decision;
+pub mod driver;
 pub mod mark;
 pub mod members;
 mod memory;
@@ -31,6 +32,7 @@ pub mod observation;
 pub mod policy;
 pub mod preview;
 
+pub use crate::cloud::TargetState;
 pub use crate::etcd::MemberFact;
 pub use decide::decide;
 pub use decision::{
@@ -39,7 +41,7 @@ pub use decision::{
 };
 pub use observation::{
     Baseline, EvictionAnswer, EvictionAttempt, Group, Machine, Memory, Observation, Pause, Stage,
-    Target, TargetState,
+    Target,
 };
 pub use policy::{
     ClusterPolicy, DrainOutcome, GroupPolicy, Policy, RepairPolicy, Retire, RolloutRole,

@@ -147,6 +147,8 @@ pub struct Baseline {
 pub struct Memory {
     /// Evictions that were asked for, by the pod's uid.
     pub evictions: BTreeMap<String, EvictionAttempt>,
+    /// Machines that this run has cordoned, and when: a watch may be late to show it.
+    pub cordoned: BTreeMap<String, Timestamp>,
     /// Since when a machine has been drained, by instance id.
     pub drained_since: BTreeMap<String, Timestamp>,
     /// Since when a group has lacked machines.

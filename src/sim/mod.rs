@@ -400,12 +400,14 @@ fn check_tags<'a>(
     Ok(())
 }
 
-/// Adds tags to those that are there, checked together.
+/// Adds tags to those that are there, checked together; AWS' own among them count for nothing.
 fn merge_tags(into: &mut Tags, tags: &Tags) -> Result<(), Refused> {
-    let mut merged = into.clone();
+    let is_users = |key: &String| !key.to_ascii_lowercase().starts_with("aws:");
+    let mut merged: Tags =
+        into.iter().filter(|(key, _)| is_users(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
     merged.extend(tags.iter().map(|(key, value)| (key.clone(), value.clone())));
     check_tags(merged.iter())?;
-    *into = merged;
+    into.extend(tags.iter().map(|(key, value)| (key.clone(), value.clone())));
     Ok(())
 }
 

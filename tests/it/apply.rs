@@ -25,8 +25,14 @@ pub(crate) const PROD: &str = "prod.k8s.example.com";
 
 /// A cluster of the repository's own fleet.
 pub(crate) fn spec_of(cluster: &str) -> Spec {
+    spec_with(cluster, &[])
+}
+
+/// The same with values set on the command line.
+pub(crate) fn spec_with(cluster: &str, sets: &[&str]) -> Spec {
     let tree = load(Path::new(env!("CARGO_MANIFEST_DIR")), &LoadLimits::default());
-    let rendered = render(&tree, cluster, &[], &Limits::default());
+    let sets: Vec<_> = sets.iter().map(|set| kprod::source::Set::parse(set).unwrap()).collect();
+    let rendered = render(&tree, cluster, &sets, &Limits::default());
     read(rendered.documents, Strictness::Strict).spec.unwrap()
 }
 

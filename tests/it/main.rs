@@ -28,6 +28,7 @@ mod outages;
 mod permission;
 mod readme;
 mod report;
+mod roll;
 mod sim;
 mod spec;
 mod story;

@@ -205,11 +205,7 @@ fn to_body(record: &LeaseRecord) -> Result<Vec<u8>, StoreError> {
 }
 
 /// Waits, and says whether the user asked to stop meanwhile.
-pub(super) async fn sleep_or_stop<C: Cloud>(
-    cloud: &C,
-    duration: Duration,
-    stop: &StopSignal,
-) -> bool {
+pub async fn sleep_or_stop<C: Cloud>(cloud: &C, duration: Duration, stop: &StopSignal) -> bool {
     tokio::select! {
         biased;
         () = stop.requested() => true,
@@ -218,7 +214,7 @@ pub(super) async fn sleep_or_stop<C: Cloud>(
 }
 
 /// A moment so much later; the end of the calendar if there is none.
-pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
+pub fn later(at: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by)
         .ok()
         .and_then(|by| at.checked_add(by).ok())

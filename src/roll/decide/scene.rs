@@ -303,7 +303,10 @@ fn availability(
     if machine.stage == Stage::Leaving {
         return Availability::Leaving;
     }
-    if let Some(since) = node.and_then(drain_since) {
+    // A watch may be late to show what this run has just done.
+    let own = o.memory.cordoned.get(&machine.instance_id).copied();
+    let own = own.filter(|at| o.now < later(*at, WATCH_LAG) && node.is_some());
+    if let Some(since) = node.and_then(drain_since).or(own) {
         return Availability::Draining(since.max(o.run_started_at));
     }
     let launched_at = machine.launched_at.unwrap_or(o.run_started_at);
@@ -350,6 +353,9 @@ fn is_newcomer(node: &Node) -> bool {
     // A node that was ready once has a ready condition that says since when it is not.
     node.conditions.get("Ready").is_none_or(|ready| ready.since <= later(node.created_at, FIRST))
 }
+
+/// So late a watch may be with what a request has changed.
+const WATCH_LAG: Duration = Duration::from_secs(30);
 
 /// So long after its object was made, a node's first word about itself comes.
 const FIRST: Duration = Duration::from_secs(60);

@@ -1,0 +1,150 @@
+//! Before the first turn: lease, journal, the roll's id, the baseline.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::RollRequest;
+use super::look::Look;
+use super::turns::Run;
+use crate::apply::journal::{self, Journal};
+use crate::apply::lease::{self, LeaseRequest};
+use crate::apply::store::{PATIENT, persist};
+use crate::apply::{StopSignal, lease_failure, store_failure, waiting_for_lease};
+use crate::cloud::{Cloud, Condition, StoreError};
+use crate::error::Failure;
+use crate::event::Event;
+use crate::kube::Kube;
+use crate::resource::digest;
+use crate::roll::decide::baseline;
+use crate::roll::{Baseline, Observation};
+
+/// What a roll writes down once, before its first step.
+#[derive(Debug, Serialize, Deserialize)]
+struct RollRecord {
+    /// Version of this form.
+    format_version: u32,
+    /// Who began it.
+    holder: String,
+    /// The cluster before.
+    baseline: Baseline,
+}
+
+const FORMAT_VERSION: u32 = 1;
+
+/// The object of the state bucket that holds a roll's baseline.
+fn record_key(cluster: &str, id: &str) -> String {
+    format!("roll/{cluster}/{id}")
+}
+
+/// Takes the lease and looks; nothing is changed.
+pub(super) async fn begin<'a, C: Cloud, K: Kube>(
+    cloud: &'a C,
+    kube: Option<&'a K>,
+    request: &'a RollRequest<'a>,
+    stop: &'a StopSignal,
+    announce: &'a (dyn Fn(Event) + Sync),
+) -> Result<Run<'a, C, K>, Failure> {
+    let started_at = cloud.now();
+    let cluster = request.query.cluster.clone();
+    // Unique to holder and moment; so no randomness is needed from outside.
+    let seed = digest(&json!([request.holder, started_at.as_nanosecond().to_string()]));
+    let token = format!("{}-{}", started_at.strftime("%Y%m%dT%H%M%SZ"), seed);
+    let wanted = LeaseRequest {
+        cluster: cluster.clone(),
+        holder: request.holder.clone(),
+        token: token.clone(),
+        wait_max: request.lock_timeout,
+    };
+    let lease = lease::take(cloud, &wanted, stop, &|record, deadline| {
+        announce(waiting_for_lease(record, deadline));
+    })
+    .await
+    .map_err(|error| lease_failure(&error, &cluster))?;
+    announce(Event::LeaseTaken {
+        holder: request.holder.clone(),
+        expires_at: lease.record().expires_at.to_string(),
+    });
+    let found = match journal::find(cloud, &cluster).await {
+        Ok(found) => found,
+        Err(error) => {
+            lease.release(cloud).await;
+            return Err(store_failure(&error, &cluster));
+        }
+    };
+    let journal = Journal::new(&cluster, &token, &request.holder, cloud.now(), &found);
+    let mut look = Look::new(request.query, request.policy, cloud.now());
+    look.id.clone_from(&token);
+    Ok(Run {
+        cloud,
+        kube,
+        policy: request.policy,
+        holder: request.holder.clone(),
+        cluster,
+        stop,
+        announce,
+        lease,
+        journal,
+        look,
+        rng: fastrand::Rng::with_seed(u64::from_str_radix(&seed, 16).unwrap_or_default()),
+        started_at,
+        has_begun: false,
+        resumed: false,
+        evictions: 0,
+        steps: 0,
+        replaced: Default::default(),
+        recent: Default::default(),
+        failures: Default::default(),
+        progress: Default::default(),
+    })
+}
+
+impl<C: Cloud, K: Kube> Run<'_, C, K> {
+    /// Goes on under the id of an unfinished roll and its baseline; else takes the baseline now.
+    pub(super) async fn identify(&mut self, o: &Observation) -> Result<(), Failure> {
+        let mut ids: Vec<String> =
+            o.groups.values().filter_map(|group| Some(group.mark.as_ref()?.id.clone())).collect();
+        ids.sort();
+        if let Some(id) = ids.into_iter().next_back() {
+            self.resumed = true;
+            self.look.id.clone_from(&id);
+            if let Some(baseline) = self.read_baseline(&id).await? {
+                self.look.baseline = baseline;
+                return Ok(());
+            }
+        }
+        let view = o.kube.as_deref();
+        let api_unready = o.api_unready.is_some();
+        self.look.baseline = view.map(|view| baseline(view, api_unready)).unwrap_or_default();
+        Ok(())
+    }
+
+    async fn read_baseline(&self, id: &str) -> Result<Option<Baseline>, Failure> {
+        let key = record_key(&self.cluster, id);
+        let found = persist(self.cloud, PATIENT, || self.cloud.get(&key)).await;
+        let entry = found.map_err(|error| store_failure(&error, &self.cluster))?;
+        let record = entry.and_then(|e| serde_json::from_slice::<RollRecord>(&e.body).ok());
+        Ok(record.map(|record| record.baseline))
+    }
+
+    /// Writes the baseline down, once, before the first step.
+    pub(super) async fn write_baseline(&mut self) -> Result<(), Failure> {
+        let key = record_key(&self.cluster, &self.look.id);
+        let record = RollRecord {
+            format_version: FORMAT_VERSION,
+            holder: self.holder.clone(),
+            baseline: self.look.baseline.clone(),
+        };
+        let body = serde_json::to_vec_pretty(&record).unwrap_or_default();
+        let put = || self.cloud.put(&key, body.clone(), Condition::Absent);
+        match persist(self.cloud, PATIENT, put).await {
+            // Somebody wrote it before: an earlier run of this roll, or a lost answer.
+            Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
+            Err(error) => Err(store_failure(&error, &self.cluster)),
+        }
+    }
+}
+
+/// How long a roll outlives an API server that does not answer.
+pub(super) const KUBE_PATIENCE: Duration = Duration::from_secs(600);

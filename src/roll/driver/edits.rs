@@ -1,0 +1,186 @@
+//! This run's own writes, laid over what is read until reads can be trusted to show them.
+//!
+//! Replies are trusted at once, reads only after a while: AWS is eventually consistent, and acting
+//! twice on one reading would replace a machine twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::apply::lease::later;
+use crate::roll::{Group, Machine, Stage, Step};
+
+/// A picture taken so long after a write shows it.
+/// Source: EC2 API reference, "Eventual consistency", says seconds to minutes; Auto Scaling's own
+/// listings follow within seconds.
+pub(super) const TRUST_AFTER: Duration = Duration::from_secs(20);
+
+/// Writes, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Edits {
+    made: Vec<(Timestamp, Step)>,
+}
+
+impl Edits {
+    /// Notes a step that was made.
+    pub(super) fn add(&mut self, at: Timestamp, step: &Step, seen: &BTreeMap<String, Group>) {
+        if !step.is_cloud() {
+            return;
+        }
+        self.made.push((at, step.clone()));
+        // What shrinks a group is noted as the number that it leads to, so that it counts once.
+        if let Step::Terminate { group, machines, shrink: true } = step {
+            let from = self.desired(group).or_else(|| Some(seen.get(group)?.desired));
+            let count = i32::try_from(machines.len()).unwrap_or(0);
+            if let Some(from) = from {
+                let to = from.saturating_sub(count);
+                self.made.push((at, Step::SetDesired { group: group.clone(), from, to }));
+            }
+        }
+    }
+
+    /// The desired capacity that was last written, while no picture shows it for certain.
+    fn desired(&self, group: &str) -> Option<i32> {
+        self.made.iter().rev().find_map(|(_, step)| match step {
+            Step::SetDesired { group: of, to, .. } if of == group => Some(*to),
+            _ => None,
+        })
+    }
+
+    /// When a picture can be trusted to show every write; none when one taken at `seen_at` does.
+    pub(super) fn trusted_at(&self, seen_at: Timestamp) -> Option<Timestamp> {
+        let newest = self.made.iter().map(|(at, _)| later(*at, TRUST_AFTER)).max()?;
+        (seen_at < newest).then_some(newest)
+    }
+
+    /// Whether a machine was taken out of its group.
+    pub(super) fn detaches(&self) -> bool {
+        self.made.iter().any(|(_, step)| matches!(step, Step::Detach { .. }))
+    }
+
+    /// Whether machines outside of groups were ended, or tags of machines changed, after a moment.
+    pub(super) fn ends_outside_since(&self, at: Timestamp) -> bool {
+        self.made.iter().any(|(made_at, step)| {
+            let touches = matches!(
+                step,
+                Step::TerminateDetached { .. }
+                    | Step::Detach { .. }
+                    | Step::MarkDetached { .. }
+                    | Step::UnmarkDetached { .. }
+            );
+            touches && *made_at >= at
+        })
+    }
+
+    /// Lays over a picture taken at `seen_at` what was written since, or too shortly before.
+    pub(super) fn apply(
+        &mut self,
+        seen_at: Timestamp,
+        now: Timestamp,
+        groups: &mut BTreeMap<String, Group>,
+        machines: &mut BTreeMap<String, Machine>,
+    ) {
+        for (at, step) in &self.made {
+            if seen_at < later(*at, TRUST_AFTER) {
+                edit(step, groups, machines);
+            }
+        }
+        // What every picture shows by now needs no edit; a while longer keeps what ends known.
+        let keep = Duration::from_secs(600);
+        self.made.retain(|(at, _)| now < later(*at, keep));
+    }
+}
+
+fn edit(
+    step: &Step,
+    groups: &mut BTreeMap<String, Group>,
+    machines: &mut BTreeMap<String, Machine>,
+) {
+    let mut each = |ids: &std::collections::BTreeSet<String>, change: &dyn Fn(&mut Machine)| {
+        for id in ids {
+            if let Some(machine) = machines.get_mut(id) {
+                change(machine);
+            }
+        }
+    };
+    match step {
+        Step::MarkDetached { mark, machines: ids } => {
+            each(ids, &|machine| machine.detached = Some(mark.clone()));
+        }
+        Step::UnmarkDetached { machines: ids } => each(ids, &|machine| machine.detached = None),
+        Step::Detach { machines: ids, .. } => each(ids, &|machine| {
+            machine.is_member = false;
+            machine.targets = None;
+        }),
+        Step::TerminateDetached { machines: ids }
+        | Step::Terminate { machines: ids, .. }
+        | Step::GiveUp { machines: ids, .. } => {
+            each(ids, &|machine| machine.stage = Stage::Leaving);
+        }
+        _ => edit_group(step, groups),
+    }
+}
+
+fn edit_group(step: &Step, groups: &mut BTreeMap<String, Group>) {
+    let Some(group) = step.group().and_then(|name| groups.get_mut(name)) else { return };
+    match step {
+        Step::Mark { mark, .. } => group.mark = Some(mark.clone()),
+        Step::Unmark { .. } => group.mark = None,
+        Step::Suspend { processes, .. } => group.suspended.extend(processes.iter().cloned()),
+        Step::Resume { processes, .. } => {
+            group.suspended.retain(|process| !processes.contains(process));
+        }
+        Step::Pin { version, .. } => group.pin = Some(*version),
+        Step::MarkFailed { revision, .. } => group.failed = Some(revision.clone()),
+        Step::ClearFailed { .. } => group.failed = None,
+        Step::SetDesired { to, .. } => group.desired = *to,
+        Step::LowerMinimum { to, .. } => group.min = *to,
+        _ => {}
+    }
+}
+
+/// Requests to the API server that this run has just made: a watch that is late would have them made
+/// again and again.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    made: BTreeMap<String, Timestamp>,
+}
+
+/// So long a request is not made again.
+const QUIET: Duration = Duration::from_secs(15);
+
+impl Recent {
+    /// Notes a step that was made.
+    pub(super) fn add(&mut self, at: Timestamp, step: &Step) {
+        self.made.retain(|_, made_at| at < later(*made_at, QUIET));
+        for key in keys(step) {
+            self.made.insert(key, at);
+        }
+    }
+
+    /// The steps without what was made a moment ago.
+    pub(super) fn without(&self, now: Timestamp, steps: Vec<Step>) -> Vec<Step> {
+        let is_new = |key: &String| self.made.get(key).is_none_or(|at| now >= later(*at, QUIET));
+        let rest = steps.into_iter().filter_map(|step| match step {
+            Step::Taint { nodes } => {
+                let nodes: std::collections::BTreeSet<String> =
+                    nodes.into_iter().filter(|node| is_new(&format!("taint {node}"))).collect();
+                (!nodes.is_empty()).then_some(Step::Taint { nodes })
+            }
+            step => keys(&step).iter().all(is_new).then_some(step),
+        });
+        rest.collect()
+    }
+}
+
+fn keys(step: &Step) -> Vec<String> {
+    match step {
+        Step::Taint { nodes } => nodes.iter().map(|node| format!("taint {node}")).collect(),
+        Step::Cordon { node, .. } => vec![format!("cordon {node}")],
+        Step::Release { node, .. } | Step::Skip { node, .. } => vec![format!("release {node}")],
+        Step::Protect { node } => vec![format!("protect {node}")],
+        Step::DeleteNode { uid, .. } => vec![format!("delete {uid}")],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,497 @@
+//! Looking: groups, machines, nodes and members become one observation.
+//!
+//! AWS is asked seldom, since each listing counts: a picture of the groups is kept, and made anew
+//! when something says that it is out of date. The cluster tells of itself by watches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::edits::Edits;
+use crate::apply::failure::cloud_failure;
+use crate::apply::lease::later;
+use crate::apply::store::{PATIENT, persist};
+use crate::apply::store_failure;
+use crate::cloud::{Cloud, Instance, Observed, Query, TaggedInstance};
+use crate::error::{ExitCode, Failure};
+use crate::etcd::report::report_key;
+use crate::etcd::{Facts, MemberFact, MemberReport};
+use crate::kube::{Kube, KubeError, KubeErrorKind, KubeView};
+use crate::resource::{DETACHED_TAG, Key, Resource};
+use crate::roll::observation::Memory;
+use crate::roll::{
+    Baseline, Group, Machine, Observation, Pause, Policy, Stage, Target, TargetState,
+};
+
+/// What a run knows of the world, and how fresh that is.
+pub struct Look<'a> {
+    query: &'a Query,
+    policy: &'a Policy,
+    /// When this run began.
+    pub(super) started_at: Timestamp,
+    /// The roll's id.
+    pub(super) id: String,
+    /// The cluster before the roll.
+    pub(super) baseline: Baseline,
+    /// What this run remembers.
+    pub(super) memory: Memory,
+    /// Its own writes.
+    pub(super) edits: Edits,
+    /// Whether the picture of the cloud is to be made anew.
+    pub(super) is_stale: bool,
+    /// When it was made.
+    pub(super) seen_at: Timestamp,
+    groups: BTreeMap<String, Group>,
+    members: BTreeMap<String, Vec<Instance>>,
+    tagged: BTreeMap<String, TaggedInstance>,
+    tagged_at: Option<Timestamp>,
+    statuses: BTreeMap<String, String>,
+    targets: BTreeMap<String, BTreeMap<String, TargetState>>,
+    /// Revisions of template versions, which never change.
+    revisions: BTreeMap<(String, u64), Option<String>>,
+    /// When machines were first seen, for those whose launch nobody told.
+    first_seen: BTreeMap<String, Timestamp>,
+    facts: Facts,
+    paused: Option<Pause>,
+    api_unready: Option<String>,
+}
+
+/// Machines outside of groups are read again when the last reading is older than this.
+const TAGGED_AGE_MAX: Duration = Duration::from_secs(600);
+
+/// The object by which somebody pauses the rolls of a cluster.
+pub(crate) fn pause_key(cluster: &str) -> String {
+    format!("pause/{cluster}")
+}
+
+/// Looks once.
+///
+/// # Errors
+/// When the cloud, the cluster or the state bucket cannot be read.
+pub async fn look<C: Cloud, K: Kube>(
+    cloud: &C,
+    kube: Option<&K>,
+    query: &Query,
+    policy: &Policy,
+) -> Result<Observation, Failure> {
+    Look::new(query, policy, cloud.now()).observe(cloud, kube).await
+}
+
+impl<'a> Look<'a> {
+    /// Nothing was seen yet.
+    pub fn new(query: &'a Query, policy: &'a Policy, now: Timestamp) -> Self {
+        Self {
+            query,
+            policy,
+            started_at: now,
+            id: String::new(),
+            baseline: Baseline::default(),
+            memory: Memory::default(),
+            edits: Edits::default(),
+            is_stale: true,
+            seen_at: Timestamp::MIN,
+            groups: BTreeMap::new(),
+            members: BTreeMap::new(),
+            tagged: BTreeMap::new(),
+            tagged_at: None,
+            statuses: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            revisions: BTreeMap::new(),
+            first_seen: BTreeMap::new(),
+            facts: Facts::new(),
+            paused: None,
+            api_unready: None,
+        }
+    }
+
+    /// One observation; AWS is asked only for what is out of date.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub async fn observe<C: Cloud, K: Kube>(
+        &mut self,
+        cloud: &C,
+        kube: Option<&K>,
+    ) -> Result<Observation, Failure> {
+        let view = match kube {
+            Some(kube) => Some(kube.view().await.map_err(|error| kube_failure(&error))?),
+            None => None,
+        };
+        if self.is_stale {
+            self.read_cloud(cloud).await?;
+            self.read_members(cloud).await?;
+            self.read_pause(cloud).await?;
+            self.api_unready = match kube.filter(|_| self.rolls_quorum()) {
+                Some(kube) => kube.ready().await.err().map(|error| error.message),
+                None => None,
+            };
+        }
+        Ok(self.assemble(cloud.now(), view))
+    }
+
+    /// Reads what members report; cheap, and asked often while the guard waits.
+    pub(super) async fn read_members<C: Cloud>(&mut self, cloud: &C) -> Result<(), Failure> {
+        if !self.rolls_quorum() {
+            return Ok(());
+        }
+        for (etcd, cluster) in &self.policy.topology.clusters {
+            for member in cluster.members.keys() {
+                let key = report_key(&self.query.cluster, etcd, member);
+                let found = persist(cloud, PATIENT, || cloud.get(&key)).await;
+                let found = found.map_err(|error| store_failure(&error, &self.query.cluster))?;
+                let Some(entry) = found else { continue };
+                // What cannot be read is no report: the guard says which is missing.
+                let Ok(report) = serde_json::from_slice::<MemberReport>(&entry.body) else {
+                    continue;
+                };
+                let known = self.facts.entry(etcd.clone()).or_default();
+                let fact = MemberFact::next(known.get(member), report, entry.written_at);
+                known.insert(member.clone(), fact);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether machines that the guard watches may be replaced: only then members matter.
+    fn rolls_quorum(&self) -> bool {
+        self.groups.iter().any(|(name, group)| {
+            let is_quorum = self.policy.groups.get(name).is_some_and(|p| p.role.is_quorum());
+            is_quorum && (group.mark.is_some() || self.needs_work(group))
+        })
+    }
+
+    /// Whether a group has machines that are not from its target, as far as numbers tell.
+    fn needs_work(&self, group: &Group) -> bool {
+        let members = self.members.get(&group.name).map(Vec::as_slice).unwrap_or_default();
+        let target = group.target.as_ref().map(|target| target.version);
+        self.policy.force
+            || self.policy.repair.is_some()
+            || group.pin != target
+            || members.iter().any(|m| m.launch_template_version != target)
+            || members.iter().any(|m| m.lifecycle_state != "InService")
+    }
+
+    async fn read_cloud<C: Cloud>(&mut self, cloud: &C) -> Result<(), Failure> {
+        let at = cloud.now();
+        let found = cloud.groups(self.query).await.map_err(|error| cloud_failure(&error, false))?;
+        self.take_groups(&found);
+        self.seen_at = at;
+        self.is_stale = false;
+        self.read_tagged(cloud, at).await?;
+        self.read_revisions(cloud).await?;
+        self.read_targets(cloud).await?;
+        if self.policy.repair.is_some() {
+            let ids = self.members.values().flatten().map(|m| m.instance_id.clone()).collect();
+            let statuses = cloud.statuses(&ids).await;
+            self.statuses = statuses.map_err(|error| cloud_failure(&error, false))?;
+        }
+        Ok(())
+    }
+
+    fn take_groups(&mut self, found: &BTreeMap<Key, Observed>) {
+        self.groups.clear();
+        self.members.clear();
+        for observed in found.values().filter(|observed| observed.ownership.is_owned()) {
+            let (Resource::AutoScalingGroup(group), Some(facts)) =
+                (&observed.resource, &observed.group)
+            else {
+                continue;
+            };
+            let name = group.auto_scaling_group_name.clone();
+            let arns = group.target_group_arns.iter().filter_map(|arn| arn.known());
+            self.members.insert(name.clone(), facts.instances.clone());
+            self.groups.insert(
+                name.clone(),
+                Group {
+                    name,
+                    launch_template_name: group.launch_template_name.clone(),
+                    mixed_instances_policy: group.mixed_instances_policy.clone(),
+                    desired: facts.desired_capacity,
+                    min: group.min_size,
+                    max: group.max_size,
+                    pin: facts.pin,
+                    pin_revision: None,
+                    target: group.target.known().and_then(target_of),
+                    failed: facts.failed_revision.clone(),
+                    mark: facts.mark.as_ref().and_then(|mark| mark.parse().ok()),
+                    suspended: group.suspended_processes.clone(),
+                    target_group_arns: arns.map(str::to_owned).collect(),
+                    failed_activity: facts.failed_activity.clone(),
+                },
+            );
+        }
+    }
+
+    /// Machines outside of groups, and when all were launched: at first, and while some are outside.
+    async fn read_tagged<C: Cloud>(&mut self, cloud: &C, now: Timestamp) -> Result<(), Failure> {
+        let is_outside = |m: &TaggedInstance| m.tags.contains_key(DETACHED_TAG);
+        let has_outside = self.tagged.values().any(is_outside) || self.edits.detaches();
+        let is_old = self
+            .tagged_at
+            .is_none_or(|at| later(at, TAGGED_AGE_MAX) <= now || self.edits.ends_outside_since(at));
+        if self.tagged_at.is_some() && !(has_outside && is_old) {
+            return Ok(());
+        }
+        let found = cloud.instances(&self.query.cluster).await;
+        let found = found.map_err(|error| cloud_failure(&error, false))?;
+        self.tagged = found.into_iter().map(|m| (m.instance_id.clone(), m)).collect();
+        self.tagged_at = Some(now);
+        Ok(())
+    }
+
+    /// Revisions of versions that a number does not tell: none that were read before.
+    async fn read_revisions<C: Cloud>(&mut self, cloud: &C) -> Result<(), Failure> {
+        let mut wanted: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+        for group in self.groups.values() {
+            let template = &group.launch_template_name;
+            if let Some(target) = &group.target {
+                let known = (template.clone(), target.version);
+                self.revisions.insert(known, Some(target.revision.clone()));
+            }
+            let members = self.members.get(&group.name).into_iter().flatten();
+            let outside = self.tagged.values().filter(|m| detached_from(m) == Some(&group.name));
+            let versions = members.filter_map(|m| m.launch_template_version);
+            for version in versions.chain(outside.filter_map(|m| m.version)).chain(group.pin) {
+                if !self.revisions.contains_key(&(template.clone(), version)) {
+                    wanted.entry(template.clone()).or_default().insert(version);
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let found = cloud.versions(&wanted).await;
+        let found = found.map_err(|error| cloud_failure(&error, false))?;
+        for (template, versions) in wanted {
+            for version in versions {
+                let facts = found.get(&template).and_then(|known| known.get(&version));
+                let revision = facts.and_then(|facts| facts.revision.clone());
+                self.revisions.insert((template.clone(), version), revision);
+            }
+        }
+        Ok(())
+    }
+
+    /// What load balancers do with machines, of groups that are worked on.
+    async fn read_targets<C: Cloud>(&mut self, cloud: &C) -> Result<(), Failure> {
+        let rolled = self.groups.values().filter(|group| group.mark.is_some());
+        let arns: BTreeSet<String> =
+            rolled.flat_map(|group| group.target_group_arns.iter().cloned()).collect();
+        if arns.is_empty() {
+            return Ok(());
+        }
+        let found = cloud.targets(&arns).await.map_err(|error| cloud_failure(&error, false))?;
+        self.targets = found;
+        Ok(())
+    }
+
+    async fn read_pause<C: Cloud>(&mut self, cloud: &C) -> Result<(), Failure> {
+        let key = pause_key(&self.query.cluster);
+        let found = persist(cloud, PATIENT, || cloud.get(&key)).await;
+        let found = found.map_err(|error| store_failure(&error, &self.query.cluster))?;
+        self.paused = found.map(|entry| {
+            serde_json::from_slice(&entry.body).unwrap_or_else(|_| Pause {
+                by: "somebody".to_owned(),
+                at: entry.written_at,
+                why: format!("`{key}` cannot be read"),
+            })
+        });
+        Ok(())
+    }
+
+    /// Puts the parts together, with this run's own writes that the reads may not show.
+    pub(super) fn assemble(&mut self, now: Timestamp, view: Option<Arc<KubeView>>) -> Observation {
+        let mut groups = self.groups.clone();
+        for group in groups.values_mut() {
+            group.pin_revision = group.pin.and_then(|pin| self.revision(group, pin));
+        }
+        let nodes = nodes_by_instance(view.as_deref());
+        let mut machines = self.machines(now, &nodes);
+        self.edits.apply(self.seen_at, now, &mut groups, &mut machines);
+        for group in groups.values_mut() {
+            group.pin_revision = group.pin.and_then(|pin| self.revision(group, pin));
+        }
+        self.forget_gone_pods(view.as_deref());
+        Observation {
+            now,
+            run_started_at: self.started_at,
+            cluster: self.query.cluster.clone(),
+            id: self.id.clone(),
+            cloud_seen_at: self.seen_at,
+            groups,
+            machines,
+            kube: view,
+            members: self.facts.clone(),
+            baseline: self.baseline.clone(),
+            api_unready: self.api_unready.clone(),
+            memory: self.memory.clone(),
+            paused: self.paused.clone(),
+        }
+    }
+
+    fn machines(
+        &mut self,
+        now: Timestamp,
+        nodes: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, Machine> {
+        let mut machines = BTreeMap::new();
+        for (name, members) in &self.members {
+            let Some(group) = self.groups.get(name) else { continue };
+            for member in members {
+                let id = &member.instance_id;
+                let first_seen = *self.first_seen.entry(id.clone()).or_insert(now);
+                let tagged = self.tagged.get(id);
+                let version = member.launch_template_version;
+                let machine = Machine {
+                    instance_id: id.clone(),
+                    group: name.clone(),
+                    detached: tagged.and_then(detach_mark),
+                    is_member: true,
+                    zone: member.availability_zone.clone(),
+                    instance_type: member.instance_type.clone(),
+                    stage: stage_of(&member.lifecycle_state),
+                    unhealthy: self.unhealthy(member),
+                    version,
+                    revision: version.and_then(|version| self.revision(group, version)),
+                    launched_at: tagged.and_then(|m| m.launched_at).or(Some(first_seen)),
+                    node: nodes.get(id).cloned(),
+                    targets: self.targets_of(group, id),
+                };
+                machines.insert(id.clone(), machine);
+            }
+        }
+        for outside in self.tagged.values() {
+            if let Some(machine) = self.outside(outside, nodes) {
+                machines.entry(machine.instance_id.clone()).or_insert(machine);
+            }
+        }
+        machines
+    }
+
+    /// A machine that carries a detach mark and is in no group.
+    fn outside(&self, found: &TaggedInstance, nodes: &BTreeMap<String, String>) -> Option<Machine> {
+        let mark = detach_mark(found)?;
+        let group = self.groups.get(&mark.group);
+        let ends = matches!(found.state.as_str(), "shutting-down" | "stopping" | "stopped");
+        if found.state == "terminated" {
+            return None;
+        }
+        let revision = |version| group.and_then(|group| self.revision(group, version));
+        Some(Machine {
+            instance_id: found.instance_id.clone(),
+            group: mark.group.clone(),
+            detached: Some(mark),
+            is_member: false,
+            zone: found.availability_zone.clone(),
+            instance_type: found.instance_type.clone(),
+            stage: if ends { Stage::Leaving } else { Stage::Serving },
+            unhealthy: None,
+            version: found.version,
+            revision: found.version.and_then(revision),
+            launched_at: found.launched_at,
+            node: nodes.get(&found.instance_id).cloned(),
+            targets: None,
+        })
+    }
+
+    fn unhealthy(&self, member: &Instance) -> Option<String> {
+        if let Some(status) = self.statuses.get(&member.instance_id) {
+            return Some(status.clone());
+        }
+        let is_unhealthy = member.health_status.eq_ignore_ascii_case("unhealthy");
+        is_unhealthy.then(|| "Auto Scaling calls it unhealthy".to_owned())
+    }
+
+    fn revision(&self, group: &Group, version: u64) -> Option<String> {
+        self.revisions.get(&(group.launch_template_name.clone(), version)).cloned().flatten()
+    }
+
+    fn targets_of(&self, group: &Group, id: &str) -> Option<BTreeMap<String, TargetState>> {
+        if group.mark.is_none() || group.target_group_arns.is_empty() {
+            return None;
+        }
+        let known = group.target_group_arns.iter().filter_map(|arn| {
+            let state = self.targets.get(arn)?.get(id)?;
+            Some((arn.clone(), *state))
+        });
+        Some(known.collect())
+    }
+
+    /// Evictions of pods that are gone are remembered no longer.
+    fn forget_gone_pods(&mut self, view: Option<&KubeView>) {
+        let Some(view) = view.filter(|_| !self.memory.evictions.is_empty()) else { return };
+        let attempts = &mut self.memory.evictions;
+        let mut there = BTreeSet::new();
+        for pod in view.pods.values().flat_map(BTreeMap::values) {
+            if attempts.contains_key(&pod.uid) {
+                there.insert(pod.uid.clone());
+            }
+        }
+        attempts.retain(|uid, _| there.contains(uid));
+    }
+
+    /// Nodes whose machine is in no picture of the cloud: something was launched.
+    pub(super) fn has_strangers(&self, view: &KubeView) -> bool {
+        let is_known = |id: &String| {
+            self.tagged.contains_key(id)
+                || self.members.values().flatten().any(|m| m.instance_id == *id)
+        };
+        view.nodes.values().filter_map(|node| node.instance_id.as_ref()).any(|id| !is_known(id))
+    }
+}
+
+fn nodes_by_instance(view: Option<&KubeView>) -> BTreeMap<String, String> {
+    let nodes = view.into_iter().flat_map(|view| view.nodes.values());
+    nodes.filter_map(|node| Some((node.instance_id.clone()?, node.name.clone()))).collect()
+}
+
+fn target_of(text: &str) -> Option<Target> {
+    let (version, revision) = text.split_once(':')?;
+    Some(Target { version: version.parse().ok()?, revision: revision.to_owned() })
+}
+
+fn detach_mark(found: &TaggedInstance) -> Option<crate::roll::mark::DetachMark> {
+    found.tags.get(DETACHED_TAG)?.parse().ok()
+}
+
+fn detached_from(found: &TaggedInstance) -> Option<&str> {
+    let (group, _) = found.tags.get(DETACHED_TAG)?.rsplit_once(' ')?;
+    Some(group)
+}
+
+/// Source: Auto Scaling user guide, "Amazon EC2 Auto Scaling instance lifecycle".
+fn stage_of(lifecycle_state: &str) -> Stage {
+    match lifecycle_state {
+        "InService" => Stage::Serving,
+        state if state.starts_with("Pending") || state.starts_with("Warmed") => Stage::Booting,
+        state if state.starts_with("Terminat") || state == "Detaching" || state == "Detached" => {
+            Stage::Leaving
+        }
+        // Standby: somebody else has taken it out of service.
+        _ => Stage::Serving,
+    }
+}
+
+/// An API server that does not answer, or says no, as a failure of a run that has begun nothing.
+pub(super) fn kube_failure(error: &KubeError) -> Failure {
+    let again = "run the same command again: it goes on from here";
+    let hint = match error.kind {
+        KubeErrorKind::Unauthorized => {
+            format!("the credentials of the kubeconfig are not taken: renew them, then {again}")
+        }
+        KubeErrorKind::Forbidden => {
+            "`kprod policy` prints the ClusterRole that a roll needs".to_owned()
+        }
+        KubeErrorKind::Certificate => format!(
+            "look at the certificates' dates, the kubeconfig's CA and this machine's clock, \
+             then {again}"
+        ),
+        KubeErrorKind::Config => {
+            "name the kubeconfig and its context with --kubeconfig and --context".to_owned()
+        }
+        _ => format!("see that the API server answers `kubectl get --raw /readyz`, then {again}"),
+    };
+    Failure::new(ExitCode::Halted, error.to_string()).hint(hint)
+}

@@ -1,0 +1,376 @@
+//! The loop.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::RollReport;
+use super::act::{StepEnd, worn_out};
+use super::begin::KUBE_PATIENCE;
+use super::edits::{Recent, TRUST_AFTER};
+use super::look::Look;
+use crate::apply::failure::RERUN;
+use crate::apply::journal::Journal;
+use crate::apply::lease::{Lease, later};
+use crate::apply::{StopSignal, millis, since};
+use crate::cloud::Cloud;
+use crate::error::{ExitCode, Failure};
+use crate::event::{Event, RollEvent};
+use crate::kube::Kube;
+use crate::kube::drain::next_attempt;
+use crate::roll::{
+    Decision, EvictionAnswer, HaltReason, Observation, Policy, Progress, Step, Verdict, WaitReason,
+    Waiting, decide,
+};
+
+/// A machine is begun with, or a group is changed, only on a picture not older than this.
+const FRESH: Duration = Duration::from_secs(5);
+/// A machine that is drained may end on an older one: nothing runs on it any more.
+const FRESH_FOR_ENDING: Duration = Duration::from_secs(180);
+/// How often AWS is asked for what no watch tells.
+const POLL: Duration = Duration::from_secs(15);
+/// How often it is asked while new machines will tell of themselves by their nodes.
+const POLL_NODES: Duration = Duration::from_secs(120);
+/// Nodes that come one after the other are looked at together.
+const GATHER: Duration = Duration::from_secs(3);
+/// Members report every ten seconds.
+const POLL_MEMBERS: Duration = Duration::from_secs(10);
+/// No wait is longer, so that the lease is kept and a wish to stop or to pause is seen.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// A step may fail so often in a row before somebody has to look.
+const FAILURES_MAX: u32 = 8;
+/// So many turns at most: a bound for the loop itself, far above what the largest roll takes.
+const TURNS_MAX: usize = 1_000_000;
+
+/// One run.
+pub(super) struct Run<'a, C: Cloud, K: Kube> {
+    pub(super) cloud: &'a C,
+    pub(super) kube: Option<&'a K>,
+    pub(super) policy: &'a Policy,
+    pub(super) holder: String,
+    pub(super) cluster: String,
+    pub(super) stop: &'a StopSignal,
+    pub(super) announce: &'a (dyn Fn(Event) + Sync),
+    pub(super) lease: Lease,
+    pub(super) journal: Journal,
+    pub(super) look: Look<'a>,
+    pub(super) rng: fastrand::Rng,
+    pub(super) started_at: Timestamp,
+    /// Whether a call that changes something was sent.
+    pub(super) has_begun: bool,
+    pub(super) resumed: bool,
+    pub(super) evictions: usize,
+    pub(super) steps: usize,
+    pub(super) replaced: BTreeMap<String, usize>,
+    /// Requests to the API server that were just made.
+    pub(super) recent: Recent,
+    /// How often a step failed in a row.
+    pub(super) failures: BTreeMap<String, u32>,
+    pub(super) progress: Progress,
+}
+
+/// What a turn leads to.
+enum Next {
+    Again,
+    Wait(Vec<Waiting>),
+    Over,
+}
+
+impl<C: Cloud, K: Kube> Run<'_, C, K> {
+    /// Turns until it is over.
+    pub(super) async fn turns(&mut self) -> Result<(), Failure> {
+        let first = self.observe().await?;
+        self.identify(&first).await?;
+        let mut is_first = true;
+        for _ in 0..TURNS_MAX {
+            let o = self.observe().await?;
+            let decision = decide(&o, self.policy);
+            if is_first {
+                self.announce_start(&decision);
+                is_first = false;
+            }
+            self.learn(&o, &decision);
+            match self.follow(&o, decision).await? {
+                Next::Again => {}
+                Next::Wait(waits) => self.wait(&o, &waits).await?,
+                Next::Over => return Ok(()),
+            }
+        }
+        Err(Failure::new(ExitCode::Halted, "the roll does not come to an end").hint(RERUN))
+    }
+
+    /// Looks; an API server that does not answer is waited for within limits.
+    async fn observe(&mut self) -> Result<Observation, Failure> {
+        let started = self.cloud.now();
+        loop {
+            let failure = match self.look.observe(self.cloud, self.kube).await {
+                Ok(observation) => return Ok(observation),
+                Err(failure) => failure,
+            };
+            let is_over = self.cloud.now() >= later(started, KUBE_PATIENCE);
+            if !self.has_begun || is_over || !is_passing(&failure) {
+                return Err(self.worded(failure));
+            }
+            self.pause(POLL).await?;
+        }
+    }
+
+    /// Before anything was begun there is nothing to go on with.
+    fn worded(&self, failure: Failure) -> Failure {
+        match failure.code {
+            ExitCode::Halted if !self.has_begun => Failure { code: ExitCode::Error, ..failure },
+            ExitCode::Error if self.has_begun => Failure { code: ExitCode::Halted, ..failure },
+            _ => failure,
+        }
+    }
+
+    fn announce_start(&self, decision: &Decision) {
+        let groups = &decision.progress.groups;
+        let machines = groups.iter().map(|group| group.outdated.len() + group.in_work.len()).sum();
+        (self.announce)(Event::Roll(RollEvent::Started {
+            cluster: self.cluster.clone(),
+            roll: self.look.id.clone(),
+            resumed: self.resumed,
+            machines,
+        }));
+    }
+
+    fn learn(&mut self, o: &Observation, decision: &Decision) {
+        self.look.memory.learn(decision, o.now);
+        if self.progress != decision.progress {
+            self.progress = decision.progress.clone();
+            (self.announce)(Event::Roll(RollEvent::Progress {
+                progress: Box::new(decision.progress.clone()),
+                eta: None,
+            }));
+        }
+    }
+
+    async fn follow(&mut self, o: &Observation, decision: Decision) -> Result<Next, Failure> {
+        match decision.verdict {
+            Verdict::Act(steps) => {
+                let steps = self.recent.without(o.now, steps);
+                if steps.is_empty() {
+                    return Ok(Next::Wait(Vec::new()));
+                }
+                if !self.is_fresh_enough(o, &steps) {
+                    self.look.is_stale = true;
+                    return Ok(Next::Again);
+                }
+                if self.steps == 0 {
+                    self.write_baseline().await?;
+                }
+                self.make(o, steps).await?;
+                Ok(Next::Again)
+            }
+            Verdict::Wait(waits) => Ok(Next::Wait(waits)),
+            Verdict::Halted(_) | Verdict::Done if self.settles(o).await? => Ok(Next::Again),
+            Verdict::Halted(reasons) => {
+                (self.announce)(Event::Roll(RollEvent::Halted { reasons: reasons.clone() }));
+                Err(halted(&reasons))
+            }
+            Verdict::Done => Ok(Next::Over),
+        }
+    }
+
+    /// A run ends when its own writes are seen: whoever looks next sees what it says. Whether there
+    /// was something to wait for.
+    async fn settles(&mut self, o: &Observation) -> Result<bool, Failure> {
+        let Some(at) = self.look.edits.trusted_at(o.cloud_seen_at) else { return Ok(false) };
+        self.look.is_stale = true;
+        if let Ok(wait) = Duration::try_from(at.duration_since(o.now)) {
+            self.pause(wait).await?;
+        }
+        Ok(true)
+    }
+
+    /// What ends a drained machine may rest on an older picture than what begins with another one.
+    fn is_fresh_enough(&self, o: &Observation, steps: &[Step]) -> bool {
+        let ends = |step: &Step| {
+            matches!(
+                step,
+                Step::Terminate { shrink: false, .. }
+                    | Step::TerminateDetached { .. }
+                    | Step::Evict { .. }
+                    | Step::DeletePods { .. }
+                    | Step::Release { .. }
+                    | Step::Skip { .. }
+                    | Step::DeleteNode { .. }
+                    | Step::Protect { .. }
+                    | Step::Taint { .. }
+            )
+        };
+        let limit = if steps.iter().all(ends) { FRESH_FOR_ENDING } else { FRESH };
+        o.now < later(o.cloud_seen_at, limit)
+    }
+
+    /// Makes the steps of a turn. One that fails ends the turn: what comes next is decided anew.
+    async fn make(&mut self, o: &Observation, steps: Vec<Step>) -> Result<(), Failure> {
+        for step in steps {
+            let end = self.act(&step, o).await?;
+            let (why, is_unknown) = match end {
+                StepEnd::Made => {
+                    self.after(o, &step);
+                    continue;
+                }
+                StepEnd::Moved(why) => (why, false),
+                StepEnd::Unknown(why) => (why, true),
+            };
+            (self.announce)(Event::Roll(RollEvent::StepFailed {
+                step: Box::new(step.clone()),
+                why: why.clone(),
+            }));
+            let count = self.failures.entry(format!("{step:?}")).or_default();
+            *count += 1;
+            if *count >= FAILURES_MAX {
+                return Err(worn_out(&step, &why));
+            }
+            // A lost answer is looked up once reads can be trusted to show what it did.
+            let wait = if is_unknown { TRUST_AFTER } else { POLL_MEMBERS / 5 * *count };
+            self.look.is_stale = true;
+            return self.pause(wait).await;
+        }
+        Ok(())
+    }
+
+    /// What a step that was made is remembered by.
+    fn after(&mut self, o: &Observation, step: &Step) {
+        self.steps += 1;
+        self.failures.remove(&format!("{step:?}"));
+        self.look.memory.made(step);
+        let now = self.cloud.now();
+        self.look.edits.add(now, step, &o.groups);
+        self.recent.add(now, step);
+        let ended = match step {
+            Step::Terminate { machines, .. } | Step::TerminateDetached { machines } => machines,
+            _ => &Default::default(),
+        };
+        for id in ended {
+            if let Some(machine) = o.machines.get(id) {
+                *self.replaced.entry(machine.group.clone()).or_default() += 1;
+            }
+        }
+        (self.announce)(Event::Roll(RollEvent::Step { step: Box::new(step.clone()) }));
+    }
+
+    /// Waits until something may have changed, or falls due.
+    async fn wait(&mut self, o: &Observation, waits: &[Waiting]) -> Result<(), Failure> {
+        let poll = self.poll_at(o, waits);
+        let due = waits.iter().filter_map(|wait| wait.deadline).filter(|at| *at > o.now).min();
+        let retry = self.next_eviction(o.now);
+        let members = waits.iter().any(|wait| matches!(wait.reason, WaitReason::Quorum { .. }));
+        let members = members.then(|| later(o.now, POLL_MEMBERS));
+        let until = [Some(poll), due, retry, members].into_iter().flatten().min();
+        let most = if waits.is_empty() { GATHER } else { WAIT_MAX };
+        let until = until.unwrap_or(Timestamp::MAX).min(later(o.now, most));
+        let wait = since(until, o.now).max(Duration::from_millis(100));
+        match (self.kube, o.kube.as_ref()) {
+            (Some(kube), Some(view)) => {
+                let seen = view.generation;
+                tokio::select! {
+                    biased;
+                    () = self.stop.requested() => {}
+                    () = kube.changed(seen, wait) => {}
+                }
+            }
+            _ => {}
+        }
+        let left = if self.kube.is_some() { Duration::ZERO } else { wait };
+        self.pause(left).await?;
+        self.after_wait(o, poll).await
+    }
+
+    async fn after_wait(&mut self, o: &Observation, poll: Timestamp) -> Result<(), Failure> {
+        let now = self.cloud.now();
+        if now >= poll {
+            self.look.is_stale = true;
+        } else if now >= later(o.now, POLL_MEMBERS) || self.look.memory.refused_since.is_some() {
+            self.look.read_members(self.cloud).await?;
+        }
+        if let Some(kube) = self.kube
+            && let Ok(view) = kube.view().await
+            && self.look.has_strangers(&view)
+            && now >= later(self.look.seen_at, GATHER)
+        {
+            self.look.is_stale = true;
+        }
+        Ok(())
+    }
+
+    /// When AWS is asked next: often for what no watch tells, seldom for machines whose nodes will.
+    fn poll_at(&self, o: &Observation, waits: &[Waiting]) -> Timestamp {
+        let needs_cloud = waits.iter().any(|wait| {
+            let role = self.policy.groups.get(&wait.group).map(|policy| policy.role);
+            let joins = role.is_some_and(|role| role.joins()) && o.kube.is_some();
+            let is_quorum = role.is_some_and(|role| role.is_quorum());
+            match &wait.reason {
+                WaitReason::Deregistration => true,
+                WaitReason::Machines { .. } | WaitReason::Termination | WaitReason::Node => {
+                    !joins || is_quorum
+                }
+                WaitReason::Quorum { .. } | WaitReason::Limit { .. } => is_quorum,
+                WaitReason::Paused { .. } => true,
+                _ => false,
+            }
+        });
+        later(o.cloud_seen_at, if needs_cloud { POLL } else { POLL_NODES })
+    }
+
+    fn next_eviction(&self, now: Timestamp) -> Option<Timestamp> {
+        let attempts = self.look.memory.evictions.values();
+        let again = attempts.filter_map(|attempt| match &attempt.answer {
+            EvictionAnswer::Accepted => None,
+            EvictionAnswer::NotNow { retry_after_secs, .. } => {
+                let retry_after = retry_after_secs.map(Duration::from_secs);
+                Some(next_attempt(attempt.at, attempt.count, retry_after))
+            }
+            EvictionAnswer::Failed { .. } => Some(next_attempt(attempt.at, attempt.count, None)),
+        });
+        again.filter(|at| *at > now).min()
+    }
+
+    /// Closes the journal, gives the lease back, sums up.
+    pub(super) async fn end(mut self, failure: Option<Failure>, outcome: &str) -> RollReport {
+        if self.has_begun {
+            self.journal.close(self.cloud, outcome).await;
+        }
+        self.lease.release(self.cloud).await;
+        let elapsed = since(self.cloud.now(), self.started_at);
+        let replaced = self.replaced.values().sum();
+        if failure.is_none() {
+            let elapsed_ms = millis(elapsed);
+            (self.announce)(Event::Roll(RollEvent::Finished { replaced, elapsed_ms }));
+        }
+        RollReport {
+            cluster: self.cluster,
+            roll: self.look.id.clone(),
+            is_simulated: self.cloud.name() == "sim",
+            resumed: self.resumed,
+            replaced: std::mem::take(&mut self.replaced),
+            evictions: self.evictions,
+            steps: self.steps,
+            progress: self.progress,
+            elapsed,
+            failure,
+        }
+    }
+}
+
+/// Whether waiting may help.
+fn is_passing(failure: &Failure) -> bool {
+    failure.code == ExitCode::Halted
+}
+
+/// Why a roll halted, as a failure.
+fn halted(reasons: &[HaltReason]) -> Failure {
+    let told = |reason: &HaltReason| format!("{} {}", reason.object, reason.message);
+    let message = match reasons {
+        [one] => told(one),
+        several => format!("the roll halted for {} reasons", several.len()),
+    };
+    let details = if reasons.len() > 1 { reasons.iter().map(told).collect() } else { Vec::new() };
+    let mut ways_out: Vec<&str> = reasons.iter().map(|reason| reason.way_out.as_str()).collect();
+    ways_out.dedup();
+    Failure::new(ExitCode::Halted, message).details(details).hint(ways_out.join("; "))
+}
