@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::etcd::Topology;
-use crate::spec::IntOrPercent;
+use crate::etcd::{Topology, TopologyCluster, TopologyMember};
+use crate::spec::{
+    ClusterRollingUpdateSpec, DrainTimeoutAction, InstanceGroup, IntOrPercent, OverallRolloutSpec,
+    RepairSpec, Role, RollingUpdateSpec, Span, Spec, fill,
+};
 
 /// Everything that limits a roll.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,3 +149,175 @@ pub enum Retire {
     /// Machines in other zones than these: a subnet is removed.
     OutOf(BTreeSet<String>),
 }
+
+impl Policy {
+    /// What a spec says; nothing is limited or forced beyond it, and nothing goes.
+    pub fn of(spec: &Spec) -> Self {
+        let spec = filled(spec);
+        let groups = spec.groups.values();
+        Self {
+            groups: groups.map(|g| (spec.machine_name(g), GroupPolicy::of(g))).collect(),
+            cluster: ClusterPolicy::of(&spec),
+            topology: topology(&spec),
+            only: BTreeSet::new(),
+            machines_max: None,
+            force: false,
+            retry: false,
+            kubernetes_version: spec.cluster.spec.kubernetes_version.clone(),
+            cloudonly: false,
+            abort: false,
+            repair: None,
+            retire: BTreeMap::new(),
+        }
+    }
+
+    /// Lets machines of a group go. A group that the spec has no more, named as in AWS, goes by what
+    /// the cluster says for its groups.
+    pub fn retire(&mut self, spec: &Spec, group: &str, what: Retire) {
+        if !self.groups.contains_key(group) {
+            let role = role_of_name(spec, group);
+            let mut removed = filled(spec);
+            let mut stand_in = InstanceGroup {
+                metadata: spec.cluster.metadata.clone(),
+                spec: crate::spec::InstanceGroupSpec::new(role),
+            };
+            stand_in.metadata.name = group.to_owned();
+            removed.groups = [(group.to_owned(), stand_in)].into();
+            fill(&mut removed);
+            let policies = removed.groups.values().map(GroupPolicy::of);
+            self.groups.extend(policies.map(|policy| (group.to_owned(), policy)));
+        }
+        self.retire.insert(group.to_owned(), what);
+    }
+}
+
+/// A spec in which every field with a default holds a value, whoever made it.
+fn filled(spec: &Spec) -> Spec {
+    let mut spec = spec.clone();
+    fill(&mut spec);
+    spec
+}
+
+/// The role that a group's name in AWS tells ([`Spec::machine_name`]). Bastions are called as workers
+/// are; their machines have no nodes to drain either way.
+fn role_of_name(spec: &Spec, group: &str) -> Role {
+    let own = group.strip_suffix(spec.name()).unwrap_or(group).trim_end_matches('.');
+    match own.rsplit_once('.') {
+        Some((_, "masters")) => Role::ControlPlane,
+        Some((_, "etcd")) => Role::Etcd,
+        _ => Role::Node,
+    }
+}
+
+/// Which member is on which group, named as in AWS.
+fn topology(spec: &Spec) -> Topology {
+    let clusters = spec.cluster.spec.etcd_clusters.iter().map(|etcd| {
+        let members = etcd.etcd_members.iter().filter_map(|member| {
+            let group = spec.machine_name(spec.groups.get(&member.instance_group)?);
+            Some((member.name.clone(), TopologyMember { group }))
+        });
+        (etcd.name.clone(), TopologyCluster { members: members.collect() })
+    });
+    Topology { clusters: clusters.collect() }
+}
+
+fn time(span: Option<Span>) -> Duration {
+    Duration::from_secs(span.map_or(0, |span| span.secs))
+}
+
+impl GroupPolicy {
+    fn of(group: &InstanceGroup) -> Self {
+        let nothing = RollingUpdateSpec::default();
+        let RollingUpdateSpec {
+            drain_and_terminate,
+            max_unavailable,
+            max_surge,
+            max_unavailable_per_zone,
+            drain_timeout,
+            on_drain_timeout,
+            post_drain_delay,
+            deregister_timeout,
+            boot_timeout,
+            validate_timeout,
+            soak,
+            canary,
+            canary_soak,
+            delete_bare_pods,
+            max_node_age,
+        } = group.spec.rolling_update.as_ref().unwrap_or(&nothing);
+        Self {
+            role: RolloutRole::of(group.spec.role),
+            max_surge: max_surge.unwrap_or(IntOrPercent::Int(0)),
+            max_unavailable: max_unavailable.unwrap_or(IntOrPercent::Int(1)),
+            max_unavailable_per_zone: *max_unavailable_per_zone,
+            drain_and_terminate: drain_and_terminate.unwrap_or(true),
+            drain_timeout: time(*drain_timeout),
+            on_drain_timeout: on_drain_timeout.map_or(DrainOutcome::Fail, DrainOutcome::of),
+            post_drain_delay: time(*post_drain_delay),
+            deregister_timeout: time(*deregister_timeout),
+            boot_timeout: time(*boot_timeout),
+            validate_timeout: time(*validate_timeout),
+            soak: time(*soak),
+            canary: canary.unwrap_or(0),
+            canary_soak: time(*canary_soak),
+            delete_bare_pods: delete_bare_pods.unwrap_or(false),
+            max_age: max_node_age.map(|span| time(Some(span))),
+        }
+    }
+}
+
+impl RolloutRole {
+    fn of(role: Role) -> Self {
+        match role {
+            Role::Bastion => RolloutRole::Bastion,
+            Role::Etcd => RolloutRole::Etcd,
+            Role::ControlPlane => RolloutRole::ControlPlane,
+            Role::Node => RolloutRole::Node,
+        }
+    }
+}
+
+impl DrainOutcome {
+    fn of(action: DrainTimeoutAction) -> Self {
+        match action {
+            DrainTimeoutAction::Fail => DrainOutcome::Fail,
+            DrainTimeoutAction::Skip => DrainOutcome::Skip,
+            DrainTimeoutAction::Force => DrainOutcome::Force,
+        }
+    }
+}
+
+impl ClusterPolicy {
+    fn of(spec: &Spec) -> Self {
+        let rollout = cluster_rollout(spec);
+        let OverallRolloutSpec { max_unavailable, max_unavailable_per_zone, failure_percent } =
+            rollout.overall.unwrap_or_default();
+        Self {
+            max_unavailable,
+            max_unavailable_per_zone,
+            failure_percent: failure_percent.unwrap_or(0),
+            one_member_downtime: rollout.one_member_downtime.unwrap_or(false),
+            snapshot_age_max: time(rollout.snapshot_age_max),
+        }
+    }
+}
+
+impl RepairPolicy {
+    /// What a spec says about repairs.
+    pub fn of(spec: &Spec) -> Self {
+        let RepairSpec { broken_for, at_once, halt_above_percent } =
+            cluster_rollout(&filled(spec)).repair.unwrap_or_default();
+        Self {
+            broken_for: time(broken_for),
+            at_once: at_once.unwrap_or(1),
+            halt_above_percent: halt_above_percent.unwrap_or(0),
+        }
+    }
+}
+
+fn cluster_rollout(spec: &Spec) -> ClusterRollingUpdateSpec {
+    spec.cluster.spec.rolling_update.clone().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

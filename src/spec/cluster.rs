@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::etcd::EtcdClusterSpec;
 use super::kubelet::KubeletSpec;
 use super::network::{NetworkingSpec, NoOptions, SubnetSpec, TopologySpec};
-use super::rollout::RollingUpdateSpec;
+use super::rollout::ClusterRollingUpdateSpec;
 use super::text::{AccessSource, CidrText, PortRange};
 
 /// What is wanted of a cluster.
@@ -83,7 +83,7 @@ pub struct ClusterSpec {
     /// The etcd clusters: `main`, and `events` if events are kept apart.
     pub etcd_clusters: Vec<EtcdClusterSpec>,
     /// How machines are replaced, unless their group says otherwise.
-    pub rolling_update: Option<RollingUpdateSpec>,
+    pub rolling_update: Option<ClusterRollingUpdateSpec>,
     /// Kubelet settings of all groups but the control plane.
     pub kubelet: Option<KubeletSpec>,
     /// Kubelet settings of the control plane.

@@ -3,6 +3,8 @@
 //! The values are kops' (`pkg/model/defaults`, `upup/pkg/fi/cloudup`) unless a comment says why
 //! not.
 
+mod rollout;
+
 use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -10,8 +12,8 @@ use ipnet::{IpNet, Ipv4Net};
 use super::{
     ApiBalancerSpec, BalancerClass, BalancerType, CloudProvider, ClusterSpec, DnsType,
     EtcdBackupSpec, EtcdClusterSpec, GroupManager, HttpTokens, InstanceGroup, InstanceGroupSpec,
-    IntOrPercent, MixedInstancesPolicySpec, OnDemandStrategy, PortRange, Role, RollingUpdateSpec,
-    Span, Spec, SpotStrategy, SubnetSpec, SubnetType, TopologyDnsSpec, VolumeSpec, VolumeType,
+    MixedInstancesPolicySpec, OnDemandStrategy, PortRange, Role, Span, Spec, SpotStrategy,
+    SubnetSpec, SubnetType, TopologyDnsSpec, VolumeSpec, VolumeType,
 };
 
 /// What AWS gives every gp3 volume, and the least it takes.
@@ -34,7 +36,7 @@ pub fn fill(spec: &mut Spec) {
     for group in spec.groups.values_mut() {
         fill_group(group, cluster);
         let no_surge = group.is_vital();
-        fill_rollout(&mut group.spec, cluster.rolling_update.as_ref(), no_surge);
+        rollout::fill_group(&mut group.spec, cluster.rolling_update.as_ref(), no_surge);
     }
 }
 
@@ -57,6 +59,7 @@ fn fill_cluster(cluster: &mut ClusterSpec, name: &str) {
     for etcd in &mut cluster.etcd_clusters {
         fill_etcd(etcd, config_base.as_deref());
     }
+    rollout::fill_cluster(cluster.rolling_update.get_or_insert_default());
 }
 
 /// The region that a zone is in, as kops has it: `eu-west-1` of `eu-west-1a`, and of a local zone
@@ -251,27 +254,6 @@ fn fill_mix(mix: &mut MixedInstancesPolicySpec) {
     if strategy == SpotStrategy::LowestPrice {
         mix.spot_instance_pools.get_or_insert(2);
     }
-}
-
-/// The group's word, then the cluster's, then kops' defaults. A group that may not surge takes
-/// neither a surge nor a zero of the cluster's, which were meant for the others.
-fn fill_rollout(
-    group: &mut InstanceGroupSpec,
-    cluster: Option<&RollingUpdateSpec>,
-    no_surge: bool,
-) {
-    let inherited = cluster.cloned().unwrap_or_default();
-    let rollout = group.rolling_update.get_or_insert_default();
-    let drain = inherited.drain_and_terminate.unwrap_or(true);
-    rollout.drain_and_terminate.get_or_insert(drain);
-    let surge = inherited.max_surge.filter(|_| !no_surge);
-    let usual = IntOrPercent::Int(if no_surge { 0 } else { 1 });
-    let surge = *rollout.max_surge.get_or_insert(surge.unwrap_or(usual));
-    let none =
-        |value: IntOrPercent| matches!(value, IntOrPercent::Int(0) | IntOrPercent::Percent(0));
-    let missing = inherited.max_unavailable.filter(|value| !(no_surge && none(*value)));
-    let usual = IntOrPercent::Int(if none(surge) { 1 } else { 0 });
-    rollout.max_unavailable.get_or_insert(missing.unwrap_or(usual));
 }
 
 #[cfg(test)]

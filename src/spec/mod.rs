@@ -49,7 +49,10 @@ pub use network::{
 };
 pub use parse::{Parsed, Strictness, check_documents, is_lenient_matter, parse, read};
 pub use quantity::{CpuCount, Memory};
-pub use rollout::{IntOrPercent, RollingUpdateSpec};
+pub use rollout::{
+    ClusterRollingUpdateSpec, DrainTimeoutAction, IntOrPercent, OverallRolloutSpec, RepairSpec,
+    RollingUpdateSpec,
+};
 pub use schema::{check_field, schema};
 pub use text::{AccessSource, PortRange, Span, Taint, TaintEffect};
 pub use user_data::{UserDataPart, UserDataType};

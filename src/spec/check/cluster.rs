@@ -2,7 +2,7 @@
 
 use super::super::text::is_dns_subdomain;
 use super::super::{NetworkingSpec, PolicyRole, Role, Spec};
-use super::{Report, arn, rollout, s3_address};
+use super::{Report, arn, s3_address};
 
 pub(super) fn check(spec: &Spec, report: &mut Report) {
     identity(spec, report);
@@ -14,9 +14,6 @@ pub(super) fn check(spec: &Spec, report: &mut Report) {
     );
     networking(spec, report);
     policies(spec, report);
-    if let Some(policy) = &spec.cluster.spec.rolling_update {
-        rollout(report, &spec.cluster_field("spec.rollingUpdate"), policy);
-    }
     roles(spec, report);
 }
 

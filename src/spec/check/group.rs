@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{InstanceGroup, IntOrPercent, Role, Spec, SubnetType};
-use super::{Report, arn, id, ids, rollout, unique};
+use super::super::{InstanceGroup, Role, Spec, SubnetType};
+use super::{Report, arn, id, ids, unique};
 use crate::finding::did_you_mean;
 
 /// Processes of an ASG that can be suspended.
@@ -33,9 +33,6 @@ pub(super) fn check(spec: &Spec, group: &InstanceGroup, report: &mut Report) {
     processes(group, report);
     lifetime(group, report);
     attachments(group, report);
-    if let Some(policy) = &group.spec.rolling_update {
-        rollout(report, &group.field("spec.rollingUpdate"), policy);
-    }
     if group.is_vital() {
         vital(group, report);
     }
@@ -174,7 +171,7 @@ fn vital(group: &InstanceGroup, report: &mut Report) {
         refuse("spec.autoscale", "no autoscaling here");
     }
     let surge = spec.rolling_update.as_ref().and_then(|rollout| rollout.max_surge);
-    if !matches!(surge, None | Some(IntOrPercent::Int(0) | IntOrPercent::Percent(0))) {
+    if surge.is_some_and(|surge| !surge.is_zero()) {
         let message = "these machines are replaced one for one: `maxSurge` is 0";
         report.error(&group.field("spec.rollingUpdate.maxSurge"), message);
     }

@@ -15,13 +15,14 @@ mod machine;
 mod mix;
 mod names;
 mod node;
+mod rollout;
 mod volume;
 
 use crate::finding::{Finding, PlaceRole, did_you_mean};
 
 use super::field::{Field, Positions};
 use super::text::is_dns_label;
-use super::{InstanceGroup, IntOrPercent, RollingUpdateSpec, Spec};
+use super::{InstanceGroup, Spec};
 
 pub use facts::check_facts;
 
@@ -35,10 +36,12 @@ pub fn check(spec: &Spec) -> Vec<Finding> {
     etcd::check(spec, &mut report);
     names::check(spec, &mut report);
     node::check_cluster(spec, &mut report);
+    rollout::check_cluster(spec, &mut report);
     for group in spec.groups.values() {
         group::check(spec, group, &mut report);
         machine::check(spec, group, &mut report);
         node::check(spec, group, &mut report);
+        rollout::check(group, &mut report);
     }
     report.findings
 }
@@ -173,19 +176,5 @@ fn s3_address(report: &mut Report, field: &Field, value: Option<&String>) {
     };
     if let Some(value) = value.filter(|value| !fits(value)) {
         report.error(field, format!("`{value}` is not an address such as `s3://bucket/path`"));
-    }
-}
-
-/// A rollout that could not move.
-fn rollout(report: &mut Report, field: &Field, rollout: &RollingUpdateSpec) {
-    let none = |value: Option<IntOrPercent>| {
-        matches!(value, Some(IntOrPercent::Int(0) | IntOrPercent::Percent(0)))
-    };
-    if none(rollout.max_surge) && none(rollout.max_unavailable) {
-        report.error_hint(
-            field,
-            "`maxSurge` and `maxUnavailable` are both 0, so that no machine could be replaced",
-            "let one of them be 1",
-        );
     }
 }

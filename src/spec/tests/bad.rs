@@ -129,6 +129,12 @@ fn the_cluster() {
         ("dnsZone: example.com", "additionalPolicies: {node: '[{\"Action\": \"*\"}]'}"),
         ("dnsZone: example.com", "externalPolicies: {node: [\"arn:aws:iam::1:role/x\"]}"),
         ("dnsZone: example.com", "rollingUpdate: {maxSurge: 0, maxUnavailable: 0%}"),
+        (
+            "dnsZone: example.com",
+            "rollingUpdate:\n    overall: {maxUnavailable: 0, maxUnavailablePerZone: 0%, \
+             failurePercent: 101}\n    snapshotAgeMax: 59m\n    repair: {brokenFor: 0s, atOnce: 0, \
+             haltAbovePercent: 101}\n    drainTimeout: 49h",
+        ),
         ("kops.k8s.io/cluster: c.example.com", "kops.k8s.io/cluster: other.example.com"),
     ]);
     insta::assert_snapshot!(told);
@@ -187,6 +193,12 @@ fn groups() {
                  maxPrice: \"0.1\"\n  autoscale: true\n  rollingUpdate: {maxSurge: 1}";
     let told = told(&[
         ("  role: Master", vital),
+        (
+            "    maxSurge: 25%",
+            "    drainTimeout: 0s\n    soak: 49h\n    canary: 0\n    canarySoak: 1h\n    \
+             maxNodeAge: 23h\n    maxUnavailablePerZone: 0\n    onDrainTimeout: Give up",
+        ),
+        ("    maxSurge: 25%", "    overall: {maxUnavailable: 1}"),
         ("  name: nodes", "  name: master-a"),
         ("  name: nodes", "  name: master-a.masters"),
         ("  name: nodes", "  name: Nodes"),

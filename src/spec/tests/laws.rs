@@ -30,18 +30,70 @@ fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
     btree_map(among(&["team", "a.b/c", "x", "no", "7"]), value, 0..3)
 }
 
+fn amount() -> impl Strategy<Value = Option<IntOrPercent>> {
+    of(prop_oneof![
+        (0u32..5).prop_map(IntOrPercent::Int),
+        (0u32..=100).prop_map(IntOrPercent::Percent)
+    ])
+}
+
+fn span() -> impl Strategy<Value = Option<Span>> {
+    of((0u64..1 << 40).prop_map(|secs| Span { secs }))
+}
+
 fn rollout() -> impl Strategy<Value = RollingUpdateSpec> {
-    let amount = || {
-        of(prop_oneof![
-            (0u32..5).prop_map(IntOrPercent::Int),
-            (0u32..=100).prop_map(IntOrPercent::Percent)
-        ])
-    };
-    (of(any::<bool>()), amount(), amount()).prop_map(
-        |(drain_and_terminate, max_unavailable, max_surge)| RollingUpdateSpec {
-            drain_and_terminate,
+    let amounts = (amount(), amount(), amount());
+    let spans = vec(span(), 8);
+    let words = (of(any::<bool>()), of(any::<bool>()), of(0u32..3));
+    let outcome = of(prop_oneof![
+        Just(DrainTimeoutAction::Fail),
+        Just(DrainTimeoutAction::Skip),
+        Just(DrainTimeoutAction::Force)
+    ]);
+    (amounts, spans, words, outcome).prop_map(|(amounts, spans, words, on_drain_timeout)| {
+        RollingUpdateSpec {
+            drain_and_terminate: words.0,
+            max_unavailable: amounts.0,
+            max_surge: amounts.1,
+            max_unavailable_per_zone: amounts.2,
+            drain_timeout: spans[0],
+            on_drain_timeout,
+            post_drain_delay: spans[1],
+            deregister_timeout: spans[2],
+            boot_timeout: spans[3],
+            validate_timeout: spans[4],
+            soak: spans[5],
+            canary: words.2,
+            canary_soak: spans[6],
+            delete_bare_pods: words.1,
+            max_node_age: spans[7],
+        }
+    })
+}
+
+fn cluster_rollout() -> impl Strategy<Value = ClusterRollingUpdateSpec> {
+    let overall = (amount(), amount(), of(0u32..=100)).prop_map(
+        |(max_unavailable, max_unavailable_per_zone, failure_percent)| OverallRolloutSpec {
             max_unavailable,
-            max_surge,
+            max_unavailable_per_zone,
+            failure_percent,
+        },
+    );
+    let repair = (span(), of(0u32..9), of(0u32..=100)).prop_map(
+        |(broken_for, at_once, halt_above_percent)| RepairSpec {
+            broken_for,
+            at_once,
+            halt_above_percent,
+        },
+    );
+    (rollout(), of(overall), of(repair), span(), of(any::<bool>())).prop_map(
+        |(group, overall, repair, snapshot_age_max, one_member_downtime)| {
+            let mut cluster: ClusterRollingUpdateSpec =
+                serde_json::from_value(serde_json::to_value(&group).unwrap()).unwrap();
+            (cluster.overall, cluster.repair) = (overall, repair);
+            cluster.snapshot_age_max = snapshot_age_max;
+            cluster.one_member_downtime = one_member_downtime;
+            cluster
         },
     )
 }
@@ -106,7 +158,8 @@ fn group_spec() -> impl Strategy<Value = InstanceGroupSpec> {
 fn specs() -> impl Strategy<Value = Spec> {
     let cidr = || of(among(&["10.0.0.0/8", "100.64.0.0/10", "10.1.0.0/31", "fd00::/64"]));
     let members = vec((of(volume_type()), of(0u32..9000), of(any::<bool>())), 0..3);
-    let words = (of(among(&["example.com"])), of(among(&["s3://b/c", "s3://b/"])), of(rollout()));
+    let words =
+        (of(among(&["example.com"])), of(among(&["s3://b/c", "s3://b/"])), of(cluster_rollout()));
     let names = vec(among::<String>(&["nodes", "x.y", "true", "12"]), 0..3);
     let groups = vec(group_spec(), 3);
     (cidr(), cidr(), members, words, any::<bool>(), names, groups).prop_map(
