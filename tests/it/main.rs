@@ -20,6 +20,7 @@ mod desired;
 mod doctor;
 mod env;
 mod honour;
+mod kube_api;
 mod lease;
 mod members;
 mod names;

@@ -91,8 +91,8 @@ impl Kubernetes {
 
     /// Removes a budget.
     pub fn remove_budget(&mut self, id: &PodId) {
-        if self.budgets.remove(id).is_some() {
-            self.touch_budget(id);
+        if let Some(stored) = self.budgets.remove(id) {
+            self.forget_budget(stored);
             self.select_all_budgets();
         }
     }

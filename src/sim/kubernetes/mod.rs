@@ -14,6 +14,7 @@ mod fault;
 mod host;
 mod meddle;
 mod node;
+mod object;
 mod pod;
 mod request;
 mod schedule;
@@ -28,6 +29,7 @@ pub use budget::{Amount, BudgetRule, StoredBudget};
 pub use fault::{ApiTrouble, KubernetesFaults, Outage};
 pub use host::Host;
 pub use node::StoredNode;
+pub use object::NodeFields;
 pub use pod::StoredPod;
 pub use request::Refusal;
 pub use watch::{Change, Versioned};
@@ -163,6 +165,28 @@ pub struct Pace {
     /// Until pods of a node without an object are removed.
     /// Source: Kubernetes, `pkg/controller/podgc`: quarantine 40 s, every 20 s.
     pub orphan_removal: Delay,
+}
+
+impl Pace {
+    /// So many times as fast.
+    #[must_use]
+    pub fn faster(self, times: u64) -> Self {
+        let less = |Delay(least, spread): Delay| Delay(least / times.max(1), spread / times.max(1));
+        Self {
+            api_start: less(self.api_start),
+            join: less(self.join),
+            initialise: less(self.initialise),
+            ready: less(self.ready),
+            sync: less(self.sync),
+            budget_sync: less(self.budget_sync),
+            pod_start: less(self.pod_start),
+            pod_stop: less(self.pod_stop),
+            node_grace: less(self.node_grace),
+            cloud_check: less(self.cloud_check),
+            taint_eviction: less(self.taint_eviction),
+            orphan_removal: less(self.orphan_removal),
+        }
+    }
 }
 
 impl Default for Pace {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::host::StoredHost;
-use super::{Event, Kubernetes, Refusal};
+use super::{Event, Kubernetes, NodeFields, Refusal};
 use crate::kube::{Condition, Node, NodePatch, Taint, TaintEffect};
 
 /// A node with what its object does not say.
@@ -205,38 +205,34 @@ impl Kubernetes {
     /// 404 when there is no such node.
     pub(super) fn patch_node(&mut self, name: &str, patch: &NodePatch) -> Result<(), Refusal> {
         let NodePatch { unschedulable, add_taints, remove_taints, annotations, labels } = patch;
-        let stored = self.nodes.get_mut(name).ok_or_else(|| Refusal::not_found("nodes", name))?;
-        let before = stored.node.clone();
-        let node = &mut stored.node;
-        node.unschedulable = unschedulable.unwrap_or(node.unschedulable);
+        let stored = self.nodes.get(name).ok_or_else(|| Refusal::not_found("nodes", name))?;
+        let node = stored.node.clone();
+        let mut fields = NodeFields {
+            unschedulable: unschedulable.unwrap_or(node.unschedulable),
+            taints: node.taints,
+            annotations: node.annotations,
+            labels: node.labels,
+        };
         let is_same = |one: &Taint, two: &Taint| one.key == two.key && one.effect == two.effect;
-        node.taints.retain(|known| {
+        fields.taints.retain(|known| {
             !remove_taints.contains(&known.key)
                 && !add_taints.iter().any(|added| is_same(added, known))
         });
-        node.taints.extend(add_taints.iter().cloned());
-        set_words(&mut node.annotations, annotations);
-        set_words(&mut node.labels, labels);
-        if stored.node == before {
-            return Ok(());
-        }
-        if stored.node.unschedulable != before.unschedulable {
-            self.after(self.settings.pace.sync, Event::FollowCordon { node: name.to_owned() });
-        }
-        self.touch_node(name);
-        self.wake_scheduler();
-        Ok(())
+        fields.taints.extend(add_taints.iter().cloned());
+        set_words(&mut fields.annotations, annotations);
+        set_words(&mut fields.labels, labels);
+        self.write_node(name, None, fields)
     }
 
     /// Removes a node's object. Its pods stay until somebody notices.
     pub(super) fn remove_node(&mut self, name: &str) {
         let Some(stored) = self.nodes.remove(name) else { return };
-        self.touch_node(name);
         if !stored.pods.is_empty() {
-            self.orphans.insert(name.to_owned(), stored.pods);
+            self.orphans.insert(name.to_owned(), stored.pods.clone());
             let node = name.to_owned();
             self.after(self.settings.pace.orphan_removal, Event::OrphanRemoval { node });
         }
+        self.forget_node(stored);
     }
 
     pub(super) fn orphan_removal(&mut self, name: &str) {
@@ -255,7 +251,7 @@ fn set_words(words: &mut BTreeMap<String, String>, changes: &BTreeMap<String, Op
     }
 }
 
-fn taint(key: &str, effect: TaintEffect) -> Taint {
+pub(super) fn taint(key: &str, effect: TaintEffect) -> Taint {
     Taint { key: key.to_owned(), value: String::new(), effect }
 }
 

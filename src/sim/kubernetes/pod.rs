@@ -228,9 +228,9 @@ impl Kubernetes {
                 self.after(self.settings.pace.sync, Event::DaemonPods { node });
             }
         }
-        self.forget_pod(&stored);
         self.wake_controller(stored.workload);
         self.wake_scheduler();
+        self.forget_pod(stored);
     }
 
     /// Changes a pod, and what is counted of it.

@@ -33,6 +33,10 @@ impl Refusal {
         Self::new(404, "NotFound", format!("{what} \"{name}\" not found"))
     }
 
+    pub(super) fn already_exists(what: &str, name: &str) -> Self {
+        Self::new(409, "AlreadyExists", format!("{what} \"{name}\" already exists"))
+    }
+
     /// 409: the object is not the one that was meant.
     pub(super) fn conflict(what: &str, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {what} \"{name}\": {why}");

@@ -8,16 +8,15 @@ use super::{Kubernetes, StoredBudget, StoredNode, StoredPod};
 use crate::kube::{KubeError, KubeView, Pod, PodId};
 use crate::sim::Time;
 
-/// A change of one object.
+/// A change of one object: its newest form, and whether it is gone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// A node by name; none once it is gone.
-    Node(String, Option<Box<StoredNode>>),
-    /// A pod by namespace and name, the node it is or was bound to (empty for none), and the pod; none
-    /// once it is gone.
-    Pod(PodId, String, Option<Box<StoredPod>>),
-    /// A budget; none once it is gone.
-    Budget(PodId, Option<Box<StoredBudget>>),
+    /// A node.
+    Node(Box<StoredNode>, bool),
+    /// A pod.
+    Pod(Box<StoredPod>, bool),
+    /// A disruption budget.
+    Budget(Box<StoredBudget>, bool),
 }
 
 /// A change with its resource version.
@@ -88,28 +87,31 @@ impl Watch {
         let Some(picture) = &mut self.picture else { return };
         picture.generation = told.version;
         match told.change {
-            Change::Node(name, node) => {
+            Change::Node(stored, is_gone) => {
+                let name = stored.node.name.clone();
                 for spare in &mut self.spares {
                     spare.nodes.insert(name.clone());
                 }
-                match node {
-                    Some(stored) => picture.nodes.insert(name, stored.node),
-                    None => picture.nodes.remove(&name),
+                match is_gone {
+                    false => picture.nodes.insert(name, stored.node),
+                    true => picture.nodes.remove(&name),
                 };
             }
-            Change::Pod(id, node, pod) => {
+            Change::Pod(stored, is_gone) => {
+                let node = stored.pod.node.clone().unwrap_or_default();
                 for spare in &mut self.spares {
                     spare.nodes.extend([node.clone(), String::new()]);
                 }
-                show_pod(&mut picture.pods, id, node, pod.map(|stored| stored.pod));
+                show_pod(&mut picture.pods, node, stored.pod, is_gone);
             }
-            Change::Budget(id, budget) => {
+            Change::Budget(stored, is_gone) => {
+                let id = stored.budget.id.clone();
                 for spare in &mut self.spares {
                     spare.budgets.insert(id.clone());
                 }
-                match budget {
-                    Some(stored) => picture.budgets.insert(id, stored.budget),
-                    None => picture.budgets.remove(&id),
+                match is_gone {
+                    false => picture.budgets.insert(id, stored.budget),
+                    true => picture.budgets.remove(&id),
                 };
             }
         }
@@ -151,21 +153,21 @@ impl Watch {
 /// Shows a pod where it is. A pod is bound once: then it leaves those that wait for a node.
 fn show_pod(
     pods: &mut BTreeMap<String, BTreeMap<PodId, Pod>>,
-    id: PodId,
     node: String,
-    pod: Option<Pod>,
+    pod: Pod,
+    is_gone: bool,
 ) {
     for place in [node.as_str(), ""] {
         let is_last = pods.get_mut(place).is_some_and(|there| {
-            there.remove(&id);
+            there.remove(&pod.id);
             there.is_empty()
         });
         if is_last {
             pods.remove(place);
         }
     }
-    if let Some(pod) = pod {
-        pods.entry(node).or_default().insert(id, pod);
+    if !is_gone {
+        pods.entry(node).or_default().insert(pod.id.clone(), pod);
     }
 }
 
@@ -255,45 +257,58 @@ impl Kubernetes {
         is_known.then(|| self.history.changes.iter().filter(|c| c.version > version).collect())
     }
 
+    /// Tells that a node has changed.
     pub(super) fn touch_node(&mut self, name: &str) {
         let version = self.next_version();
-        let stored = self.nodes.get_mut(name);
-        let stored = stored.map(|stored| {
-            stored.version = version;
-            &*stored
-        });
-        if self.watch.picture.is_some() || self.history.kept_max > 0 {
-            let node = stored.cloned().map(Box::new);
-            self.note(Versioned { version, change: Change::Node(name.to_owned(), node) });
+        let Some(stored) = self.nodes.get_mut(name) else { return };
+        stored.version = version;
+        if self.is_told() {
+            let stored = self.nodes.get(name).cloned().map(Box::new);
+            self.note(version, stored.map(|stored| Change::Node(stored, false)));
         }
     }
 
+    /// Tells that a node is gone.
+    pub(super) fn forget_node(&mut self, stored: StoredNode) {
+        let version = self.next_version();
+        self.note(version, Some(Change::Node(Box::new(stored), true)));
+    }
+
+    /// Tells that a pod has changed.
     pub(super) fn touch_pod(&mut self, number: u64) {
         let version = self.next_version();
         let Some(stored) = self.pods.get_mut(&number) else { return };
         stored.version = version;
-        if self.watch.picture.is_some() || self.history.kept_max > 0 {
-            let stored = stored.clone();
-            let node = stored.pod.node.clone().unwrap_or_default();
-            let change = Change::Pod(stored.pod.id.clone(), node, Some(Box::new(stored)));
-            self.note(Versioned { version, change });
+        if self.is_told() {
+            let stored = self.pods.get(&number).cloned().map(Box::new);
+            self.note(version, stored.map(|stored| Change::Pod(stored, false)));
         }
     }
 
     /// Tells that a pod is gone.
-    pub(super) fn forget_pod(&mut self, stored: &StoredPod) {
+    pub(super) fn forget_pod(&mut self, stored: StoredPod) {
         let version = self.next_version();
-        let node = stored.pod.node.clone().unwrap_or_default();
-        self.note(Versioned { version, change: Change::Pod(stored.pod.id.clone(), node, None) });
+        self.note(version, Some(Change::Pod(Box::new(stored), true)));
     }
 
+    /// Tells that a budget has changed.
     pub(super) fn touch_budget(&mut self, id: &PodId) {
         let version = self.next_version();
-        let stored = self.budgets.get_mut(id).map(|stored| {
-            stored.version = version;
-            Box::new(stored.clone())
-        });
-        self.note(Versioned { version, change: Change::Budget(id.clone(), stored) });
+        let Some(stored) = self.budgets.get_mut(id) else { return };
+        stored.version = version;
+        let stored = Box::new(stored.clone());
+        self.note(version, Some(Change::Budget(stored, false)));
+    }
+
+    /// Tells that a budget is gone.
+    pub(super) fn forget_budget(&mut self, stored: StoredBudget) {
+        let version = self.next_version();
+        self.note(version, Some(Change::Budget(Box::new(stored), true)));
+    }
+
+    /// Whether anybody hears of changes.
+    fn is_told(&self) -> bool {
+        self.watch.picture.is_some() || self.history.kept_max > 0
     }
 
     fn next_version(&mut self) -> u64 {
@@ -301,7 +316,9 @@ impl Kubernetes {
         self.generation
     }
 
-    fn note(&mut self, told: Versioned) {
+    fn note(&mut self, version: u64, change: Option<Change>) {
+        let Some(change) = change else { return };
+        let told = Versioned { version, change };
         if self.history.kept_max > 0 {
             if self.history.changes.len() >= self.history.kept_max {
                 self.history.changes.pop_front();

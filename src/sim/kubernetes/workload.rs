@@ -160,8 +160,8 @@ impl StoredWorkload {
 
 impl Kubernetes {
     /// Adds a workload; its controller makes the pods. One of the same kind, namespace and name is
-    /// replaced in what it wants of new pods.
-    pub fn install(&mut self, workload: Workload) {
+    /// replaced in what it wants of new pods. Gives its number.
+    pub fn install(&mut self, workload: Workload) -> u64 {
         let number = match self.find_workload(&workload) {
             Some(number) => {
                 if let Some(known) = self.workloads.get_mut(&number) {
@@ -180,6 +180,7 @@ impl Kubernetes {
             }
             _ => self.wake_controller(number),
         }
+        number
     }
 
     fn add_workload(&mut self, workload: Workload) -> u64 {
