@@ -70,6 +70,7 @@ impl World {
         let ends = self.now.plus_secs(Self::END_SECS.0 + self.draw(Self::END_SECS.1));
         let (least, spread) = Self::SHUTDOWN_NOTICED_SECS;
         let noticed = self.now.plus_secs(least + self.draw(spread));
+        self.shade(instance_id);
         let Some(machine) = self.machines.get_mut(instance_id) else { return };
         machine.power = Power::ShuttingDown;
         machine.due = None;
@@ -82,6 +83,7 @@ impl World {
     /// An instance has ended. Its group may not have noticed, and lists it until it does.
     pub(super) fn instance_has_ended(&mut self, instance_id: &str) {
         self.release(instance_id);
+        self.shade(instance_id);
         let Some(machine) = self.machines.get_mut(instance_id) else { return };
         machine.power = Power::Terminated;
         let ended = machine.clone();
@@ -189,6 +191,7 @@ impl World {
             let broken = self.members(name).filter(counted).filter(is_broken);
             let broken: Vec<String> = broken.map(|machine| machine.instance_id.clone()).collect();
             for id in broken {
+                self.shade(&id);
                 if let Some(machine) = self.machines.get_mut(&id) {
                     machine.is_unhealthy = true;
                 }

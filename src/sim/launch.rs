@@ -153,6 +153,7 @@ impl World {
             tags: machine_tags(group, &data),
             image_id: data.image_id,
         };
+        self.shade(&instance_id);
         self.machines.insert(instance_id.clone(), machine);
         Ok(instance_id)
     }

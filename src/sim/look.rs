@@ -392,7 +392,8 @@ impl World {
     fn group_facts(&self, known: &StoredGroup, tags: &Tags) -> GroupFacts {
         let name = &known.group.auto_scaling_group_name;
         let instances: Vec<Instance> = self
-            .members(name)
+            .machines_listed()
+            .filter(|machine| machine.group.as_ref() == Some(name))
             .map(|machine| Instance {
                 instance_id: machine.instance_id.clone(),
                 availability_zone: machine.availability_zone.clone(),

@@ -212,6 +212,7 @@ impl World {
 
     pub(super) fn start_terminating(&mut self, instance_id: &str) {
         let due = self.now.plus_secs(Self::END_SECS.0 + self.draw(Self::END_SECS.1));
+        self.shade(instance_id);
         if let Some(machine) = self.machines.get_mut(instance_id)
             && machine.power < Power::ShuttingDown
         {
@@ -243,6 +244,7 @@ impl World {
 
     /// A machine runs: its launch hook comes first, if its group has one.
     fn machine_is_up(&mut self, instance_id: &str) {
+        self.shade(instance_id);
         let Some(machine) = self.machines.get_mut(instance_id) else { return };
         machine.power = Power::Running;
         if machine.fault == Some(LaunchFault::Impaired) {
@@ -277,6 +279,7 @@ impl World {
 
     fn machine_is_gone(&mut self, instance_id: &str) {
         self.release(instance_id);
+        self.shade(instance_id);
         let Some(machine) = self.machines.remove(instance_id) else { return };
         self.cluster_loses(&machine);
         self.ended.insert(instance_id.to_owned(), self.now);
@@ -336,6 +339,7 @@ impl World {
         lifecycle: Lifecycle,
         due: Option<Time>,
     ) {
+        self.shade(instance_id);
         let Some(machine) = self.machines.get_mut(instance_id) else { return };
         machine.lifecycle = lifecycle;
         machine.due = due;

@@ -155,6 +155,7 @@ impl World {
 
     /// A machine is out of its group, and says so.
     pub(super) fn leave_group(&mut self, instance_id: &str) {
+        self.shade(instance_id);
         let Some(machine) = self.machines.get_mut(instance_id) else { return };
         let name = machine.group.take();
         machine.lifecycle = Lifecycle::InService;
@@ -181,6 +182,7 @@ impl World {
         stored.desired_capacity = desired;
         for id in ids {
             let due = self.now.plus_secs(Self::MOVE_SECS.0 + self.draw(Self::MOVE_SECS.1));
+            self.shade(id);
             let Some(machine) = self.machines.get_mut(id) else { continue };
             machine.group = Some(name.to_owned());
             machine.tags.insert(GROUP_TAG.to_owned(), name.to_owned());

@@ -30,6 +30,7 @@ mod network;
 mod observe;
 mod security;
 mod seed;
+mod shadow;
 mod storage;
 mod store;
 mod target;
@@ -125,6 +126,9 @@ pub struct World {
     /// Instances that ended lately, and when: AWS knows them for a while.
     #[serde(default)]
     pub(crate) ended: BTreeMap<String, Time>,
+    /// What reads still see of machines that changed, by id.
+    #[serde(default)]
+    pub(crate) shadows: BTreeMap<String, shadow::Shadow>,
     /// Machines launched so far.
     #[serde(default)]
     pub launch_count: u64,
@@ -248,6 +252,7 @@ impl World {
             works: BTreeMap::new(),
             machines: BTreeMap::new(),
             ended: BTreeMap::new(),
+            shadows: BTreeMap::new(),
             launch_count: 0,
             registrations: BTreeMap::new(),
             agenda: BTreeSet::new(),
@@ -316,6 +321,7 @@ impl World {
         self.listeners.settle(now);
         self.zones.settle(now);
         self.groups.settle(now);
+        self.settle_shadows();
         self.lingering.retain(|interface| interface.until > now);
     }
 

@@ -64,7 +64,7 @@ impl World {
             tags: machine.tags.iter().filter(ours).map(|(k, v)| (k.clone(), v.clone())).collect(),
         };
         let alive = |machine: &&Machine| machine.power != Power::Terminated;
-        Ok(self.machines.values().filter(owned).filter(alive).map(told).collect())
+        Ok(self.machines_tagged().filter(owned).filter(alive).map(told).collect())
     }
 
     /// Reads the groups alone, with nothing that costs a call each.

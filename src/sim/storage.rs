@@ -246,8 +246,13 @@ impl World {
                 self.interfaces.put(id, stored, visibility);
             }
             _ => {
-                let mut tags = self.instance(id)?.tags.clone();
+                // AWS's own are not the caller's to change, nor do they count.
+                let tags = self.instance(id)?.tags.clone();
+                let (own, mut tags): (Tags, Tags) =
+                    tags.into_iter().partition(|(key, _)| key.starts_with("aws:"));
                 change(&mut tags)?;
+                tags.extend(own);
+                self.shade(id);
                 if let Some(machine) = self.machines.get_mut(id) {
                     machine.tags = tags;
                 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::sim::lag::Visibility;
-use crate::sim::{CallFault, FaultRates, Lag, Shelf, Shortage, Time};
+use crate::sim::{CallFault, FaultRates, Lag, Outage, Shelf, Shortage, Time};
 
 /// Something that happens to an account with two groups.
 #[derive(Clone, Debug)]
@@ -13,6 +13,10 @@ enum Happening {
     Desire { group: usize, desired: i32 },
     Lose { pick: usize },
     Detach { pick: usize },
+    Attach { group: usize, pick: usize },
+    End { pick: usize, shrinks: bool },
+    Impair { pick: usize },
+    Outage { zone: usize, ends: bool },
     Shortage { zone: usize },
     Plenty,
     Secs(u64),
@@ -20,6 +24,7 @@ enum Happening {
 
 const GROUPS: [&str; 2] = ["web", "job"];
 const ZONES: [&str; 4] = ["a", "ab", "bc", "abc"];
+const ALL_ZONES: [&str; 3] = ["eu-west-3a", "eu-west-3b", "eu-west-3c"];
 
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
@@ -29,6 +34,10 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (0..2usize, 0..12i32).prop_map(|(group, desired)| Happening::Desire { group, desired }),
         2 => (0..12usize).prop_map(|pick| Happening::Lose { pick }),
         1 => (0..12usize).prop_map(|pick| Happening::Detach { pick }),
+        1 => (0..2usize, 0..12usize).prop_map(|(group, pick)| Happening::Attach { group, pick }),
+        1 => (0..12usize, any::<bool>()).prop_map(|(pick, shrinks)| Happening::End { pick, shrinks }),
+        1 => (0..12usize).prop_map(|pick| Happening::Impair { pick }),
+        1 => (0..3usize, any::<bool>()).prop_map(|(zone, ends)| Happening::Outage { zone, ends }),
         1 => (0..3usize).prop_map(|zone| Happening::Shortage { zone }),
         1 => Just(Happening::Plenty),
         4 => (1..200u64).prop_map(Happening::Secs),
@@ -57,12 +66,36 @@ fn happen(world: &mut World, happening: &Happening) {
                 let _ = world.detach(&id, false);
             }
         }
+        Happening::Attach { group, pick } => {
+            if let Some(id) = picked(world, *pick) {
+                let _ = world.answer(&attach(GROUPS[*group], &[&id]));
+            }
+        }
+        Happening::End { pick, shrinks } => {
+            let id = picked(world, *pick);
+            let machine = id.and_then(|id| world.machines.get(&id)).cloned();
+            if let Some((id, group)) = machine.and_then(|m| Some((m.instance_id, m.group?))) {
+                let _ = world.answer(&terminate(&group, &[&id], *shrinks));
+            }
+        }
+        Happening::Impair { pick } => {
+            if let Some(id) = picked(world, *pick) {
+                world.impair(&id);
+            }
+        }
+        Happening::Outage { zone, ends } => {
+            let outage = if *ends { Outage::Ended } else { Outage::Impaired };
+            world.begin_outage(ALL_ZONES[*zone], outage);
+        }
         Happening::Shortage { zone } => {
-            let availability_zone = format!("eu-west-3{}", ["a", "b", "c"][*zone]);
+            let availability_zone = ALL_ZONES[*zone].to_owned();
             let shortage = Shortage { availability_zone, instance_type: None };
             world.faults.shortages.insert(shortage);
         }
-        Happening::Plenty => world.faults.shortages.clear(),
+        Happening::Plenty => {
+            world.faults.shortages.clear();
+            ALL_ZONES.iter().for_each(|zone| world.end_outage(zone));
+        }
         Happening::Secs(secs) => world.advance_secs(*secs),
     }
 }
@@ -93,7 +126,7 @@ proptest! {
                 prop_assert_eq!(world.machines.values().filter(same).count(), 1);
             }
         }
-        world.faults.shortages.clear();
+        happen(&mut world, &Happening::Plenty);
         world.advance_secs(4 * 3600);
         prop_assert_eq!(world.next_event(), None);
         for name in GROUPS {
@@ -104,6 +137,8 @@ proptest! {
             for machine in world.members(name) {
                 *counts.entry(machine.subnet_id.clone()).or_default() += 1;
             }
+            let told = listed(&mut world, name).instances.into_iter().map(|known| known.instance_id);
+            prop_assert_eq!(told.collect::<Vec<_>>(), ids(&world, name), "a listing that never caught up");
             let total: usize = counts.values().sum();
             prop_assert_eq!(total, usize::try_from(stored.desired_capacity).unwrap());
             prop_assert_eq!(counts.len(), zones.len(), "a machine is in a zone the group left");

@@ -7,18 +7,21 @@ mod compute;
 mod dns;
 mod faults;
 mod groups;
+mod health;
 mod iam;
 mod kubernetes;
 mod kubernetes_laws;
 mod laws;
 mod members;
+mod moves;
 mod reads;
 mod security;
+mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Outcome, World};
-use crate::cloud::{Call, CloudError, Reply};
+use crate::cloud::{Call, CloudError, CloudErrorKind, Reply};
 use crate::facts::AdoptedNetwork;
 use crate::resource::{
     Attribute, AutoScalingGroup, LaunchTemplateData, LaunchTemplateInterface, MetadataOptions,
@@ -192,4 +195,60 @@ fn serving(world: &World, group: &str) -> BTreeMap<String, usize> {
 
 fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// A machine's group lists it so.
+fn listed(world: &mut World, group: &str) -> crate::cloud::GroupFacts {
+    let key = crate::resource::Key::new(crate::resource::Kind::AutoScalingGroup, group);
+    let query = crate::cloud::Query { keys: [key.clone()].into(), ..Default::default() };
+    world.observe_groups(&query).unwrap().remove(&key).unwrap().group.unwrap()
+}
+
+/// Ids of a group's machines, in their order.
+fn ids(world: &World, group: &str) -> Vec<String> {
+    world.members(group).map(|machine| machine.instance_id.clone()).collect()
+}
+
+fn desire(group: &str, desired_capacity: i32) -> Call {
+    Call::SetDesiredCapacity { auto_scaling_group_name: group.to_owned(), desired_capacity }
+}
+
+fn detach(group: &str, ids: &[&str], should_decrement_desired_capacity: bool) -> Call {
+    Call::DetachInstances {
+        auto_scaling_group_name: group.to_owned(),
+        instance_ids: names(ids),
+        should_decrement_desired_capacity,
+    }
+}
+
+fn attach(group: &str, ids: &[&str]) -> Call {
+    Call::AttachInstances { auto_scaling_group_name: group.to_owned(), instance_ids: names(ids) }
+}
+
+fn end(ids: &[&str]) -> Call {
+    Call::TerminateInstances { instance_ids: names(ids) }
+}
+
+fn suspend(group: &str, processes: &[&str]) -> Call {
+    Call::SuspendProcesses {
+        auto_scaling_group_name: group.to_owned(),
+        processes: names(processes),
+    }
+}
+
+fn resume(group: &str, processes: &[&str]) -> Call {
+    Call::ResumeProcesses { auto_scaling_group_name: group.to_owned(), processes: names(processes) }
+}
+
+/// Lifecycle states that a machine goes through until it is out of its group, each once.
+fn states_of(world: &mut World, instance_id: &str, secs: u64) -> Vec<&'static str> {
+    let mut states = Vec::new();
+    for _ in 0..secs {
+        if let Some(machine) = world.machines.get(instance_id) {
+            states.push(machine.lifecycle.as_str());
+        }
+        world.advance_secs(1);
+    }
+    states.dedup();
+    states
 }
