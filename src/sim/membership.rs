@@ -200,10 +200,7 @@ impl World {
         zones: &BTreeSet<String>,
     ) -> Result<(), Refused> {
         let Some(machine) = self.machines.get(id) else {
-            return Err(Refused::not_found(
-                "ValidationError",
-                format!("Invalid Instance ID(s): [{id}] specified: not found"),
-            ));
+            return Err(invalid(format!("Invalid Instance ID(s): [{id}] specified.")));
         };
         if let Some(other) = &machine.group {
             return Err(invalid(format!(

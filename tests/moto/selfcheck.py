@@ -9,13 +9,13 @@ It needs an empty account of the launcher. Each check makes what it needs under 
 import json
 import sys
 
-from seeing import ec2, front, groups, limits, lives, names, others
+from seeing import ec2, front, groups, limits, lives, moves, names, others, targets
 from seeing.world import World
 
 
 def main():
     checks = {}
-    for module in (groups, lives, ec2, limits, names, others, front):
+    for module in (groups, lives, moves, targets, ec2, limits, names, others, front):
         checks |= {name: run for name, run in vars(module).items() if name.startswith("check_")}
     if sys.argv[1:]:
         checks = {n: run for n, run in checks.items() if any(word in n for word in sys.argv[1:])}

@@ -9,6 +9,11 @@ iam_lag_seconds          how long EC2 and Auto Scaling know nothing of a new ins
 balancer_seconds         how long a new load balancer is `provisioning`
 balancer_linger_seconds  how long a deleted load balancer keeps its security groups in use
 clock_offset_seconds     how far AWS's clock is ahead of this machine's
+detach_seconds           how long a machine takes to leave its group
+target_seconds           how long a new target is `initial`; null: as long as the health check of its
+                         target group takes
+deregistration_seconds   how long a target drains; null: as long as its target group says
+impaired                 ids of instances that fail EC2's status checks
 shortages                [{"zone", "type"}]: where Auto Scaling finds no capacity; without
                          `type` for any type
 instances_max            quota of running instances
@@ -24,6 +29,10 @@ DEFAULTS = {
     "balancer_seconds": 0.0,
     "balancer_linger_seconds": 0.0,
     "clock_offset_seconds": 0.0,
+    "detach_seconds": 0.0,
+    "target_seconds": 0.0,
+    "deregistration_seconds": 0.0,
+    "impaired": [],
     "shortages": [],
     "instances_max": None,
 }

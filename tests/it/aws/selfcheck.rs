@@ -11,5 +11,5 @@ fn every_mend_of_the_emulator_works() {
     let moto = Moto::start();
     let account = moto.account();
     let checks = account.python("selfcheck.py", &[], &Value::Null);
-    assert!(checks.as_array().unwrap().len() >= 30, "{checks}");
+    assert!(checks.as_array().unwrap().len() >= 40, "{checks}");
 }

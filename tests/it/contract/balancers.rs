@@ -33,7 +33,7 @@ impl<C: Cloud> Scene<'_, C> {
         }
     }
 
-    fn mappings(&self, count: usize) -> BTreeSet<SubnetMapping> {
+    pub(super) fn mappings(&self, count: usize) -> BTreeSet<SubnetMapping> {
         let subnets = self.network().subnets.iter().take(count);
         let mapping = |subnet_id: &String| SubnetMapping {
             subnet_id: subnet_id.clone(),

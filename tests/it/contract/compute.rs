@@ -53,7 +53,7 @@ impl<C: Cloud> Scene<'_, C> {
         }
     }
 
-    fn create_version(&self, name: &str, data: &LaunchTemplateData) -> Call {
+    pub(super) fn create_version(&self, name: &str, data: &LaunchTemplateData) -> Call {
         Call::CreateLaunchTemplateVersion {
             launch_template_name: name.to_owned(),
             version_description: data.revision(),

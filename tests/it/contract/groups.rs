@@ -12,7 +12,7 @@ use super::{Scene, known, strings};
 
 impl<C: Cloud> Scene<'_, C> {
     /// A group of one machine over two subnets, with a hook and tags.
-    fn group(&self, name: &str) -> AutoScalingGroup {
+    pub(super) fn group(&self, name: &str) -> AutoScalingGroup {
         let tag = |value: &str, propagate_at_launch| GroupTag {
             value: value.to_owned(),
             propagate_at_launch,
@@ -43,7 +43,7 @@ impl<C: Cloud> Scene<'_, C> {
     }
 
     /// Makes a group with its template; gives its security group.
-    async fn make_group(&self, group: &AutoScalingGroup) -> String {
+    pub(super) async fn make_group(&self, group: &AutoScalingGroup) -> String {
         let name = &group.auto_scaling_group_name;
         let security_group = self.security_group(name).await;
         self.make(self.create_template(name, &self.content(&security_group))).await;
@@ -52,7 +52,7 @@ impl<C: Cloud> Scene<'_, C> {
     }
 
     /// Removes a group with its machines and its template.
-    async fn delete_group(&self, name: &str, security_group: &str) {
+    pub(super) async fn delete_group(&self, name: &str, security_group: &str) {
         self.make(delete(name, true)).await;
         self.gone(Kind::AutoScalingGroup, name).await;
         self.delete_template(name).await;

@@ -14,6 +14,7 @@ mod compute;
 mod dns;
 mod groups;
 mod iam;
+mod members;
 mod security;
 mod storage;
 mod store;
@@ -91,6 +92,10 @@ async fn keeps_the_contract<C: Cloud>(cloud: C, network: Network) {
         groups::settings,
         groups::parts,
         groups::policies,
+        members::capacity,
+        members::moves,
+        members::ends,
+        members::targets,
         store::conditions,
         store::races,
     );

@@ -7,8 +7,8 @@ action a call with `*` for its resource and take any condition for unmet; with a
 resources they deny everything. So these stand in their place. They concern IAM users, of whom
 `POST /kprod/users` makes one with policies; the other credentials of the launcher may do all.
 
-Left out: KMS, since moto's volumes need no key; tags of instances; policies other than those of
-the user itself.
+Left out: KMS, since moto's volumes need no key; tags that machines get at their launch; policies
+other than those of the user itself.
 """
 
 import base64

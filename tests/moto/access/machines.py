@@ -16,6 +16,7 @@ from access.policy import Ask
 
 # The type of a resource by the first letters of its id.
 TYPES = {
+    "i": "instance",
     "sg": "security-group",
     "lt": "launch-template",
     "vol": "volume",
@@ -43,6 +44,7 @@ CHANGES = {
     "DeleteVolume": ["VolumeId"],
     "ModifyNetworkInterfaceAttribute": ["NetworkInterfaceId", "SecurityGroupId"],
     "DeleteNetworkInterface": ["NetworkInterfaceId"],
+    "TerminateInstances": ["InstanceId"],
 }
 
 

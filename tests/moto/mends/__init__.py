@@ -15,10 +15,12 @@ from mends import (
     iam,
     lag,
     machines,
+    moves,
     route53,
     s3,
     security,
     storage,
+    targets,
 )
 
 SERVICES = (
@@ -29,8 +31,10 @@ SERVICES = (
     lag,
     iam,
     balancers,
+    targets,
     route53,
     autoscaling,
+    moves,
     group_parts,
     s3,
 )

@@ -3,7 +3,7 @@
 from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.exceptions import ServiceException
-from moto.core.responses import ActionResult, EmptyResult
+from moto.core.responses import EmptyResult
 
 from mends import groups, launches
 from mends.tools import check_first, refused
@@ -35,7 +35,7 @@ def keep_machines_as_groups_do():
 
     FakeAutoScalingGroup.set_desired_capacity = set_desired
     AutoScalingBackend.notify_terminate_instances = instances_ended
-    AutoScalingBackend.update_attached_target_groups = lambda self, name: groups.sync_targets(
+    AutoScalingBackend.update_attached_target_groups = lambda self, name: groups.join_targets(
         self.autoscaling_groups[name]
     )
 
@@ -302,42 +302,6 @@ def delete_groups_with_care():
     AutoScalingResponse.delete_auto_scaling_group = delete
 
 
-def end_machines_through_their_group():
-    """TerminateInstanceInAutoScalingGroup goes through the hooks, and not below the minimum.
-
-    Auto Scaling API reference, TerminateInstanceInAutoScalingGroup. moto ends the machine at once
-    and lowers the capacity below the minimum.
-    """
-
-    def terminate(self):
-        group, member = member_of(self, self._get_param("InstanceId"))
-        decrement = self._get_bool_param("ShouldDecrementDesiredCapacity", False)
-        if decrement and group.desired_capacity - 1 < group.min_size:
-            message = (
-                f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance "
-                "without replacement will violate group's min size constraint. Either set "
-                "shouldDecrementDesiredCapacity flag to false or lower group's min size."
-            )
-            raise refused("ValidationError", message)
-        if decrement:
-            group.desired_capacity -= 1
-        groups.end(group, member, "instance was taken out of service in response to a user request")
-        activity = member.activity
-        groups.reconcile(group)
-        return ActionResult({"Activity": activity})
-
-    AutoScalingResponse.terminate_instance_in_auto_scaling_group = terminate
-
-
-def member_of(response, instance_id):
-    for group in response.autoscaling_backend.autoscaling_groups.values():
-        for member in group.instance_states:
-            if member.instance.id == instance_id:
-                return group, member
-    message = f"Instance Id not found - No managed instance found for instance ID: {instance_id}"
-    raise refused("ValidationError", message)
-
-
 def attach_target_groups_that_exist():
     """Target groups that are attached exist, and get the machines in service.
 
@@ -354,6 +318,5 @@ MENDS = [
     update_groups_whole,
     check_desired_capacity,
     delete_groups_with_care,
-    end_machines_through_their_group,
     attach_target_groups_that_exist,
 ]

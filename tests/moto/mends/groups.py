@@ -5,10 +5,11 @@ machines in service at once, in one zone, and forgets them at their end. Time pa
 before each call every group of the account looks at its machines once (`reconcile`).
 """
 
+from moto.autoscaling.models import ASG_NAME_TAG
 from moto.core.exceptions import ServiceException
 
 import clock
-from mends import activities, machines
+from mends import activities, machines, targets
 from mends.launching import launch_in
 from mends.members import COUNTED, Wait
 from mends.tools import refused
@@ -29,7 +30,6 @@ def reconcile(group):
         resized = resize(group)
         if not any(moved) and not resized:
             break
-        sync_targets(group)
     if is_deleted(group) and not group.instance_states:
         group.autoscaling_backend.autoscaling_groups.pop(group.name, None)
 
@@ -44,22 +44,62 @@ def runs(group, process):
 
 def advance(group, member):
     """Takes a machine to the next state of its life, if it is time."""
-    if member.lifecycle_state not in COUNTED + ("Terminating:Wait", "Terminating", "Standby"):
-        return False
     state = member.instance.state
-    if state == machines.TERMINATED[0]:
-        group.instance_states.remove(member)
-        member.activity.ended("Successful")
-        return True
-    if state == machines.SHUTTING_DOWN[0] and member.lifecycle_state != "Terminating":
-        # Somebody else ended it: EC2 health checks find out, and no hook holds it.
-        end(group, member, "an EC2 health check indicated it has been terminated", hooks=False)
-        return True
+    is_running = state not in (machines.SHUTTING_DOWN[0], machines.TERMINATED[0])
+    if member.lifecycle_state == "Detaching":
+        return leave_when_let_go(group, member, is_running)
+    if not is_running:
+        return lost(group, member, state)
+    if member.let_go_at is not None:
+        return end_when_let_go(group, member)
     if member.lifecycle_state == "Pending":
         return state == machines.RUNNING[0] and enter(group, member, LAUNCHING)
     if member.lifecycle_state in ("Pending:Wait", "Terminating:Wait"):
         return leave_hooks(group, member)
     return False
+
+
+def lost(group, member, state):
+    """What a group makes of a machine that does not run any more. One that somebody else ended is
+    found by health checks, as far as these go on, and no hook holds it.
+
+    Auto Scaling User Guide, "Types of processes" and "How suspended processes affect other
+    processes".
+    """
+    if member.lifecycle_state == "Terminating" and member.let_go_at is None:
+        if state != machines.TERMINATED[0]:
+            return False
+        group.instance_states.remove(member)
+        member.activity.ended("Successful")
+        return True
+    if member.lifecycle_state in COUNTED and not is_deleted(group):
+        if not runs(group, "HealthCheck"):
+            return False
+        member.health_status = "Unhealthy"
+        served = member.lifecycle_state == "InService"
+        if not runs(group, "ReplaceUnhealthy") or (served and not runs(group, "Terminate")):
+            return False
+    end(group, member, "an EC2 health check indicated it has been terminated", hooks=False)
+    return True
+
+
+def leave_when_let_go(group, member, is_running):
+    """A machine that is detached is out once load balancers have let it go."""
+    if is_running and clock.now(group.account_id) < member.leaves_at:
+        return False
+    group.instance_states.remove(member)
+    group.ec2_backend.delete_tags([member.instance.id], {ASG_NAME_TAG: group.name})
+    member.instance.autoscaling_group = None
+    member.activity.ended("Successful")
+    return True
+
+
+def end_when_let_go(group, member):
+    """A machine that ends goes through its hooks once load balancers have let it go."""
+    if clock.now(group.account_id) < member.let_go_at:
+        return False
+    member.let_go_at = None
+    return enter(group, member, TERMINATING)
 
 
 def enter(group, member, transition):
@@ -98,6 +138,8 @@ def leave_hooks(group, member):
         member.lifecycle_state = "InService"
         member.activity.ended("Successful")
         group.refusals = 0
+        if runs(group, "AddToLoadBalancer"):
+            targets.add_member(group, member)
         return True
     return False
 
@@ -108,16 +150,16 @@ def end(group, member, cause, hooks=True):
     if not member.activity.end_time:
         member.activity.ended("Cancelled", cause)
     member.activity = activities.terminating(group, member.instance.id, cause)
+    let_go_at = targets.release_member(group, member)
     if hooks and was_in_service:
-        enter(group, member, TERMINATING)
+        member.lifecycle_state, member.let_go_at = "Terminating", let_go_at
+        end_when_let_go(group, member)
     else:
         shut_down(group, member)
 
 
 def shut_down(group, member):
-    """Ends a machine, which leaves its target groups first."""
-    member.lifecycle_state = "Terminating"
-    sync_targets(group)
+    member.lifecycle_state, member.let_go_at = "Terminating", None
     group.ec2_backend.terminate_instances([member.instance.id])
 
 
@@ -217,7 +259,7 @@ def choose_victim(group):
     zones = [member.availability_zone for member in free]
     fullest = max(sorted(set(zones)), key=lambda zone: (not_of(group, zone), zones.count(zone)))
     there = [member for member in free if member.availability_zone == fullest]
-    victim = min(there, key=lambda member: (member.version, member.launched_at))
+    victim = min(there, key=lambda member: (member.version or 0, member.launched_at))
     end(group, victim, "an instance was taken out of service: the group has too many")
     return victim
 
@@ -226,18 +268,20 @@ def not_of(group, zone):
     return zone not in group.availability_zones
 
 
-def sync_targets(group):
-    """Target groups send traffic to what is in service, and to nothing else of the group."""
-    balancers = group.autoscaling_backend.elbv2_backend
-    for arn in group.target_group_arns:
-        target_group = balancers.target_groups.get(arn)
-        if target_group is None:
-            continue
-        for member in group.instance_states:
-            known = member.instance.id in target_group.targets
-            serves = member.lifecycle_state == "InService" and runs(group, "AddToLoadBalancer")
-            if serves and not known:
-                target = {"Id": member.instance.id, "Port": target_group.port}
-                balancers.register_targets(arn, [target])
-            elif known and member.lifecycle_state != "InService":
-                balancers.deregister_targets(arn, [{"Id": member.instance.id}])
+def join_targets(group):
+    """Machines in service get into target groups that are attached to their group.
+
+    Auto Scaling API reference, AttachLoadBalancerTargetGroups. One that somebody took out by hand
+    stays out.
+    """
+    # moto asks when it makes a group, too: what a group is made with its machines join by themselves.
+    joined = group.__dict__.setdefault("joined_target_groups", set(group.target_group_arns))
+    new = [item for item in targets.target_groups_of(group) if item.arn not in joined]
+    joined.update(item.arn for item in new)
+    joined.intersection_update(group.target_group_arns)
+    if not runs(group, "AddToLoadBalancer"):
+        return
+    for member in group.instance_states:
+        for target_group in new:
+            if member.lifecycle_state == "InService":
+                targets.register_member(group, member, target_group)

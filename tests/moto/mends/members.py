@@ -13,7 +13,7 @@ COUNTED = ("Pending", "Pending:Wait", "Pending:Proceed", "InService")
 
 
 class Member(InstanceState):
-    """A machine of a group."""
+    """A machine of a group. One that was attached has no version that its group knows."""
 
     def __init__(self, instance, group, version, subnet_id):
         instance.autoscaling_group = group
@@ -25,10 +25,14 @@ class Member(InstanceState):
         self.subnet_id = subnet_id
         self.launched_at = clock.now(group.account_id)
         self.waits = {}
+        # When load balancers have let go of a machine that ends, and when one that is detached leaves.
+        self.let_go_at = self.leaves_at = None
         self.activity = activities.launching(group, instance.id)
 
     @property
     def launch_template(self):
+        if self.version is None:
+            return None
         template = self.auto_scaling_group.ec2_launch_template
         return {
             "LaunchTemplateId": template.id,
