@@ -25,6 +25,7 @@
 pub mod decide;
 pub mod decision;
 pub mod driver;
+pub mod estimate;
 pub mod mark;
 pub mod members;
 mod memory;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::decide::{GroupScene, MachineScene, Scene, decide};
+use super::estimate::{Times, Work, estimate};
 use super::{
     Group, HaltReason, Machine, MachineReason, Observation, Pause, Policy, RolloutRole, Stage,
     Target, Verdict,
@@ -160,7 +161,7 @@ impl Preview {
             paused: observation.paused.clone(),
             unapplied_count: plan.changes.len(),
             cloudonly: policy.cloudonly,
-            estimate: None,
+            estimate: estimate(&Work::of(observation, policy, &Times::ASSUMED)),
         }
     }
 

@@ -97,6 +97,7 @@ pub(super) async fn begin<'a, C: Cloud, K: Kube>(
         recent: Default::default(),
         failures: Default::default(),
         progress: Default::default(),
+        observed: Default::default(),
     })
 }
 

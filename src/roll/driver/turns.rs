@@ -19,6 +19,7 @@ use crate::error::{ExitCode, Failure};
 use crate::event::{Event, RollEvent};
 use crate::kube::Kube;
 use crate::kube::drain::next_attempt;
+use crate::roll::estimate::{Observed, Times, Work, estimate};
 use crate::roll::{
     Decision, EvictionAnswer, HaltReason, Observation, Policy, Progress, Step, Verdict, WaitReason,
     Waiting, decide,
@@ -68,6 +69,8 @@ pub(super) struct Run<'a, C: Cloud, K: Kube> {
     /// How often a step failed in a row.
     pub(super) failures: BTreeMap<String, u32>,
     pub(super) progress: Progress,
+    /// How long replacements take in this run.
+    pub(super) observed: Observed,
 }
 
 /// What a turn leads to.
@@ -138,13 +141,21 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
 
     fn learn(&mut self, o: &Observation, decision: &Decision) {
         self.look.memory.learn(decision, o.now);
+        self.observed.watch(&decision.progress, o.now);
         if self.progress != decision.progress {
             self.progress = decision.progress.clone();
             (self.announce)(Event::Roll(RollEvent::Progress {
                 progress: Box::new(decision.progress.clone()),
-                eta: None,
+                eta: self.eta(o),
             }));
         }
+    }
+
+    /// When it may be over, RFC 3339; none if a budget never lets it end.
+    fn eta(&self, o: &Observation) -> Option<String> {
+        let times = self.observed.times(&Times::ASSUMED);
+        let left = estimate(&Work::left(o, self.policy, &times))?;
+        Some(later(o.now, left).to_string())
     }
 
     async fn follow(&mut self, o: &Observation, decision: Decision) -> Result<Next, Failure> {

@@ -41,7 +41,7 @@ pub fn check(spec: &Spec) -> Vec<Finding> {
         group::check(spec, group, &mut report);
         machine::check(spec, group, &mut report);
         node::check(spec, group, &mut report);
-        rollout::check(group, &mut report);
+        rollout::check(spec, group, &mut report);
     }
     report.findings
 }

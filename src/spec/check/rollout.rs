@@ -72,11 +72,30 @@ pub(super) fn check_cluster(spec: &Spec, report: &mut Report) {
     }
 }
 
-/// What a group says.
-pub(super) fn check(group: &InstanceGroup, report: &mut Report) {
-    if let Some(rollout) = &group.spec.rolling_update {
-        rules(report, &group.field("spec.rollingUpdate"), rollout);
-    }
+/// What a group says itself; what it took over has been spoken of at the cluster.
+pub(super) fn check(spec: &Spec, group: &InstanceGroup, report: &mut Report) {
+    let Some(rollout) = &group.spec.rolling_update else { return };
+    let cluster = spec.cluster.spec.rolling_update.clone().unwrap_or_default();
+    let own = RollingUpdateSpec {
+        max_unavailable_per_zone: own(
+            rollout.max_unavailable_per_zone,
+            cluster.max_unavailable_per_zone,
+        ),
+        drain_timeout: own(rollout.drain_timeout, cluster.drain_timeout),
+        post_drain_delay: own(rollout.post_drain_delay, cluster.post_drain_delay),
+        deregister_timeout: own(rollout.deregister_timeout, cluster.deregister_timeout),
+        boot_timeout: own(rollout.boot_timeout, cluster.boot_timeout),
+        validate_timeout: own(rollout.validate_timeout, cluster.validate_timeout),
+        soak: own(rollout.soak, cluster.soak),
+        canary_soak: own(rollout.canary_soak, cluster.canary_soak),
+        max_node_age: own(rollout.max_node_age, cluster.max_node_age),
+        ..rollout.clone()
+    };
+    rules(report, &group.field("spec.rollingUpdate"), &own);
+}
+
+fn own<T: PartialEq>(value: Option<T>, inherited: Option<T>) -> Option<T> {
+    if value == inherited { None } else { value }
 }
 
 fn rules(report: &mut Report, field: &Field, rollout: &RollingUpdateSpec) {

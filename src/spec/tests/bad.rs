@@ -196,8 +196,9 @@ fn groups() {
         (
             "    maxSurge: 25%",
             "    drainTimeout: 0s\n    soak: 49h\n    canary: 0\n    canarySoak: 1h\n    \
-             maxNodeAge: 23h\n    maxUnavailablePerZone: 0\n    onDrainTimeout: Give up",
+             maxNodeAge: 23h\n    maxUnavailablePerZone: 0",
         ),
+        ("    maxSurge: 25%", "    onDrainTimeout: Give up"),
         ("    maxSurge: 25%", "    overall: {maxUnavailable: 1}"),
         ("  name: nodes", "  name: master-a"),
         ("  name: nodes", "  name: master-a.masters"),
