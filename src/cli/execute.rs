@@ -110,11 +110,20 @@ fn sink_for(
     planned: &Planned,
     execution: &Execution,
 ) -> Arc<Sink> {
-    let plan = &planned.plan;
-    let writes_events = execution.events.is_some();
-    let sink = ui::progress::sink(context.ui, writes_events, &plan.cluster, plan.cloud == "sim");
-    sink.follow(plan);
-    let sink = Arc::new(sink);
+    let sink = new_sink(context, cloud, &planned.plan.cluster, execution.events);
+    sink.follow(&planned.plan);
+    sink
+}
+
+/// A sink of events about a cluster.
+pub(super) fn new_sink(
+    context: &Context,
+    cloud: &AnyCloud,
+    cluster: &str,
+    events: Option<EventFormat>,
+) -> Arc<Sink> {
+    let is_simulated = cloud.name() == "sim";
+    let sink = Arc::new(ui::progress::sink(context.ui, events.is_some(), cluster, is_simulated));
     let listening = sink.clone();
     let tell = move |retry: &ReadRetry| listening.announce(&ui::progress::read_event(retry));
     cloud.reader().listen(Arc::new(tell));
@@ -193,7 +202,7 @@ fn refuse(planned: &Planned) -> anyhow::Result<()> {
 
 /// First signal: finish what is in flight. Second: the system's default, which kills; the next run
 /// goes on from there.
-async fn stop_on_signal(stop: StopSignal) {
+pub(super) async fn stop_on_signal(stop: StopSignal) {
     if interrupted().await {
         stop.stop();
     }

@@ -14,13 +14,18 @@ mod execute;
 mod exit_codes;
 mod explain;
 mod observe;
+mod kubernetes;
 mod pipeline;
 mod plan;
 mod policy;
 mod render;
+mod repair;
+mod rolling;
+mod rolling_update;
 mod schema;
 mod show;
 mod state;
+mod status;
 mod unlock;
 mod validate;
 
@@ -50,6 +55,9 @@ struct Cli {
 enum Command {
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
+    RollingUpdate(rolling_update::RollingUpdateArgs),
+    Status(status::StatusArgs),
+    Repair(repair::RepairArgs),
     Destroy(destroy::DestroyArgs),
     Unlock(unlock::UnlockArgs),
     Doctor(doctor::DoctorArgs),
@@ -87,6 +95,9 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Plan(args) => plan::run(&context, &args),
         Command::Apply(args) => apply::run(&context, &args),
+        Command::RollingUpdate(args) => rolling_update::run(&context, &args),
+        Command::Status(args) => status::run(&context, &args),
+        Command::Repair(args) => repair::run(&context, &args),
         Command::Destroy(args) => destroy::run(&context, &args),
         Command::Unlock(args) => unlock::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),

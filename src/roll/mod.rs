@@ -30,8 +30,10 @@ pub mod mark;
 pub mod members;
 mod memory;
 pub mod observation;
+pub mod pause;
 pub mod policy;
 pub mod preview;
+pub mod status;
 
 pub use crate::cloud::TargetState;
 pub use crate::etcd::MemberFact;
@@ -47,4 +49,5 @@ pub use observation::{
 pub use policy::{
     ClusterPolicy, DrainOutcome, GroupPolicy, Policy, RepairPolicy, Retire, RolloutRole,
 };
+pub use status::Status;
 pub use preview::{Preview, PreviewGroup, PreviewMachine, Slots, anticipate};

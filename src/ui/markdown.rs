@@ -3,12 +3,13 @@
 use super::Style;
 use super::human::{self, PlanView};
 use crate::plan::Plan;
+use crate::roll::Preview;
 
 /// Longest comment that GitHub takes, in characters.
 pub const COMMENT_CHARS_MAX: usize = 65_536;
 
-/// Columns of the text inside; wider than a terminal's, as a browser scrolls.
-const WIDTH: usize = 100;
+/// The text inside is wider than a terminal's, as a browser scrolls.
+const VIEW: PlanView = PlanView { width: 100, style: Style::plain(), verbose: false };
 
 /// Said where the text was cut.
 const CUT: &str = "... (cut; see the plan's own output for the rest)";
@@ -25,12 +26,26 @@ pub fn plan(plan: &Plan, chars_max: usize) -> String {
         plan.cluster,
         human::summary(plan)
     );
-    let view = PlanView { width: WIDTH, style: Style::plain(), verbose: false };
-    let body = human::plan(plan, view);
-    let fence = fence(&body);
+    folded(&head, &human::plan(plan, VIEW), chars_max)
+}
+
+/// Renders a roll's plan in at most `chars_max` characters, cutting whole lines from its end.
+pub fn roll(preview: &Preview, chars_max: usize) -> String {
+    let simulated = if preview.cloud == "sim" { " (SIMULATED)" } else { "" };
+    let head = format!(
+        "### kprod rolling update: `{}`{simulated}\n\n{}\n\n<details><summary>Machines</summary>\n\n",
+        preview.cluster,
+        human::roll_summary(preview)
+    );
+    folded(&head, &human::roll(preview, VIEW), chars_max)
+}
+
+/// A head in sight and a body folded away.
+fn folded(head: &str, body: &str, chars_max: usize) -> String {
+    let fence = fence(body);
     let tail = format!("{fence}\n\n</details>\n");
     let around = head.chars().count() + fence.len() + 1 + tail.chars().count();
-    let body = cut(&body, chars_max.saturating_sub(around));
+    let body = cut(body, chars_max.saturating_sub(around));
     format!("{head}{fence}\n{body}{tail}")
 }
 

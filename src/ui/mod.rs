@@ -10,6 +10,7 @@ pub mod progress;
 mod roll;
 pub mod source;
 pub mod state;
+pub mod status;
 mod style;
 
 use std::io::{IsTerminal, Write};

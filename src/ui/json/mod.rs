@@ -3,7 +3,9 @@
 mod doctor;
 mod plan;
 mod roll;
+mod status;
 
 pub use doctor::doctor;
 pub use plan::{FORMAT_VERSION, plan};
 pub use roll::roll;
+pub use status::status;

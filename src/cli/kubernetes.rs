@@ -1,0 +1,58 @@
+//! How a cluster's API server is reached.
+
+#![expect(clippy::disallowed_methods, reason = "KUBECONFIG and HOME, as kubectl reads them")]
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cloud::any::AnyCloud;
+use crate::kube::any::AnyKube;
+use crate::kube::sim::SimKube;
+
+/// Which API server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct KubeArgs {
+    /// The cluster's kubeconfig [default: KUBECONFIG, ~/.kube/config, or the pod's own account]
+    #[arg(long, value_name = "FILE", help_heading = "Kubernetes")]
+    kubeconfig: Option<PathBuf>,
+
+    /// The context in it [default: the current one]
+    #[arg(long, value_name = "NAME", help_heading = "Kubernetes")]
+    context: Option<String>,
+}
+
+impl KubeArgs {
+    /// Opens the cluster's API server: the simulated one with the simulated cloud, which needs no
+    /// kubeconfig.
+    ///
+    /// # Errors
+    /// When the kubeconfig or its credentials cannot be used.
+    pub(super) async fn connect(&self, cloud: &AnyCloud, cluster: &str) -> anyhow::Result<AnyKube> {
+        match cloud {
+            AnyCloud::Sim(sim) => {
+                let kube = SimKube::new(sim.as_ref().clone(), cluster);
+                Ok(AnyKube::Sim(Box::new(kube)))
+            }
+            #[cfg(feature = "aws")]
+            AnyCloud::Aws(_) => {
+                use crate::kube::client::KubeClient;
+                let kube = KubeClient::connect(self.access()).await;
+                let kube = kube.map_err(|error| crate::roll::kube_failure(&error))?;
+                Ok(AnyKube::Client(Box::new(kube)))
+            }
+        }
+    }
+
+    #[cfg(feature = "aws")]
+    fn access(&self) -> crate::kube::KubeAccess {
+        let environment = std::env::var_os("KUBECONFIG").filter(|files| !files.is_empty());
+        let environment = environment.iter().flat_map(std::env::split_paths);
+        crate::kube::KubeAccess {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            environment: environment.filter(|file| !file.as_os_str().is_empty()).collect(),
+            home: std::env::var_os("HOME").map(PathBuf::from),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What the verbs that replace machines share: limits from the command line, a look, the run, the
+//! last words.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::args::{Format, duration};
+use super::context::{Context, Loaded};
+use super::execute::{EventFormat, holder, stop_on_signal};
+use super::kubernetes::KubeArgs;
+use super::pipeline::Planned;
+use crate::apply::StopSignal;
+use crate::cloud::Cloud;
+use crate::cloud::any::AnyCloud;
+use crate::error::{ExitCode, Failure};
+use crate::event::{Event, RollEvent};
+use crate::finding::did_you_mean;
+use crate::kube::any::AnyKube;
+use crate::kube::check_belonging;
+use crate::roll::driver::{self, RollRequest};
+use crate::roll::{
+    Decision, DrainOutcome, Observation, Policy, Preview, Verdict,
+};
+use crate::spec::Spec;
+use crate::ui;
+use crate::ui::human::PlanView;
+use crate::ui::progress::Sink;
+
+/// Limits over those of the spec.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct LimitArgs {
+    /// Roll only this group, by the name of its InstanceGroup (repeatable)
+    #[arg(long = "only", value_name = "GROUP", help_heading = "Limits")]
+    pub(super) only: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) pace: PaceArgs,
+
+    /// Replace every machine, also those that are as wanted
+    #[arg(long, help_heading = "Limits")]
+    pub(super) force: bool,
+}
+
+/// How far a roll goes, and what it does where a drain does not end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct PaceArgs {
+    /// Begin with at most so many machines
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    max_machines: Option<usize>,
+
+    /// Leave Kubernetes out: no cordon, no drain, no look at nodes. The quorum guard stays
+    #[arg(long, help_heading = "Limits")]
+    pub(super) cloudonly: bool,
+
+    /// How long a drain may take, such as 15m, in place of each group's `drainTimeout`
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Limits")]
+    drain_timeout: Option<Duration>,
+
+    /// What happens then, in place of each group's `onDrainTimeout`
+    #[arg(long, value_enum, help_heading = "Limits")]
+    on_drain_timeout: Option<OnDrainTimeout>,
+
+    /// How long something may be worse than before the roll until it halts, in place of each group's
+    /// `validateTimeout`
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Limits")]
+    validate_timeout: Option<Duration>,
+}
+
+/// What happens when a drain takes too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnDrainTimeout {
+    /// Uncordon the machine and halt; the pods are named
+    Fail,
+    /// Uncordon the machine, leave it for a later roll, go on with the others
+    Skip,
+    /// Delete what is left, whatever its budgets say
+    Force,
+}
+
+impl PaceArgs {
+    fn limit(&self, policy: &mut Policy) {
+        policy.machines_max = self.max_machines;
+        policy.cloudonly = self.cloudonly;
+        for group in policy.groups.values_mut() {
+            group.drain_timeout = self.drain_timeout.unwrap_or(group.drain_timeout);
+            group.validate_timeout = self.validate_timeout.unwrap_or(group.validate_timeout);
+            group.on_drain_timeout = match self.on_drain_timeout {
+                None => group.on_drain_timeout,
+                Some(OnDrainTimeout::Fail) => DrainOutcome::Fail,
+                Some(OnDrainTimeout::Skip) => DrainOutcome::Skip,
+                Some(OnDrainTimeout::Force) => DrainOutcome::Force,
+            };
+        }
+    }
+
+    /// The spec's policy under these limits.
+    pub(super) fn policy(&self, spec: &Spec) -> Policy {
+        let mut policy = Policy::of(spec);
+        self.limit(&mut policy);
+        policy
+    }
+}
+
+impl LimitArgs {
+    /// The spec's policy under these limits.
+    ///
+    /// # Errors
+    /// A usage error for a group that the spec does not know.
+    pub(super) fn policy(&self, spec: &Spec) -> anyhow::Result<Policy> {
+        let mut policy = self.pace.policy(spec);
+        policy.force = self.force;
+        policy.only = only(spec, &self.only)?;
+        Ok(policy)
+    }
+}
+
+/// Groups by the names that their users know, or by those of their auto scaling groups.
+fn only(spec: &Spec, names: &[String]) -> anyhow::Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for name in names {
+        let group = spec.groups.values().find(|group| {
+            group.name() == name || spec.machine_name(group) == *name
+        });
+        match group {
+            Some(group) => {
+                found.insert(spec.machine_name(group));
+            }
+            None => {
+                let near = did_you_mean(name, spec.groups.keys().map(String::as_str));
+                let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+                wrong.push(format!("`{name}` is no group of {}{near}", spec.name()));
+            }
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(found);
+    }
+    let names: Vec<&str> = spec.groups.keys().map(String::as_str).collect();
+    Err(Failure::new(ExitCode::Usage, wrong.join("; "))
+        .hint(format!("its groups are {}", names.join(", ")))
+        .into())
+}
+
+/// A cluster whose machines are looked at, and maybe replaced.
+pub(super) struct Rolling<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) cloud: &'a AnyCloud,
+    /// None where Kubernetes is left out.
+    pub(super) kube: Option<AnyKube>,
+    pub(super) policy: Policy,
+    pub(super) planned: Planned,
+}
+
+impl<'a> Rolling<'a> {
+    /// Opens the API server, unless Kubernetes is left out.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used.
+    pub(super) async fn open(
+        context: &'a Context<'a>,
+        cloud: &'a AnyCloud,
+        loaded: &Loaded,
+        kube: &KubeArgs,
+        policy: Policy,
+        planned: Planned,
+    ) -> anyhow::Result<Self> {
+        let kube = match policy.cloudonly {
+            true => None,
+            false => Some(kube.connect(cloud, loaded.spec.name()).await?),
+        };
+        Ok(Self { context, cloud, kube, policy, planned })
+    }
+
+    /// Looks, and decides without doing.
+    ///
+    /// # Errors
+    /// When something cannot be read, or the API server is another cluster's.
+    pub(super) async fn look(&self) -> anyhow::Result<(Observation, Decision)> {
+        let query = &self.planned.query;
+        let (observation, decision) =
+            driver::preview(self.cloud, self.kube.as_ref(), query, &self.policy).await?;
+        if let Some(view) = &observation.kube {
+            let machines = observation.machines.keys().cloned().collect();
+            check_belonging(view, &machines).map_err(|error| Failure::error(error.to_string()))?;
+        }
+        Ok((observation, decision))
+    }
+
+    /// What a roll would do.
+    ///
+    /// # Errors
+    /// As [`Rolling::look`].
+    pub(super) async fn preview(&self) -> anyhow::Result<(Preview, Decision)> {
+        let (observation, decision) = self.look().await?;
+        Ok((Preview::of(&observation, &self.policy, &self.planned.plan), decision))
+    }
+
+    /// Rolls, and says how it went.
+    ///
+    /// # Errors
+    /// Whatever ended it early.
+    pub(super) async fn run(&self, lock_timeout: Duration, sink: &Sink) -> anyhow::Result<ExitCode> {
+        let stop = StopSignal::new();
+        let watcher = tokio::spawn(stop_on_signal(stop.clone()));
+        let request = RollRequest {
+            policy: &self.policy,
+            query: &self.planned.query,
+            holder: holder(),
+            lock_timeout,
+        };
+        let announce = |event: Event| sink.announce_roll(self.cloud.now(), &event);
+        let kube = self.kube.as_ref();
+        let report = driver::run(self.cloud, kube, &request, &stop, &announce).await;
+        watcher.abort();
+        sink.finish();
+        let report = report?;
+        if let Some(summary) = sink.roll_summary() {
+            self.context.ui.status(&summary);
+        }
+        match report.failure {
+            None => Ok(ExitCode::Done),
+            Some(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Says that nothing is to be rolled, also to readers of events.
+    pub(super) fn nothing_to_do(&self, sink: &Sink, preview: &Preview) {
+        let done = Event::Roll(RollEvent::Finished { replaced: 0, elapsed_ms: 0 });
+        sink.announce_roll(self.cloud.now(), &done);
+        let simulated = if self.cloud.name() == "sim" { "SIMULATED " } else { "" };
+        self.context.ui.status(&format!(
+            "{simulated}{}: nothing to roll, {} machines as wanted",
+            preview.cluster, preview.machine_count
+        ));
+    }
+}
+
+/// Whether a roll would do nothing at all: no machine to replace, no mark to take away.
+pub(super) fn is_idle(decision: &Decision) -> bool {
+    decision.verdict == Verdict::Done
+}
+
+/// Prints a roll's plan; where it does not mix with events.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(super) fn print(
+    context: &Context,
+    preview: &Preview,
+    format: Format,
+    verbose: bool,
+    events: Option<EventFormat>,
+) -> anyhow::Result<()> {
+    let style = if events.is_some() { context.ui.err } else { context.ui.out };
+    let view = PlanView { width: context.ui.width, style, verbose };
+    if events.is_some() {
+        context.ui.status(&ui::human::roll(preview, view));
+        return Ok(());
+    }
+    Ok(context.ui.data(&match format {
+        Format::Text => ui::human::roll(preview, view),
+        Format::Json => format!("{:#}\n", ui::json::roll(preview)),
+        Format::Markdown => ui::markdown::roll(preview, ui::markdown::COMMENT_CHARS_MAX),
+    })?)
+}
