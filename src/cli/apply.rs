@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::apply_roll::{self, Roll};
 use super::args::{CloudArgs, InputArgs, PlanOptionArgs, SpecArgs, duration};
 use super::context::Context;
 use super::execute::{self, EventFormat, Execution};
+use super::kubernetes::KubeArgs;
 use super::pipeline::{self, Planned};
+use super::rolling::PaceArgs;
 use crate::error::{ExitCode, Failure};
 
 /// Bring the cloud to what the plan says
@@ -30,6 +33,15 @@ pub(super) struct ApplyArgs {
     cloud: CloudArgs,
     #[command(flatten)]
     execution: ExecutionArgs,
+    #[command(flatten)]
+    kube: KubeArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
+
+    /// Then replace the machines that are not what the plan wants, as `kprod rolling-update` does.
+    /// Changes that need machines drained are made after that
+    #[arg(long)]
+    roll: bool,
 
     /// Do not ask
     #[arg(short, long)]
@@ -76,11 +88,20 @@ fn run_fresh(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
         let cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
         // A killed run may have left tags and attributes unwritten: look at all of them.
         let plan = async || pipeline::plan(context, &loaded, &cloud, true, &options).await;
+        if args.roll {
+            let roll = Roll { kube: &args.kube, pace: &args.pace, retry: options.retry };
+            return apply_roll::run(context, &cloud, &loaded, &execution(args), &roll, plan).await;
+        }
         execute::run_fresh(context, &cloud, loaded.spec.name(), &execution(args), plan).await
     })
 }
 
 fn run_saved(context: &Context, args: &ApplyArgs, file: &Path) -> anyhow::Result<ExitCode> {
+    if args.roll {
+        let message = "a saved plan is applied without replacing machines";
+        let hint = "apply it, then `kprod rolling-update CLUSTER`";
+        return Err(Failure::new(ExitCode::Usage, message).hint(hint).into());
+    }
     let is_bare = args.input == InputArgs::default()
         && args.options == PlanOptionArgs::default()
         && args.cloud.is_open();

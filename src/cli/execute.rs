@@ -19,6 +19,7 @@ use crate::cloud::any::AnyCloud;
 use crate::cloud::retry::reader::ReadRetry;
 use crate::error::{ExitCode, Failure};
 use crate::permission::Level;
+use crate::plan::Plan;
 use crate::ui;
 use crate::ui::human::PlanView;
 use crate::ui::progress::Sink;
@@ -104,7 +105,7 @@ pub(super) async fn run(
 }
 
 /// Where the run's events go; from now on those of reads that are tried again as well.
-fn sink_for(
+pub(super) fn sink_for(
     context: &Context,
     cloud: &AnyCloud,
     planned: &Planned,
@@ -139,7 +140,7 @@ async fn run_in(
 ) -> anyhow::Result<ExitCode> {
     let plan = &planned.plan;
     show(context, planned, execution)?;
-    refuse(planned)?;
+    refuse(plan)?;
     let is_idle = plan.changes.is_empty();
     if is_idle && (execution.destroy || !apply::is_unfinished(cloud, &plan.cluster).await?) {
         sink.nothing_to_do();
@@ -156,6 +157,21 @@ async fn run_in(
         }
     }
 
+    make(context, cloud, planned, execution, sink).await
+}
+
+/// Applies and sums up.
+///
+/// # Errors
+/// Whatever ends the run early.
+pub(super) async fn make(
+    context: &Context<'_>,
+    cloud: &AnyCloud,
+    planned: &Planned,
+    execution: &Execution,
+    sink: &Sink,
+) -> anyhow::Result<ExitCode> {
+    let plan = &planned.plan;
     let stop = StopSignal::new();
     let watcher = tokio::spawn(stop_on_signal(stop.clone()));
     let request = ApplyRequest {
@@ -169,7 +185,7 @@ async fn run_in(
     watcher.abort();
     sink.finish();
     let report = report?;
-    match (is_idle, &report.failure) {
+    match (plan.changes.is_empty(), &report.failure) {
         (true, None) => context.ui.status(&ui::progress::nothing_to_do(plan)),
         _ => context.ui.status(&ui::progress::summary(&report, plan)),
     }
@@ -189,8 +205,11 @@ fn show(context: &Context, planned: &Planned, execution: &Execution) -> anyhow::
     super::plan::print(context, &planned.plan, Format::Text, false)
 }
 
-fn refuse(planned: &Planned) -> anyhow::Result<()> {
-    let plan = &planned.plan;
+/// Stops at what the plan refuses.
+///
+/// # Errors
+/// The refusals (exit 5), or that the plan makes no sense (exit 1).
+pub(super) fn refuse(plan: &Plan) -> anyhow::Result<()> {
     if plan.refusals.is_empty() {
         return Ok(());
     }

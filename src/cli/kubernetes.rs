@@ -38,7 +38,7 @@ impl KubeArgs {
             AnyCloud::Aws(_) => {
                 use crate::kube::client::KubeClient;
                 let kube = KubeClient::connect(self.access()).await;
-                let kube = kube.map_err(|error| crate::roll::kube_failure(&error))?;
+                let kube = kube.map_err(|error| crate::roll::driver::kube_failure(&error))?;
                 Ok(AnyKube::Client(Box::new(kube)))
             }
         }

@@ -3,6 +3,7 @@
 
 mod access;
 mod apply;
+mod apply_roll;
 mod args;
 mod clusters;
 mod confirm;
@@ -13,8 +14,8 @@ mod doctor;
 mod execute;
 mod exit_codes;
 mod explain;
-mod observe;
 mod kubernetes;
+mod observe;
 mod pipeline;
 mod plan;
 mod policy;

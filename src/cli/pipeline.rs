@@ -20,12 +20,13 @@ use crate::finding::Finding;
 use crate::finding::did_you_mean;
 use crate::permission::Scope;
 use crate::plan::file::SavedPlan;
-use crate::plan::{self, Plan, PlanOptions};
+use crate::plan::{self, Held, Plan, PlanOptions};
 use crate::resource::{Key, Kind};
 use crate::spec;
 use crate::ui;
 
 /// A plan with all that an apply needs.
+#[derive(Clone)]
 pub(super) struct Planned {
     /// The plan.
     pub(super) plan: Plan,
@@ -33,6 +34,10 @@ pub(super) struct Planned {
     pub(super) query: Query,
     /// What permissions for it are about.
     pub(super) scope: Scope,
+    /// The plan in two parts, with a roll between them; none for a saved plan.
+    pub(super) held: Option<Held>,
+    /// Whether there are machines that a roll may be about.
+    pub(super) has_machines: bool,
     /// Which wanted resources it is a plan for.
     spec_digest: String,
 }
@@ -62,7 +67,8 @@ impl Planned {
         let (plan, query) = (saved.plan, saved.query);
         let changed = plan.changes.iter().flat_map(|change| [&change.before, &change.after]);
         let scope = Scope::new(Some(&plan.account), &query, changed.flatten());
-        Ok(Self { plan, query, scope, spec_digest: saved.spec_digest })
+        let spec_digest = saved.spec_digest;
+        Ok(Self { plan, query, scope, held: None, has_machines: false, spec_digest })
     }
 }
 
@@ -228,7 +234,12 @@ pub(super) fn compare(
     let wanted = context.settle(Some(desired.resources), findings)?;
     let plan = plan::make(&wanted, observation, options);
     let scope = policy::scope(&loaded.spec);
-    Ok(Planned { plan, query, scope, spec_digest: plan::file::spec_digest(&wanted) })
+    let held = Some(plan::hold(&plan, observation));
+    let mut groups = observation.resources.values().filter(|found| found.ownership.is_owned());
+    let has_machines =
+        groups.any(|found| found.group.as_ref().is_some_and(|group| !group.instances.is_empty()));
+    let spec_digest = plan::file::spec_digest(&wanted);
+    Ok(Planned { plan, query, scope, held, has_machines, spec_digest })
 }
 
 fn read_observation(file: &Path) -> anyhow::Result<Observation> {

@@ -78,14 +78,14 @@ pub(super) fn run(context: &Context, args: &RepairArgs) -> anyhow::Result<ExitCo
         let options = PlanOptions::default();
         let planned = pipeline::plan(context, &loaded, &cloud, args.cloud.deep, &options).await?;
         let rolling = Rolling::open(context, &cloud, &loaded, &args.kube, policy, planned).await?;
-        let (preview, decision) = rolling.preview().await?;
+        let preview = rolling.preview().await?;
         rolling::print(context, &preview, args.output, true, args.events)?;
         if !args.yes {
             let is_well = preview.to_replace() == 0 && preview.halts.is_empty();
             return Ok(if is_well { ExitCode::Done } else { ExitCode::Changes });
         }
         let sink = new_sink(context, &cloud, &preview.cluster, args.events);
-        if rolling::is_idle(&decision) {
+        if preview.is_idle {
             rolling.nothing_to_do(&sink, &preview);
             return Ok(ExitCode::Done);
         }

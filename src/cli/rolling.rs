@@ -20,9 +20,7 @@ use crate::finding::did_you_mean;
 use crate::kube::any::AnyKube;
 use crate::kube::check_belonging;
 use crate::roll::driver::{self, RollRequest};
-use crate::roll::{
-    Decision, DrainOutcome, Observation, Policy, Preview, Verdict,
-};
+use crate::roll::{DrainOutcome, Observation, Policy, Preview};
 use crate::spec::Spec;
 use crate::ui;
 use crate::ui::human::PlanView;
@@ -121,9 +119,10 @@ fn only(spec: &Spec, names: &[String]) -> anyhow::Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     let mut wrong = Vec::new();
     for name in names {
-        let group = spec.groups.values().find(|group| {
-            group.name() == name || spec.machine_name(group) == *name
-        });
+        let group = spec
+            .groups
+            .values()
+            .find(|group| group.name() == name || spec.machine_name(group) == *name);
         match group {
             Some(group) => {
                 found.insert(spec.machine_name(group));
@@ -174,35 +173,43 @@ impl<'a> Rolling<'a> {
         Ok(Self { context, cloud, kube, policy, planned })
     }
 
-    /// Looks, and decides without doing.
+    /// Looks once.
     ///
     /// # Errors
     /// When something cannot be read, or the API server is another cluster's.
-    pub(super) async fn look(&self) -> anyhow::Result<(Observation, Decision)> {
+    pub(super) async fn look(&self) -> anyhow::Result<Observation> {
         let query = &self.planned.query;
-        let (observation, decision) =
-            driver::preview(self.cloud, self.kube.as_ref(), query, &self.policy).await?;
+        let seen = driver::look(self.cloud, self.kube.as_ref(), query, &self.policy).await;
+        // Nothing was begun that could be gone on with.
+        let observation = seen.map_err(|failure| match failure.code {
+            ExitCode::Halted => Failure { code: ExitCode::Error, ..failure },
+            _ => failure,
+        })?;
         if let Some(view) = &observation.kube {
             let machines = observation.machines.keys().cloned().collect();
             check_belonging(view, &machines).map_err(|error| Failure::error(error.to_string()))?;
         }
-        Ok((observation, decision))
+        Ok(observation)
     }
 
     /// What a roll would do.
     ///
     /// # Errors
     /// As [`Rolling::look`].
-    pub(super) async fn preview(&self) -> anyhow::Result<(Preview, Decision)> {
-        let (observation, decision) = self.look().await?;
-        Ok((Preview::of(&observation, &self.policy, &self.planned.plan), decision))
+    pub(super) async fn preview(&self) -> anyhow::Result<Preview> {
+        let observation = self.look().await?;
+        Ok(Preview::of(&observation, &self.policy, &self.planned.plan))
     }
 
     /// Rolls, and says how it went.
     ///
     /// # Errors
     /// Whatever ended it early.
-    pub(super) async fn run(&self, lock_timeout: Duration, sink: &Sink) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(
+        &self,
+        lock_timeout: Duration,
+        sink: &Sink,
+    ) -> anyhow::Result<ExitCode> {
         let stop = StopSignal::new();
         let watcher = tokio::spawn(stop_on_signal(stop.clone()));
         let request = RollRequest {
@@ -236,11 +243,6 @@ impl<'a> Rolling<'a> {
             preview.cluster, preview.machine_count
         ));
     }
-}
-
-/// Whether a roll would do nothing at all: no machine to replace, no mark to take away.
-pub(super) fn is_idle(decision: &Decision) -> bool {
-    decision.verdict == Verdict::Done
 }
 
 /// Prints a roll's plan; where it does not mix with events.

@@ -109,7 +109,7 @@ async fn roll(
     let planned = pipeline::plan(context, loaded, cloud, args.cloud.deep, &options).await?;
     let failed = failed_revisions(&planned.plan, &policy);
     let rolling = Rolling::open(context, cloud, loaded, &args.kube, policy, planned).await?;
-    let (preview, decision) = rolling.preview().await?;
+    let preview = rolling.preview().await?;
     rolling::print(context, &preview, args.output, args.verbose, args.events)?;
     if !args.yes {
         return Ok(code(args.detailed_exitcode, &preview, failed.is_some()));
@@ -118,7 +118,7 @@ async fn roll(
         return Err(failure.into());
     }
     let sink = new_sink(context, cloud, &preview.cluster, args.events);
-    if rolling::is_idle(&decision) {
+    if preview.is_idle {
         rolling.nothing_to_do(&sink, &preview);
         return Ok(ExitCode::Done);
     }

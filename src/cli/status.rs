@@ -100,11 +100,7 @@ fn print(
     cloud: &AnyCloud,
     view: &StatusView,
 ) -> anyhow::Result<()> {
-    let style = PlanView {
-        width: context.ui.width,
-        style: context.ui.out,
-        verbose: args.verbose,
-    };
+    let style = PlanView { width: context.ui.width, style: context.ui.out, verbose: args.verbose };
     Ok(context.ui.data(&match args.output {
         StatusFormat::Text => ui::status::text(view, cloud.now(), style),
         StatusFormat::Json if args.watch => format!("{}\n", ui::json::status(view)),
@@ -141,7 +137,9 @@ impl Looker<'_> {
             Ok(kube) => {
                 let seen = driver::preview(self.cloud, Some(kube), &self.query, &self.policy).await;
                 match seen {
-                    Ok((o, decision)) => return Ok((Status::of(&o, &self.policy, &decision), None)),
+                    Ok((o, decision)) => {
+                        return Ok((Status::of(&o, &self.policy, &decision), None));
+                    }
                     Err(failure) => failure.message,
                 }
             }

@@ -49,5 +49,5 @@ pub use observation::{
 pub use policy::{
     ClusterPolicy, DrainOutcome, GroupPolicy, Policy, RepairPolicy, Retire, RolloutRole,
 };
-pub use status::Status;
 pub use preview::{Preview, PreviewGroup, PreviewMachine, Slots, anticipate};
+pub use status::Status;

@@ -44,6 +44,8 @@ pub struct Preview {
     pub guard: BTreeMap<String, Vec<String>>,
     /// Why it would halt at once.
     pub halts: Vec<HaltReason>,
+    /// Whether it would do nothing at all: no machine to replace, no mark to take away.
+    pub is_idle: bool,
     /// Somebody asked rolls to pause.
     pub paused: Option<Pause>,
     /// Changes of the plan that no apply has made: the roll goes where the last apply said.
@@ -141,7 +143,9 @@ impl Preview {
         let groups: Vec<PreviewGroup> =
             scene.groups.iter().filter_map(|group| preview_group(group, policy, plan)).collect();
         let unfinished = observation.groups.values().find_map(|group| group.mark.as_ref());
-        let halts = match decide(observation, policy).verdict {
+        let verdict = decide(observation, policy).verdict;
+        let is_idle = verdict == Verdict::Done;
+        let halts = match verdict {
             Verdict::Halted(reasons) => reasons,
             Verdict::Act(_) | Verdict::Wait(_) | Verdict::Done => Vec::new(),
         };
@@ -158,6 +162,7 @@ impl Preview {
             machine_count: observation.machines.values().filter(stays).count(),
             groups,
             halts,
+            is_idle,
             paused: observation.paused.clone(),
             unapplied_count: plan.changes.len(),
             cloudonly: policy.cloudonly,

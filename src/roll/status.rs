@@ -89,7 +89,8 @@ impl Status {
 
 /// What the marks on groups and machines tell of a roll.
 fn roll(observation: &Observation) -> Option<RollStatus> {
-    let marked = observation.groups.values().filter_map(|group| Some((group, group.mark.as_ref()?)));
+    let marked =
+        observation.groups.values().filter_map(|group| Some((group, group.mark.as_ref()?)));
     let (_, first) = marked.clone().min_by_key(|(_, mark)| mark.began_at)?;
     Some(RollStatus {
         id: first.id.clone(),

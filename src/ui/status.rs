@@ -37,8 +37,11 @@ const NAMED_MAX: usize = 20;
 pub fn text(view: &StatusView, now: Timestamp, style: PlanView) -> String {
     let mut text = String::new();
     let status = &view.status;
-    let simulated =
-        if view.is_simulated { format!("{} ", style.style.warning("SIMULATED")) } else { String::new() };
+    let simulated = if view.is_simulated {
+        format!("{} ", style.style.warning("SIMULATED"))
+    } else {
+        String::new()
+    };
     let title = style.style.heading(&status.cluster);
     let _ = writeln!(text, "{simulated}{title} at {}", status.observed_at);
     let mut line = |label: &str, what: &str| {
@@ -121,10 +124,9 @@ fn details(text: &mut String, status: &Status, now: Timestamp, style: PlanView) 
         format!("{}: revision {revision} was rolled back here", short(group))
     });
     list(text, "Failed", failed.collect(), style);
-    let broken = status
-        .broken
-        .iter()
-        .map(|machine| format!("{} {}: {}", short(&machine.group), machine.instance_id, machine.why));
+    let broken = status.broken.iter().map(|machine| {
+        format!("{} {}: {}", short(&machine.group), machine.instance_id, machine.why)
+    });
     list(text, "Broken", broken.collect(), style);
     let halts = status.halts.iter().map(|halt| {
         format!("{}; the way out: {}", halt_reason(halt, &status.cluster), halt.way_out)

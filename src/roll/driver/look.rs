@@ -22,7 +22,7 @@ use crate::kube::{Kube, KubeError, KubeErrorKind, KubeView};
 use crate::resource::{DETACHED_TAG, Key, Resource};
 use crate::roll::observation::Memory;
 use crate::roll::{
-    Baseline, Group, Machine, Observation, Pause, Policy, Stage, Target, TargetState,
+    Baseline, Group, Machine, Observation, Pause, Policy, Stage, Target, TargetState, pause,
 };
 
 /// What a run knows of the world, and how fresh that is.
@@ -60,11 +60,6 @@ pub struct Look<'a> {
 
 /// Machines outside of groups are read again when the last reading is older than this.
 const TAGGED_AGE_MAX: Duration = Duration::from_secs(600);
-
-/// The object by which somebody pauses the rolls of a cluster.
-pub(crate) fn pause_key(cluster: &str) -> String {
-    format!("pause/{cluster}")
-}
 
 /// Looks once.
 ///
@@ -288,16 +283,7 @@ impl<'a> Look<'a> {
     }
 
     async fn read_pause<C: Cloud>(&mut self, cloud: &C) -> Result<(), Failure> {
-        let key = pause_key(&self.query.cluster);
-        let found = persist(cloud, PATIENT, || cloud.get(&key)).await;
-        let found = found.map_err(|error| store_failure(&error, &self.query.cluster))?;
-        self.paused = found.map(|entry| {
-            serde_json::from_slice(&entry.body).unwrap_or_else(|_| Pause {
-                by: "somebody".to_owned(),
-                at: entry.written_at,
-                why: format!("`{key}` cannot be read"),
-            })
-        });
+        self.paused = pause::read(cloud, &self.query.cluster).await?;
         Ok(())
     }
 
@@ -475,7 +461,7 @@ fn stage_of(lifecycle_state: &str) -> Stage {
 }
 
 /// An API server that does not answer, or says no, as a failure of a run that has begun nothing.
-pub(super) fn kube_failure(error: &KubeError) -> Failure {
+pub fn kube_failure(error: &KubeError) -> Failure {
     let again = "run the same command again: it goes on from here";
     let hint = match error.kind {
         KubeErrorKind::Unauthorized => {

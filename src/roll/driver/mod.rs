@@ -12,7 +12,7 @@ mod turns;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use look::{Look, look};
+pub use look::{Look, kube_failure, look};
 
 use super::policy::Policy;
 use super::{Decision, Progress};

@@ -17,6 +17,7 @@ use crate::finding::Finding;
 use crate::plan::{
     Action, Change, ForeignResource, ForeignRules, Plan, Reason, Refusal, describe_foreign,
 };
+use crate::roll::Preview;
 
 /// How a plan is written.
 #[derive(Clone, Copy, Debug)]
@@ -35,42 +36,90 @@ const LISTED_MAX: usize = 10;
 /// Renders a plan; ends with the summary line.
 pub fn plan(plan: &Plan, view: PlanView) -> String {
     let mut text = String::new();
-    header(&mut text, plan, view);
+    changes(&mut text, plan, view);
+    rollout::section(&mut text, plan, view);
+    notes(&mut text, plan, view);
+    let _ = writeln!(text, "{}", summary(plan));
+    text
+}
+
+/// Renders a plan that is applied and rolled in one go: what has to wait for the roll, and what that
+/// does. Without a roll there are no machines yet.
+pub fn plan_and_roll(
+    plan: &Plan,
+    later: &[Change],
+    preview: Option<&Preview>,
+    view: PlanView,
+) -> String {
+    let mut text = String::new();
+    changes(&mut text, plan, view);
+    held_back(&mut text, later, view);
+    if let Some(preview) = preview {
+        roll::roll_body(&mut text, preview, view);
+    }
+    notes(&mut text, plan, view);
+    let _ = writeln!(text, "{}", changes_summary(plan));
+    if let Some(preview) = preview {
+        let _ = writeln!(text, "{}", roll_summary(preview));
+    }
+    text
+}
+
+/// Changes that are made when the machines they drain are gone.
+fn held_back(text: &mut String, later: &[Change], view: PlanView) {
+    if later.is_empty() {
+        return;
+    }
+    let title = format!("Of these, after the roll has retired their machines ({})", later.len());
+    let _ = writeln!(text, "{}\n", view.style.heading(&title));
+    for change in later {
+        let _ = writeln!(text, "  {:>3} {}", change.action.symbol(), change.address);
+    }
+    text.push('\n');
+}
+
+fn changes(text: &mut String, plan: &Plan, view: PlanView) {
+    header(text, plan, view);
     let of = |action| move |c: &&Change| c.action == action && c.reason != Reason::Drifted;
     let drifted = |c: &&Change| c.action == Action::Update && c.reason == Reason::Drifted;
-    section(&mut text, plan, "To create", of(Action::Create), view);
-    section(&mut text, plan, "To update", of(Action::Update), view);
-    section(&mut text, plan, "Drift: changed outside kprod, to be set back", drifted, view);
+    section(text, plan, "To create", of(Action::Create), view);
+    section(text, plan, "To update", of(Action::Update), view);
+    section(text, plan, "Drift: changed outside kprod, to be set back", drifted, view);
     section(
-        &mut text,
+        text,
         plan,
         "To replace: removed, then made again under the same name",
         of(Action::Replace),
         view,
     );
-    section(&mut text, plan, "To delete", of(Action::Delete), view);
-    rollout::section(&mut text, plan, view);
-    foreign(&mut text, &plan.foreign, view);
-    foreign_rules(&mut text, &plan.foreign_rules, view);
-    remarks(&mut text, &plan.findings, view);
-    refusals(&mut text, &plan.refusals, view);
+    section(text, plan, "To delete", of(Action::Delete), view);
+}
+
+/// What is no change: others' things, remarks, refusals, that there is nothing.
+fn notes(text: &mut String, plan: &Plan, view: PlanView) {
+    foreign(text, &plan.foreign, view);
+    foreign_rules(text, &plan.foreign_rules, view);
+    remarks(text, &plan.findings, view);
+    refusals(text, &plan.refusals, view);
     if !plan.has_changes() {
         let _ = writeln!(text, "No changes: {} as wanted.\n", plural_are(plan.unchanged_count));
     }
-    let _ = writeln!(text, "{}", summary(plan));
-    text
 }
 
 /// `Plan: 12 to create, 1 to update, 0 to delete; rollout pending: 0 machines`.
 pub fn summary(plan: &Plan) -> String {
+    let machines = plural(plan.rollout.machine_count(), "machine");
+    format!("{}; rollout pending: {machines}", changes_summary(plan))
+}
+
+fn changes_summary(plan: &Plan) -> String {
     let replaced = plan.count(Action::Replace);
     let replace = if replaced > 0 { format!("{replaced} to replace, ") } else { String::new() };
     format!(
-        "Plan: {} to create, {} to update, {replace}{} to delete; rollout pending: {}",
+        "Plan: {} to create, {} to update, {replace}{} to delete",
         plan.count(Action::Create),
         plan.count(Action::Update),
         plan.count(Action::Delete),
-        plural(plan.rollout.machine_count(), "machine"),
     )
 }
 

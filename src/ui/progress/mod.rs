@@ -76,6 +76,7 @@ impl Sink {
     pub fn follow(&self, plan: &Plan) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.change_count = plan.changes.len();
+        state.finished_count = 0;
     }
 
     /// Shows an event of a rolling update, which happened at `now` on the cloud's clock.

@@ -36,7 +36,10 @@ fn busy() -> StatusView {
     let rolling = GroupProgress {
         outdated: BTreeMap::from([("i-0000000000000000b".to_owned(), forced)]),
         in_work: BTreeMap::from([("i-0000000000000000a".to_owned(), Phase::Draining)]),
-        skipped: BTreeMap::from([("i-0000000000000000c".to_owned(), "its drain took too long".to_owned())]),
+        skipped: BTreeMap::from([(
+            "i-0000000000000000c".to_owned(),
+            "its drain took too long".to_owned(),
+        )]),
         waiting: vec![waiting],
         ..group(&general, 17)
     };

@@ -124,6 +124,7 @@ fn full() -> Preview {
             message: "20 of 31 machines are broken, more than 30 in a hundred".to_owned(),
             way_out: "look for what they have in common".to_owned(),
         }],
+        is_idle: false,
         paused: Some(Pause {
             by: "ann@laptop".to_owned(),
             at: at("2026-11-21T07:30:00Z"),
