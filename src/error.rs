@@ -10,7 +10,8 @@ pub enum ExitCode {
     Done = 0,
     /// An error: bad input, a failed call, a missing file.
     Error = 1,
-    /// `plan --detailed-exitcode`: there are changes; `doctor`: something needs care.
+    /// `--detailed-exitcode`: there are changes, or machines to replace; `doctor`, `status`, `repair`:
+    /// there is something to see to.
     Changes = 2,
     /// A plan no longer fits the world.
     Stale = 3,

@@ -39,7 +39,7 @@ pub(super) struct Planned {
     /// Whether there are machines that a roll may be about.
     pub(super) has_machines: bool,
     /// Which wanted resources it is a plan for.
-    spec_digest: String,
+    pub(super) spec_digest: String,
 }
 
 impl Planned {

@@ -9,11 +9,12 @@ use crate::env;
 use crate::tidy::IMPORTS;
 
 /// Files whose documentation has tables that the README repeats.
-const QUOTED: [&str; 5] = [
+const QUOTED: [&str; 6] = [
     "src/source/mod.rs",
     "src/ui/json/plan.rs",
     "src/ui/json/doctor.rs",
     "src/ui/json/roll.rs",
+    "src/ui/json/status.rs",
     "src/ui/progress/roll/wire.rs",
 ];
 

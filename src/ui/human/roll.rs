@@ -1,7 +1,7 @@
 //! A rolling update before it begins, as an engineer reads it: which machines go, why, in which
 //! order, how many at a time, and what would hold it up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::{PlanView, change, more};
@@ -201,17 +201,7 @@ fn obstacles(text: &mut String, preview: &Preview, view: PlanView) {
         preview.preflight.iter().partition(|finding| finding.halts);
     section(text, "Would halt a drain", &halting, view);
     section(text, "Would make a drain wait", &held, view);
-    if !preview.guard.is_empty() {
-        let title = format!("The quorum guard says no, now ({})", preview.guard.len());
-        let _ = writeln!(text, "{}\n", view.style.heading(&title));
-        for (group, whys) in &preview.guard {
-            let name = group_name(group, &preview.cluster);
-            for why in whys {
-                let _ = writeln!(text, "  {}", wrap(&format!("{name}: {why}"), view.width, 2, 4));
-            }
-        }
-        text.push('\n');
-    }
+    guard(text, preview, view);
     if !preview.halts.is_empty() {
         let title = format!("Would halt at once ({})", preview.halts.len());
         let _ = writeln!(text, "{}\n", view.style.error(&title));
@@ -222,6 +212,23 @@ fn obstacles(text: &mut String, preview: &Preview, view: PlanView) {
         }
         text.push('\n');
     }
+}
+
+/// What the quorum guard says now: members' reasons are the same for many groups, and told once.
+fn guard(text: &mut String, preview: &Preview, view: PlanView) {
+    let reasons: BTreeSet<&String> = preview.guard.values().flatten().collect();
+    if reasons.is_empty() {
+        return;
+    }
+    let title =
+        format!("The quorum guard would wait now, for {}", plural(preview.guard.len(), "group"));
+    let _ = writeln!(text, "{}\n", view.style.heading(&title));
+    let shown = if view.verbose { reasons.len() } else { super::LISTED_MAX };
+    for reason in reasons.iter().take(shown) {
+        let _ = writeln!(text, "  {}", wrap(reason, view.width, 2, 4));
+    }
+    more(text, reasons.len(), shown, 2);
+    text.push('\n');
 }
 
 fn section(text: &mut String, title: &str, findings: &[&PreflightFinding], view: PlanView) {

@@ -7,7 +7,7 @@
 //! | `observed_at` | when groups and machines were read, RFC 3339 |
 //! | `machine_count`, `machines_to_replace` | machines of all groups, and those that would go |
 //! | `estimate_secs` | how long it may take; null when there is nothing to tell it from |
-//! | `obstacle_count` | things that would halt it: entries of `preflight` that halt, of `guard` and of `halts` |
+//! | `obstacle_count` | things that would halt it: entries of `preflight` that halt, and of `halts` |
 //! | `unapplied_changes` | changes of the plan that no apply has made; the roll goes where the last apply said |
 //! | `unfinished` | the roll that an earlier run began and did not end, or null |
 //! | `paused` | `by`, `at`, `why` of a pause, or null |

@@ -97,9 +97,16 @@ pub(super) fn wait_word(reason: &WaitReason) -> &'static str {
     }
 }
 
-/// Whether a wait is what it is about and no mere order of things: limits and turns are the plan.
+/// Whether a wait tells something: limits and turns are the plan, and pauses of the roll's own are
+/// short.
 pub(super) fn is_telling(reason: &WaitReason) -> bool {
-    !matches!(reason, WaitReason::Limit { .. } | WaitReason::Turn { .. })
+    !matches!(
+        reason,
+        WaitReason::Limit { .. }
+            | WaitReason::Turn { .. }
+            | WaitReason::PostDrain
+            | WaitReason::Soak
+    )
 }
 
 /// How long a wait may last still: `, at most 4m10s`; nothing where others' limits end it.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::event::RollEvent;
 use crate::roll::{GroupProgress, HaltReason, Phase, Progress, Step, WaitReason, Waiting};
-use crate::ui::roll::{between, wait_word};
+use crate::ui::roll::{between, is_telling, wait_word};
 
 /// A roll so far.
 #[derive(Clone, Debug, Default)]
@@ -43,11 +43,14 @@ pub(super) struct GroupLedger {
     pub(super) gone: usize,
     /// When work on it began, or was first seen.
     pub(super) began_at: Option<Timestamp>,
-    /// When nothing was left to do.
+    /// When the roll was done with it.
     pub(super) ended_at: Option<Timestamp>,
-    /// Since when each machine is worked on.
-    since: BTreeMap<String, Timestamp>,
+    /// Since when each machine is worked on, and how far it was told to be.
+    since: BTreeMap<String, (Timestamp, Phase)>,
 }
+
+/// A wait is worth a line of its own when it lasts so long: what is over sooner is everyday business.
+const LATE: Duration = Duration::from_secs(60);
 
 /// What a wait is about; counts and deadlines may move while it goes on.
 pub(super) type WaitKey = (String, Option<String>, &'static str, String);
@@ -61,6 +64,8 @@ pub(super) struct WaitLedger {
     since: Option<Timestamp>,
     /// How long it took, each time added.
     pub(super) lasted: Duration,
+    /// Whether it was told.
+    is_told: bool,
 }
 
 /// Something worth a line.
@@ -95,16 +100,19 @@ impl Ledger {
     /// Notes an event, and gives what of it is worth a line.
     pub(super) fn take(&mut self, now: Timestamp, event: &RollEvent) -> Vec<Told> {
         self.now = Some(now);
+        let mut told = self.note(now, event);
+        told.extend(self.late_waits(now));
+        told
+    }
+
+    fn note(&mut self, now: Timestamp, event: &RollEvent) -> Vec<Told> {
         match event {
             RollEvent::Started { cluster, .. } => {
                 self.cluster.clone_from(cluster);
                 self.started_at = Some(now);
                 Vec::new()
             }
-            RollEvent::Step { step } => {
-                self.note_step(step);
-                Vec::new()
-            }
+            RollEvent::Step { step } => self.note_step(now, step).into_iter().collect(),
             RollEvent::StepFailed { .. } => Vec::new(),
             RollEvent::Progress { progress, eta } => {
                 self.eta.clone_from(eta);
@@ -121,36 +129,51 @@ impl Ledger {
         }
     }
 
-    fn note_step(&mut self, step: &Step) {
+    fn note_step(&mut self, now: Timestamp, step: &Step) -> Option<Told> {
         match step {
+            // The mark goes when the roll is done with a group.
+            Step::Unmark { group } => {
+                let mut groups = self.groups.iter_mut();
+                return groups.find(|known| known.progress.group == *group)?.end(now);
+            }
             Step::Evict { pods, .. } => self.evicted.extend(pods.iter().map(|pod| pod.uid.clone())),
             Step::DeletePods { pods, .. } => {
                 self.deleted.extend(pods.iter().map(|pod| pod.uid.clone()));
             }
             _ => {}
         }
+        None
     }
 
     fn follow(&mut self, now: Timestamp, progress: &Progress) -> Vec<Told> {
-        let new_waits = self.follow_waits(now, progress);
+        self.follow_waits(now, progress);
         let mut told = Vec::new();
         for group in &progress.groups {
-            told.extend(self.group(group).follow(now, group, &new_waits));
+            told.extend(self.group(group).follow(now, group));
         }
         // What a machine's own line has told is not told again.
-        let is_told = |waiting: &Waiting| {
-            told.iter().any(|told| match told {
-                Told::Machine { what: Turn::Phase(_, waits), .. } => waits.contains(waiting),
-                _ => false,
-            })
-        };
-        let others: Vec<Told> = new_waits
-            .iter()
-            .filter(|waiting| !is_told(waiting))
-            .cloned()
-            .map(Told::Waits)
-            .collect();
-        told.extend(others);
+        for event in &told {
+            let Told::Machine { what: Turn::Phase(_, waits), .. } = event else { continue };
+            for waiting in waits {
+                if let Some(wait) = self.waits.get_mut(&wait_key(waiting)) {
+                    wait.is_told = true;
+                }
+            }
+        }
+        told
+    }
+
+    /// Waits that have become worth a line: those that last, and a pause at once.
+    fn late_waits(&mut self, now: Timestamp) -> Vec<Told> {
+        let mut told = Vec::new();
+        for wait in self.waits.values_mut().filter(|wait| !wait.is_told) {
+            let Some(since) = wait.since else { continue };
+            let is_pause = matches!(wait.waiting.reason, WaitReason::Paused { .. });
+            if is_telling(&wait.waiting.reason) && (is_pause || between(since, now) >= LATE) {
+                wait.is_told = true;
+                told.push(Told::Waits(wait.waiting.clone()));
+            }
+        }
         told
     }
 
@@ -163,8 +186,8 @@ impl Ledger {
         &mut self.groups[index]
     }
 
-    /// Notes which waits go on, and gives those that begin.
-    fn follow_waits(&mut self, now: Timestamp, progress: &Progress) -> Vec<Waiting> {
+    /// Notes which waits begin, go on, and are over.
+    fn follow_waits(&mut self, now: Timestamp, progress: &Progress) {
         let current: BTreeMap<WaitKey, &Waiting> = progress
             .groups
             .iter()
@@ -177,20 +200,16 @@ impl Ledger {
                 wait.since = None;
             }
         }
-        let mut begun = Vec::new();
         for (key, waiting) in current {
             let known = self.waits.entry(key).or_insert_with(|| WaitLedger {
                 waiting: waiting.clone(),
                 since: None,
                 lasted: Duration::ZERO,
+                is_told: false,
             });
             known.waiting = waiting.clone();
-            if known.since.is_none() {
-                known.since = Some(now);
-                begun.push(waiting.clone());
-            }
+            known.since.get_or_insert(now);
         }
-        begun
     }
 
     /// How long each wait took until now, the longest first.
@@ -231,8 +250,16 @@ impl GroupLedger {
         self.gone + going + self.progress.outdated.len()
     }
 
+    /// The roll is done with the group.
+    fn end(&mut self, now: Timestamp) -> Option<Told> {
+        let began_at = self.began_at?;
+        self.ended_at = Some(now);
+        let group = self.progress.group.clone();
+        Some(Told::GroupEnds { group, gone: self.gone, took: between(began_at, now) })
+    }
+
     /// Notes how the group stands, and gives what is worth a line.
-    fn follow(&mut self, now: Timestamp, next: &GroupProgress, waits: &[Waiting]) -> Vec<Told> {
+    fn follow(&mut self, now: Timestamp, next: &GroupProgress) -> Vec<Told> {
         let mut told = Vec::new();
         let group = &next.group;
         if self.began_at.is_none() && !next.in_work.is_empty() {
@@ -252,10 +279,17 @@ impl GroupLedger {
             tell(&machine, what);
         }
         for (machine, phase) in &next.in_work {
-            self.since.entry(machine.clone()).or_insert(now);
-            if self.progress.in_work.get(machine) != Some(phase) {
-                let own = |w: &&Waiting| w.machine.as_ref() == Some(machine);
-                tell(machine, Turn::Phase(*phase, waits.iter().filter(own).cloned().collect()));
+            let known = self.since.get(machine).copied();
+            // One that falls back, such as a node that flaps, is told when it gets further again.
+            if known.is_none_or(|(_, told)| told < *phase) {
+                let since = known.map_or(now, |(since, _)| since);
+                self.since.insert(machine.clone(), (since, *phase));
+                let own =
+                    |w: &&Waiting| w.machine.as_ref() == Some(machine) && is_telling(&w.reason);
+                tell(
+                    machine,
+                    Turn::Phase(*phase, next.waiting.iter().filter(own).cloned().collect()),
+                );
             }
         }
         for (machine, why) in &next.skipped {
@@ -264,15 +298,6 @@ impl GroupLedger {
             }
         }
         self.progress = next.clone();
-        if next.outdated.is_empty() && next.in_work.is_empty() {
-            if let (Some(began_at), None) = (self.began_at, self.ended_at) {
-                self.ended_at = Some(now);
-                let took = between(began_at, now);
-                told.push(Told::GroupEnds { group: group.clone(), gone: self.gone, took });
-            }
-        } else {
-            self.ended_at = None;
-        }
         told
     }
 
@@ -290,7 +315,8 @@ impl GroupLedger {
         let counts = next.done >= self.progress.done + came;
         let mut turns = Vec::new();
         for (machine, phase) in left {
-            let took = self.since.remove(&machine).map_or(Duration::ZERO, |at| between(at, now));
+            let since = self.since.remove(&machine);
+            let took = since.map_or(Duration::ZERO, |(at, _)| between(at, now));
             let turn = match (phase.is_going(), counts) {
                 (true, _) => Turn::Gone(took),
                 (false, true) => Turn::Validated(took),

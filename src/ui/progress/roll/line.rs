@@ -8,7 +8,7 @@ use crate::roll::{Step, Waiting};
 use crate::ui::Style;
 use crate::ui::finding::{plural, wrap};
 use crate::ui::roll::step::facts;
-use crate::ui::roll::{at_most, duration, group_name, halt_reason, is_telling, phase, wait_reason};
+use crate::ui::roll::{at_most, duration, group_name, halt_reason, phase, wait_reason};
 
 /// How lines are written.
 #[derive(Clone, Copy)]
@@ -53,20 +53,19 @@ impl Lines<'_> {
     }
 
     /// The line of something that follows from events.
-    pub(super) fn told(self, now: Timestamp, told: &Told) -> Option<String> {
+    pub(super) fn told(self, now: Timestamp, told: &Told) -> String {
         let line = match told {
             Told::GroupBegins { group, machines } => {
                 let machines = plural(*machines, "machine");
-                return Some(format!("{}: {machines} to replace", self.group(group)));
+                return format!("{}: {machines} to replace", self.group(group));
             }
             Told::GroupEnds { group, gone, took } => {
                 let (gone, took) = (plural(*gone, "machine"), duration(*took));
-                return Some(format!("{}: done, {gone} replaced in {took}", self.group(group)));
+                return format!("{}: done, {gone} replaced in {took}", self.group(group));
             }
             Told::Machine { group, machine, what } => {
                 format!("{} {machine} {}", self.group(group), turn(now, what))
             }
-            Told::Waits(waiting) if !is_telling(&waiting.reason) => return None,
             Told::Waits(waiting) => {
                 let machine = waiting.machine.as_ref().map(|machine| format!(" {machine}"));
                 let whose =
@@ -74,7 +73,7 @@ impl Lines<'_> {
                 format!("{whose} waits for {}", wait(now, waiting))
             }
         };
-        Some(self.indented(&line))
+        self.indented(&line)
     }
 
     /// Steps that no machine's progress tells.

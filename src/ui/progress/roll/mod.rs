@@ -37,7 +37,7 @@ impl Telling {
         let told = self.ledger.take(now, event);
         let (style, width) = (ui.err, ui.width);
         let lines = Lines { cluster: &self.ledger.cluster, width, style, is_simulated };
-        let of_told = told.iter().filter_map(|told| lines.told(now, told));
+        let of_told = told.iter().map(|told| lines.told(now, told));
         let shown: Vec<String> = lines.event(event).into_iter().chain(of_told).collect();
         if ui.live {
             let live = self.live.get_or_insert_with(Live::new);
