@@ -48,7 +48,8 @@ pub enum RollEvent {
     Step { step: Box<Step> },
     /// A step failed; what comes next is decided anew.
     StepFailed { step: Box<Step>, why: String },
-    /// How the groups stand, whenever that changes; when it may be over, RFC 3339.
+    /// How the groups stand, whenever that changes and at least once a minute; when it may be over,
+    /// RFC 3339.
     Progress { progress: Box<Progress>, eta: Option<String> },
     /// It stops; somebody has to look.
     Halted { reasons: Vec<HaltReason> },

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -98,6 +99,7 @@ pub(super) async fn begin<'a, C: Cloud, K: Kube>(
         failures: Default::default(),
         progress: Default::default(),
         observed: Default::default(),
+        told_at: Timestamp::MIN,
     })
 }
 

@@ -39,6 +39,8 @@ const GATHER: Duration = Duration::from_secs(3);
 const POLL_MEMBERS: Duration = Duration::from_secs(10);
 /// No wait is longer, so that the lease is kept and a wish to stop or to pause is seen.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+/// How the groups stand is announced at least so often, so that a wait that lasts is seen to last.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// A step may fail so often in a row before somebody has to look.
 const FAILURES_MAX: u32 = 8;
 /// So many turns at most: a bound for the loop itself, far above what the largest roll takes.
@@ -71,6 +73,8 @@ pub(super) struct Run<'a, C: Cloud, K: Kube> {
     pub(super) progress: Progress,
     /// How long replacements take in this run.
     pub(super) observed: Observed,
+    /// When that was announced last.
+    pub(super) told_at: Timestamp,
 }
 
 /// What a turn leads to.
@@ -142,7 +146,8 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
     fn learn(&mut self, o: &Observation, decision: &Decision) {
         self.look.memory.learn(decision, o.now);
         self.observed.watch(&decision.progress, o.now);
-        if self.progress != decision.progress {
+        if self.progress != decision.progress || o.now >= later(self.told_at, TELL_AGAIN) {
+            self.told_at = o.now;
             self.progress = decision.progress.clone();
             (self.announce)(Event::Roll(RollEvent::Progress {
                 progress: Box::new(decision.progress.clone()),

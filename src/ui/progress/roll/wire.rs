@@ -5,7 +5,7 @@
 //! | `roll_started` | `at`, `cluster`, `roll`, `resumed`, `machines` | a roll begins, or goes on with what an earlier run began |
 //! | `roll_step` | `at`, `step`, `group`, `node`, `machines`, `pods`, `detail` | a step was made; what it is not about is null or empty |
 //! | `roll_step_failed` | as `roll_step`, and `why` | a step failed; what comes next is decided anew |
-//! | `roll_progress` | `at`, `eta`, `groups` | how the groups stand, whenever that changes; `eta` may be null |
+//! | `roll_progress` | `at`, `eta`, `groups` | how the groups stand, whenever that changes and at least once a minute; `eta` may be null |
 //! | `roll_halted` | `at`, `reasons` | it stops; each reason has `group`, `object`, `message`, `way_out` |
 //! | `roll_finished` | `at`, `replaced`, `elapsed_ms` | every machine is as wanted |
 //! | `roll_summary` | `at`, `elapsed_ms`, `evicted`, `deleted`, `groups`, `waits`, `skipped` | last, however it ended |
