@@ -14,15 +14,9 @@ use tokio::sync::oneshot;
 
 use super::config::{self, Origin, Settings};
 use super::error::{self, Trouble};
+use super::limits::KubeLimits;
 use crate::cloud::aws::boot_ms;
 use crate::kube::{KubeAccess, KubeError, KubeErrorKind};
-
-/// How long one request may take: an API server gives up at 60 s, and what it does for kprod takes
-/// milliseconds.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long a credential program may take: somebody may have to answer it.
-const PROGRAM_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How soon credentials that were refused are read again.
 const RENEWAL_PAUSE_MS: i64 = 30_000;
@@ -33,6 +27,7 @@ const RENEWAL_MARGIN: Duration = Duration::from_secs(60);
 /// A connection.
 pub(super) struct Connection {
     access: KubeAccess,
+    limits: KubeLimits,
     current: Mutex<Current>,
     /// One renewal at a time.
     renewal: tokio::sync::Mutex<()>,
@@ -60,14 +55,20 @@ impl Connection {
     ///
     /// # Errors
     /// [`KubeErrorKind::Config`].
-    pub(super) async fn open(access: KubeAccess) -> Result<Self, KubeError> {
-        let current = build(&access).await?;
+    pub(super) async fn open(access: KubeAccess, limits: KubeLimits) -> Result<Self, KubeError> {
+        let current = build(&access, &limits).await?;
         Ok(Self {
             access,
+            limits,
             current: Mutex::new(current),
             renewal: tokio::sync::Mutex::default(),
             was_refused: AtomicBool::new(false),
         })
+    }
+
+    /// How patient it is.
+    pub(super) fn limits(&self) -> &KubeLimits {
+        &self.limits
     }
 
     /// The client, with credentials that were renewed where that was due.
@@ -99,7 +100,7 @@ impl Connection {
 
     /// Reads everything anew. Where that fails, the old client goes on, and its refusals say why.
     async fn renew(&self) {
-        let renewed = build(&self.access).await;
+        let renewed = build(&self.access, &self.limits).await;
         self.was_refused.store(false, Ordering::SeqCst);
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         match renewed {
@@ -126,7 +127,7 @@ impl Connection {
             let (head, body) = answer.into_parts();
             Ok((head, body.collect_bytes().await?))
         };
-        let answer = in_time(operation, REQUEST_TIMEOUT, &origin, exchange).await?;
+        let answer = in_time(operation, self.limits.request, &origin, exchange).await?;
         let (head, body) = answer.map_err(|error: kube::Error| {
             self.noted(error::of_client(operation, &error, &origin, Timestamp::now()))
         })?;
@@ -184,14 +185,14 @@ async fn in_time<T>(
     exchange: impl Future<Output = T>,
 ) -> Result<T, KubeError> {
     tokio::time::timeout(at_most, exchange).await.map_err(|_| {
-        let why = format!("nothing in {} s", at_most.as_secs());
+        let why = format!("nothing in {at_most:?}");
         error::unreachable(operation, &why, origin)
     })
 }
 
 /// Builds a client. A credential program runs on a thread of its own: one that hangs is left behind
 /// there, and does not keep the process from ending.
-async fn build(access: &KubeAccess) -> Result<Current, KubeError> {
+async fn build(access: &KubeAccess, limits: &KubeLimits) -> Result<Current, KubeError> {
     const OPERATION: &str = "Connect";
     let Settings { config, origin } = config::load(access).await?;
     let (tell, hear) = oneshot::channel();
@@ -209,14 +210,14 @@ async fn build(access: &KubeAccess) -> Result<Current, KubeError> {
         .name("credentials".to_owned())
         .spawn(work)
         .map_err(|error| hung(format!("no thread could be started: {error}")))?;
-    match tokio::time::timeout(PROGRAM_TIMEOUT, hear).await {
+    match tokio::time::timeout(limits.program, hear).await {
         Ok(Ok(Ok(client))) => {
             let origin = Arc::new(origin);
             Ok(Current { client, origin, built_ms: boot_ms(), failure: None })
         }
         Ok(Ok(Err(error))) => Err(error::of_client(OPERATION, &error, &origin, Timestamp::now())),
         Ok(Err(_)) => Err(hung("no client could be made of it".to_owned())),
-        Err(_) => Err(hung(format!("no credentials in {} s", PROGRAM_TIMEOUT.as_secs()))),
+        Err(_) => Err(hung(format!("no credentials in {:?}", limits.program))),
     }
 }
 

@@ -11,6 +11,7 @@ mod config;
 mod connection;
 mod convert;
 mod error;
+mod limits;
 mod picture;
 mod ready;
 #[cfg(test)]
@@ -27,8 +28,9 @@ use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 
 use self::connection::Connection;
+pub use self::limits::KubeLimits;
 use self::picture::{Feed, Look, Picture};
-use super::{Kube, KubeAccess, KubeCall, KubeError, KubeView};
+use super::{Kube, KubeAccess, KubeCall, KubeError, KubeErrorKind, KubeView};
 use crate::cloud::aws::boot_ms;
 
 /// How often a first look is taken again that nobody has woken.
@@ -58,8 +60,8 @@ impl KubeClient {
     /// # Errors
     /// When the kubeconfig or the credentials cannot be used; the message names the file and the
     /// way out.
-    pub async fn connect(access: KubeAccess) -> Result<Self, KubeError> {
-        let connection = Arc::new(Connection::open(access).await?);
+    pub async fn connect(access: KubeAccess, limits: KubeLimits) -> Result<Self, KubeError> {
+        let connection = Arc::new(Connection::open(access, limits).await?);
         let picture = Mutex::new(Picture::new(boot_ms()));
         let shared = Arc::new(Shared { picture, pulse: Sender::new(0) });
         let mut watches = JoinSet::new();
@@ -96,15 +98,24 @@ impl Shared {
 impl Kube for KubeClient {
     async fn view(&self) -> Result<Arc<KubeView>, KubeError> {
         let mut pulse = self.shared.pulse.subscribe();
-        loop {
-            match self.shared.look() {
-                Look::Seen(view) => return Ok(view),
-                Look::Failed(error) => return Err(error),
-                // A server that stays silent makes the look fail in time.
-                Look::NotYet => {
-                    let _ = tokio::time::timeout(LOOK_AGAIN, pulse.changed()).await;
+        let mut trouble = None;
+        let look = async {
+            loop {
+                match self.shared.look() {
+                    Look::Seen(view) => return Ok(view),
+                    Look::Failed(error) => return Err(error),
+                    Look::NotYet(error) => trouble = error.or(trouble.take()),
                 }
+                let _ = tokio::time::timeout(LOOK_AGAIN, pulse.changed()).await;
             }
+        };
+        let first_look = self.connection.limits().first_look;
+        match tokio::time::timeout(first_look, look).await {
+            Ok(seen) => seen,
+            Err(_) => Err(trouble.unwrap_or_else(|| {
+                let message = format!("the lists were not read in {first_look:?}");
+                KubeError::new(KubeErrorKind::Unreachable, "Watch", message)
+            })),
         }
     }
 

@@ -57,8 +57,8 @@ pub(super) struct Picture {
 pub(super) enum Look {
     /// The picture.
     Seen(Arc<KubeView>),
-    /// There is none yet.
-    NotYet,
+    /// There is none yet; what went wrong so far.
+    NotYet(Option<KubeError>),
     /// There is none, or it is too old.
     Failed(KubeError),
 }
@@ -102,7 +102,8 @@ impl Picture {
             oldest_ms = oldest_ms.min(heard_ms);
         }
         if self.health.values().any(|health| !health.was_listed) {
-            return Look::NotYet;
+            let error = self.health.values().find_map(|health| health.error.clone());
+            return Look::NotYet(error);
         }
         let age = SignedDuration::from_millis(now_ms.saturating_sub(oldest_ms));
         let seen_at = now.checked_sub(age).unwrap_or(now);

@@ -1,6 +1,6 @@
 //! One list and one watch of each kind, for as long as the client lives.
 //!
-//! A watch lasts [`WATCH_SECS`] and goes on from where the last one ended, which costs the server next
+//! A watch lasts [`KubeLimits::watch`] and goes on from where the last one ended, which costs the server next
 //! to nothing; before its end the server sends a bookmark. So each watch is heard of well within
 //! [`KubeView::STALE_AFTER`](crate::kube::KubeView::STALE_AFTER), and a connection that died silently is noticed,
 //! without a request of its own for either. A list is read again only when the server has forgotten
@@ -11,7 +11,6 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{TryStream, TryStreamExt as _};
 use http::Method;
@@ -24,33 +23,19 @@ use serde::de::DeserializeOwned;
 
 use super::Shared;
 use super::call::request;
-use super::connection::{Connection, REQUEST_TIMEOUT};
+use super::connection::Connection;
 use super::convert::{self, Fact};
 use super::error::Trouble;
+use super::limits::KubeLimits;
 use super::picture::Feed;
 use crate::cloud::aws::boot_ms;
 use crate::kube::{KubeError, KubeErrorKind};
-
-/// How long one watch lasts, at the server's side.
-const WATCH_SECS: u32 = 40;
-
-/// How much later than that a watch is given up that says nothing at all.
-const WATCH_SLACK: Duration = Duration::from_secs(5);
 
 /// Objects of one page of a list, as client-go asks for.
 const PAGE: u32 = 500;
 
 /// A list of half a million objects is none that a roll could work with.
 const PAGES_MAX: u32 = 1_000;
-
-/// How long one page may take: 500 pods are some 10 MB.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(45);
-
-/// The first pause after a failure; it doubles from one failure to the next.
-const PAUSE_MIN: Duration = Duration::from_millis(500);
-
-/// The longest pause: twice within the time after which a picture is too old.
-const PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// A watch that ends so soon counts as a failure, though nobody says so.
 const WATCH_MIN_MS: i64 = 1_000;
@@ -126,21 +111,15 @@ pub(super) async fn keep<K: Watched>(connection: Arc<Connection>, shared: Arc<Sh
                 asked
             }
         };
-        let pause = pause(failures, fastrand::f64());
-        failures += 1;
-        tokio::time::sleep(asked.map_or(pause, |asked| asked.clamp(pause, PAUSE_MAX))).await;
+        let pause = connection.limits().pause(failures, fastrand::f64(), asked);
+        failures = failures.saturating_add(1);
+        tokio::time::sleep(pause).await;
     }
-}
-
-/// How long to wait after so many failures in a row; `share` of 0 to 1 keeps clients apart.
-fn pause(failures: u32, share: f64) -> Duration {
-    let full = PAUSE_MIN.saturating_mul(2_u32.saturating_pow(failures)).min(PAUSE_MAX);
-    full.mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0)
 }
 
 /// Reads the whole list, page by page, and gives its version.
 async fn list<K: Watched>(connection: &Connection, shared: &Shared) -> Result<String, Trouble> {
-    let operation = K::OPERATIONS.0;
+    let (operation, limits) = (K::OPERATIONS.0, connection.limits());
     if K::FEED == Feed::Nodes {
         read_version(connection, shared).await.map_err(Trouble::Failed)?;
     }
@@ -149,7 +128,7 @@ async fn list<K: Watched>(connection: &Connection, shared: &Shared) -> Result<St
     for _ in 0..PAGES_MAX {
         let (client, origin) = connection.client().await;
         let api: Api<K> = Api::all(client);
-        let page = connection.limited(operation, PAGE_TIMEOUT, &origin, api.list(&params));
+        let page = connection.limited(operation, limits.page, &origin, api.list(&params));
         let page = page.await?;
         shared.hear(K::FEED);
         facts.extend(page.items.into_iter().map(K::into_fact));
@@ -171,18 +150,19 @@ async fn follow<K: Watched>(
     shared: &Shared,
     version: &mut String,
 ) -> Result<(), Trouble> {
-    let operation = K::OPERATIONS.1;
+    let (operation, limits) = (K::OPERATIONS.1, connection.limits());
     if K::FEED == Feed::Nodes {
         read_version(connection, shared).await.map_err(Trouble::Failed)?;
     }
     let (client, origin) = connection.client().await;
     let api: Api<K> = Api::all(client);
-    let params = WatchParams::default().timeout(WATCH_SECS);
+    let seconds = u32::try_from(limits.watch.as_secs()).unwrap_or_default();
+    let params = WatchParams::default().timeout(seconds);
     let stream =
-        connection.limited(operation, REQUEST_TIMEOUT, &origin, api.watch(&params, version));
+        connection.limited(operation, limits.request, &origin, api.watch(&params, version));
     let mut stream = Box::pin(stream.await?);
     shared.hear(K::FEED);
-    while let Some(event) = next(&mut stream).await {
+    while let Some(event) = next(&mut stream, limits).await {
         let event = event.map_err(|error| connection.told(operation, &error, &origin))?;
         shared.hear(K::FEED);
         match event {
@@ -210,8 +190,9 @@ async fn follow<K: Watched>(
 /// The next event; none when the watch has ended, or says nothing for longer than it may last.
 async fn next<T>(
     stream: &mut (impl TryStream<Ok = T, Error = kube::Error> + Unpin),
+    limits: &KubeLimits,
 ) -> Option<Result<T, kube::Error>> {
-    let at_most = Duration::from_secs(u64::from(WATCH_SECS)) + WATCH_SLACK;
+    let at_most = limits.watch + KubeLimits::WATCH_SLACK;
     tokio::time::timeout(at_most, stream.try_next()).await.ok()?.transpose()
 }
 
@@ -239,19 +220,4 @@ async fn read_version(connection: &Connection, shared: &Shared) -> Result<(), Ku
     })?;
     shared.change(|picture| picture.set_server_version(&version.git_version));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_limit_and_keep_clients_apart() {
-        assert_eq!(pause(0, 1.0), PAUSE_MIN);
-        assert_eq!(pause(1, 1.0), 2 * PAUSE_MIN);
-        for failures in [5, 32, u32::MAX] {
-            assert_eq!(pause(failures, 1.0), PAUSE_MAX);
-            assert_eq!(pause(failures, 0.0), PAUSE_MAX / 2);
-        }
-    }
 }

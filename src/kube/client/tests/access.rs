@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 
 use crate::kube::client::config::{Settings, load};
-use crate::kube::{KubeAccess, KubeErrorKind};
+use crate::kube::client::{KubeClient, KubeLimits};
+use crate::kube::{KubeAccess, KubeError, KubeErrorKind};
 
 const SOUND: &str = "
 apiVersion: v1
@@ -58,6 +59,10 @@ impl Home {
             ..KubeAccess::default()
         }
     }
+}
+
+async fn connect(access: KubeAccess) -> Result<KubeClient, KubeError> {
+    KubeClient::connect(access, KubeLimits::default()).await
 }
 
 fn holds(message: &str, parts: &[&str]) {
@@ -133,7 +138,7 @@ async fn certificates_that_cannot_be_read() {
         SOUND.replace("{server: 'https", "{certificate-authority: /no/ca.crt, server: 'https");
     holds(&Home::with(&authority).refused(None).await, &["/no/ca.crt"]);
     let certificate = Home::with(&with("client-certificate: /no/tls.crt, client-key: /no/tls.key"));
-    let error = super::super::KubeClient::connect(certificate.access(None)).await;
+    let error = connect(certificate.access(None)).await;
     let error = error.err().unwrap();
     assert_eq!(error.kind, KubeErrorKind::Config);
     holds(&error.message, &["context `prod`", "/no/tls.crt"]);
@@ -147,7 +152,7 @@ async fn a_credential_program_that_is_missing_fails_or_talks_nonsense() {
     };
     let refused = async |exec: &str| {
         let home = with(exec);
-        let connected = super::super::KubeClient::connect(home.access(None)).await;
+        let connected = connect(home.access(None)).await;
         let error = connected.err().unwrap();
         assert_eq!(error.kind, KubeErrorKind::Config);
         holds(&error.message, &["context `prod`", "user `u`", "credential program"]);

@@ -75,7 +75,7 @@ fn painted() -> Picture {
 fn seen(picture: &mut Picture, now_ms: i64) -> Arc<KubeView> {
     match picture.look(now_ms, now()) {
         Look::Seen(view) => view,
-        Look::NotYet => panic!("not yet"),
+        Look::NotYet(_) => panic!("not yet"),
         Look::Failed(error) => panic!("{error}"),
     }
 }
@@ -92,7 +92,7 @@ fn nothing_is_shown_before_every_list_was_read() {
     let mut picture = Picture::new(0);
     picture.replace(Feed::Nodes, vec![]);
     picture.replace(Feed::Pods, vec![]);
-    assert!(matches!(picture.look(0, now()), Look::NotYet));
+    assert!(matches!(picture.look(0, now()), Look::NotYet(None)));
     picture.replace(Feed::Budgets, vec![]);
     assert!(matches!(picture.look(0, now()), Look::Seen(_)));
 }
@@ -173,7 +173,7 @@ fn a_picture_that_is_too_old_is_not_shown_and_says_why() {
 #[test]
 fn a_server_that_never_speaks_is_not_waited_for_longer() {
     let mut picture = Picture::new(1_000);
-    assert!(matches!(picture.look(STALE_MS, now()), Look::NotYet));
+    assert!(matches!(picture.look(STALE_MS, now()), Look::NotYet(None)));
     let error = failed(&mut picture, 1_001 + STALE_MS);
     assert_eq!(error.kind, KubeErrorKind::Unreachable);
 }
