@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cloud::any::AnyCloud;
+use crate::error::{ExitCode, Failure};
 use crate::kube::any::AnyKube;
 use crate::kube::sim::SimKube;
 
@@ -27,17 +28,22 @@ impl KubeArgs {
     /// kubeconfig.
     ///
     /// # Errors
-    /// When the kubeconfig or its credentials cannot be used.
+    /// When the kubeconfig or its credentials cannot be used, or there is no use for a kubeconfig.
     pub(super) async fn connect(&self, cloud: &AnyCloud, cluster: &str) -> anyhow::Result<AnyKube> {
         match cloud {
+            AnyCloud::Sim(_) if self.kubeconfig.is_some() || self.context.is_some() => {
+                let message = "a simulated cluster has an API server of its own";
+                let hint = "leave --kubeconfig and --context out";
+                Err(Failure::new(ExitCode::Usage, message).hint(hint).into())
+            }
             AnyCloud::Sim(sim) => {
                 let kube = SimKube::new(sim.as_ref().clone(), cluster);
                 Ok(AnyKube::Sim(Box::new(kube)))
             }
             #[cfg(feature = "aws")]
             AnyCloud::Aws(_) => {
-                use crate::kube::client::KubeClient;
-                let kube = KubeClient::connect(self.access()).await;
+                use crate::kube::client::{KubeClient, KubeLimits};
+                let kube = KubeClient::connect(self.access(), KubeLimits::default()).await;
                 let kube = kube.map_err(|error| crate::roll::driver::kube_failure(&error))?;
                 Ok(AnyKube::Client(Box::new(kube)))
             }

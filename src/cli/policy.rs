@@ -7,11 +7,12 @@ use super::context::Context;
 use crate::desired;
 use crate::error::{ExitCode, Failure};
 use crate::facts::Facts;
+use crate::kube::rbac;
 use crate::permission::{self, Level, Scope};
 use crate::spec::Spec;
 use crate::ui;
 
-/// Print the IAM policies that an operator of the cluster needs
+/// Print the IAM policies that an operator of the cluster needs, and the Kubernetes ClusterRole
 ///
 /// Asks no cloud. Statements name the cluster's resources, or go by its tag where AWS makes up the
 /// ids; each statement's id says what it is for. Where one managed policy cannot hold all of it,
@@ -19,6 +20,10 @@ use crate::ui;
 ///
 ///   kprod policy CLUSTER --for apply -o json | jq -c '.[]' | while read -r policy; do
 ///     aws iam create-policy --cli-input-json "$policy"; done
+///
+/// What a rolling update does inside of the cluster is another matter:
+///
+///   kprod policy CLUSTER --for kubernetes | kubectl apply -f -
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct PolicyArgs {
@@ -42,13 +47,15 @@ enum For {
     Apply,
     /// Make the state bucket, and nothing else
     State,
+    /// Roll, inside of the cluster: a ClusterRole
+    Kubernetes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum PolicyFormat {
-    /// For people
+    /// For people; of a ClusterRole, YAML
     Text,
-    /// For machines: a list of inputs to `aws iam create-policy --cli-input-json`
+    /// For machines: a list of inputs to `aws iam create-policy --cli-input-json`, or the ClusterRole
     Json,
 }
 
@@ -58,6 +65,7 @@ pub(super) fn run(context: &Context, args: &PolicyArgs) -> anyhow::Result<ExitCo
         For::Plan => Level::Plan,
         For::Apply => Level::Apply,
         For::State => Level::State,
+        For::Kubernetes => return print_cluster_role(context, args.output),
     };
     let scope = scope(&loaded.spec);
     let documents = permission::documents(&scope, level);
@@ -69,6 +77,17 @@ pub(super) fn run(context: &Context, args: &PolicyArgs) -> anyhow::Result<ExitCo
     let text = match args.output {
         PolicyFormat::Text => ui::policy::text(&documents, context.ui.width),
         PolicyFormat::Json => format!("{:#}\n", ui::policy::json(&documents)),
+    };
+    context.ui.data(&text)?;
+    Ok(ExitCode::Done)
+}
+
+/// Prints the ClusterRole, which is the same for every cluster.
+fn print_cluster_role(context: &Context, format: PolicyFormat) -> anyhow::Result<ExitCode> {
+    const NAME: &str = "kprod";
+    let text = match format {
+        PolicyFormat::Text => ui::policy::cluster_role(NAME),
+        PolicyFormat::Json => format!("{:#}\n", rbac::cluster_role(NAME)),
     };
     context.ui.data(&text)?;
     Ok(ExitCode::Done)

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::finding::{plural, wrap};
+use crate::kube::rbac::{PATHS, RULES};
 use crate::permission::{DOCUMENT_CHARS_MAX, Document, Statement};
 
 /// Policies for people: what each statement allows, on what, and when.
@@ -48,4 +49,34 @@ pub fn json(documents: &[Document]) -> Value {
         json!({ "PolicyName": document.name, "PolicyDocument": document.to_json().to_string() })
     });
     inputs.collect()
+}
+
+/// The ClusterRole that a roll needs, as YAML for `kubectl apply -f -`: each rule says what for.
+pub fn cluster_role(name: &str) -> String {
+    let mut text = format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: {name}\nrules:\n"
+    );
+    for rule in RULES {
+        let (group, resource, verbs) = (rule.group, rule.resource, rule.verbs.join(", "));
+        let _ = writeln!(text, "# {}", rule.why);
+        let _ = writeln!(text, "- apiGroups: [\"{group}\"]");
+        let _ = writeln!(text, "  resources: [{resource}]\n  verbs: [{verbs}]");
+    }
+    let _ = writeln!(text, "# every user may, unless somebody has taken it away");
+    let _ = writeln!(text, "- nonResourceURLs: [{}]\n  verbs: [get]", PATHS.join(", "));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kube::rbac;
+
+    #[test]
+    fn the_role_as_yaml_is_the_role() {
+        let text = cluster_role("kprod");
+        let read: Value = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(read, rbac::cluster_role("kprod"));
+        assert!(text.contains("# drain, as disruption budgets allow\n"), "{text}");
+    }
 }

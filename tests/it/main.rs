@@ -21,6 +21,8 @@ mod doctor;
 mod env;
 mod honour;
 mod kube_api;
+#[cfg(feature = "aws")]
+mod kube_client;
 mod lease;
 mod members;
 mod names;

@@ -224,3 +224,51 @@ async fn build(access: &KubeAccess, limits: &KubeLimits) -> Result<Current, Kube
 fn make(config: Config) -> Result<Client, kube::Error> {
     Client::try_from(config)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "writes its own kubeconfig")]
+
+    use super::*;
+
+    fn kubeconfig(user: &str) -> String {
+        format!(
+            "current-context: c\ncontexts:\n- {{name: c, context: {{cluster: c, user: {user}}}}}\n\
+             clusters:\n- {{name: c, cluster: {{server: 'http://localhost:1'}}}}\n\
+             users:\n- {{name: {user}, user: {{token: t}}}}\n"
+        )
+    }
+
+    async fn user(connection: &Connection) -> String {
+        connection.client().await.1.user.clone().unwrap()
+    }
+
+    /// As if the client had been built so long ago.
+    fn age(connection: &Connection, ms: i64) {
+        connection.current.lock().unwrap().built_ms -= ms;
+    }
+
+    #[tokio::test]
+    async fn refused_credentials_are_read_again_after_a_pause() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        std::fs::write(&file, kubeconfig("old")).unwrap();
+        let access = KubeAccess { kubeconfig: Some(file.clone()), ..KubeAccess::default() };
+        let connection = Connection::open(access, KubeLimits::default()).await.unwrap();
+        std::fs::write(&file, kubeconfig("new")).unwrap();
+        age(&connection, RENEWAL_PAUSE_MS);
+        assert_eq!(user(&connection).await, "old", "nobody has refused it");
+
+        let refused = || KubeError::new(KubeErrorKind::Unauthorized, "ListNodes", "who are you");
+        assert_eq!(connection.noted(refused()), refused());
+        assert_eq!(user(&connection).await, "new");
+        connection.noted(refused());
+        std::fs::write(&file, "nonsense: [").unwrap();
+        assert_eq!(user(&connection).await, "new", "not so soon");
+
+        age(&connection, RENEWAL_PAUSE_MS);
+        assert_eq!(user(&connection).await, "new", "what cannot be read changes nothing");
+        let told = connection.noted(refused()).message;
+        assert!(told.contains("who are you; read again: ") && told.contains("config"), "{told}");
+    }
+}

@@ -200,7 +200,7 @@ pub(super) fn explained(mut error: KubeError, origin: &Origin, now: Timestamp) -
             }
         }
         KubeErrorKind::Forbidden => format!(
-            "{said}: {origin}; `kprod policy --for kubernetes` prints the ClusterRole that is needed"
+            "{said}: {origin}; `kprod policy CLUSTER --for kubernetes` prints the ClusterRole that is needed"
         ),
         KubeErrorKind::Config => {
             format!("{} is no API server ({said}): {origin}", origin.server)
