@@ -48,12 +48,15 @@ impl<'a> Context<'a> {
         &self,
         future: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
-        tokio::runtime::Builder::new_multi_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
-            .context("cannot start the runtime")?
-            .block_on(future)
+            .context("cannot start the runtime")?;
+        let result = runtime.block_on(future);
+        // A credential program that hangs does not keep anybody.
+        runtime.shutdown_background();
+        result
     }
 
     /// Reads the fleet's files.

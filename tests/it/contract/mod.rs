@@ -14,6 +14,7 @@ mod compute;
 mod dns;
 mod groups;
 mod iam;
+mod kubernetes;
 mod members;
 mod security;
 mod storage;
