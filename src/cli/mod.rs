@@ -25,6 +25,7 @@ mod rolling;
 mod rolling_update;
 mod schema;
 mod show;
+mod simulate;
 mod state;
 mod status;
 mod unlock;
@@ -71,6 +72,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
+    Simulate(simulate::SimulateArgs),
     ExitCodes(exit_codes::ExitCodesArgs),
 }
 
@@ -111,6 +113,7 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&context, &args),
         Command::Validate(args) => validate::run(&context, &args),
         Command::Schema(args) => schema::run(&context, &args),
+        Command::Simulate(args) => simulate::run(&context, &args),
         Command::ExitCodes(args) => exit_codes::run(&context, &args),
     }
 }

@@ -1,2 +1,17 @@
 //! Rehearsal: the same roll in a simulated copy of a cluster's world, in virtual time and under
 //! faults, with its invariants checked after every step.
+
+pub mod act;
+pub mod dice;
+pub mod fault;
+pub mod invariant;
+pub mod ledger;
+pub mod process;
+pub mod run;
+pub mod scene;
+pub mod shape;
+pub mod small;
+pub mod stage;
+pub mod swarm;
+pub mod truth;
+pub mod weather;

@@ -13,10 +13,14 @@ impl Memory {
         let waits: Vec<&Waiting> =
             decision.progress.groups.iter().flat_map(|group| &group.waiting).collect();
         let resting = waits.iter().filter(|wait| wait.reason == WaitReason::PostDrain);
-        keep(&mut self.drained_since, resting.filter_map(|wait| wait.machine.clone()), now);
+        let resting = resting.filter_map(|wait| wait.machine.clone());
+        // Its end may have to wait for a younger picture: it has rested all the same.
+        keep(&mut self.drained_since, resting.chain(ending(decision)), now);
         let is_lacking = |wait: &&&Waiting| matches!(wait.reason, WaitReason::Machines { .. });
         let lacking = waits.iter().filter(is_lacking).map(|wait| wait.group.clone());
         keep(&mut self.lacking_since, lacking, now);
+        let leaving = waits.iter().filter(|wait| wait.reason == WaitReason::Termination);
+        keep(&mut self.leaving_since, leaving.filter_map(|wait| wait.machine.clone()), now);
         let regressed = waits.iter().filter_map(|wait| match &wait.reason {
             WaitReason::Regression { object, .. } => Some(object.clone()),
             _ => None,
@@ -55,6 +59,20 @@ impl Memory {
             _ => {}
         }
     }
+}
+
+/// Machines that a decision ends.
+fn ending(decision: &Decision) -> impl Iterator<Item = String> {
+    let steps = match &decision.verdict {
+        Verdict::Act(steps) => steps.as_slice(),
+        _ => &[],
+    };
+    steps.iter().flat_map(|step| match step {
+        Step::Terminate { machines, .. } | Step::TerminateDetached { machines } => {
+            machines.iter().cloned().collect()
+        }
+        _ => Vec::new(),
+    })
 }
 
 /// Keeps the moments of what still is so, adds what is so from now on, drops the rest.

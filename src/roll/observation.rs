@@ -153,6 +153,8 @@ pub struct Memory {
     pub drained_since: BTreeMap<String, Timestamp>,
     /// Since when a group has lacked machines.
     pub lacking_since: BTreeMap<String, Timestamp>,
+    /// Since when a machine has been ending, by instance id.
+    pub leaving_since: BTreeMap<String, Timestamp>,
     /// Since when the quorum guard has said no.
     pub refused_since: Option<Timestamp>,
     /// Since when nothing has been under way.

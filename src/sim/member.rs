@@ -137,6 +137,24 @@ impl World {
         }
     }
 
+    /// What the members of an etcd cluster reported last, and when: outside of any read.
+    pub fn member_reports(
+        &mut self,
+        cluster: &str,
+        etcd: &str,
+    ) -> BTreeMap<String, (MemberReport, Time)> {
+        if !self.etcds.contains_key(cluster) {
+            self.find_members(cluster);
+        }
+        self.tend_members();
+        let known = self.etcds.get(cluster).and_then(|etcds| etcds.get(etcd));
+        let names = known.into_iter().flat_map(|known| known.members.keys());
+        let reports = names.filter_map(|member| {
+            Some((member.clone(), self.newest_report(cluster, etcd, member)?))
+        });
+        reports.collect()
+    }
+
     /// A member's newest report, where `key` is that of one.
     pub(super) fn member_report(&mut self, key: &str) -> Option<Entry> {
         let mut parts = key.strip_prefix("etcd/")?.split('/');

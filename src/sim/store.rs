@@ -34,7 +34,7 @@ impl Body {
         String::from_utf8(bytes).map_or_else(|e| Body::Bytes(e.into_bytes()), Body::Text)
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         match self {
             Body::Text(text) => text.clone().into_bytes(),
             Body::Bytes(bytes) => bytes.clone(),

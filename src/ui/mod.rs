@@ -7,6 +7,7 @@ pub mod json;
 pub mod markdown;
 pub mod policy;
 pub mod progress;
+pub mod rehearsal;
 mod roll;
 pub mod source;
 pub mod state;

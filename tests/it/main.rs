@@ -30,6 +30,7 @@ mod on_call;
 mod outages;
 mod permission;
 mod readme;
+mod rehearsal;
 mod report;
 mod roll;
 mod sim;

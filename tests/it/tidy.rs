@@ -27,8 +27,8 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     (
         "rehearsal",
         &[
-            "apply", "cloud", "error", "etcd", "event", "kube", "plan", "resource", "roll", "sim",
-            "spec",
+            "apply", "cloud", "desired", "error", "etcd", "event", "finding", "kube", "plan",
+            "resource", "roll", "sim", "source", "spec",
         ],
     ),
     ("roll", &["apply", "cloud", "error", "etcd", "event", "kube", "plan", "resource", "spec"]),

@@ -21,6 +21,11 @@ use crate::roll::{
 /// Most evictions asked for on one node in one turn.
 const EVICTIONS_MAX: usize = 20;
 
+/// How long a machine may take to end: an hour is what a termination hook waits if nobody says
+/// otherwise, and ending takes minutes.
+/// Source: Amazon EC2 Auto Scaling API reference, PutLifecycleHook, `HeartbeatTimeout`.
+const END_MAX: Duration = Duration::from_secs(3_600 + 600);
+
 /// Goes on with what was begun.
 pub(super) fn finish(scene: &Scene<'_>, turn: &mut Turn) {
     for group in scene.groups.iter().filter(|group| group.in_scope) {
@@ -36,7 +41,7 @@ pub(super) fn finish(scene: &Scene<'_>, turn: &mut Turn) {
                     }
                 }
                 Availability::Leaving if group.group.mark.is_some() => {
-                    turn.work(group, Some(m), WaitReason::Termination, None);
+                    wait_for_end(scene, group, m, turn);
                 }
                 _ => {}
             }
@@ -44,6 +49,28 @@ pub(super) fn finish(scene: &Scene<'_>, turn: &mut Turn) {
         end(scene, group, ending, turn);
     }
     remove_nodes(scene, turn);
+}
+
+/// A machine that ends is waited for, within a limit.
+fn wait_for_end(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    m: &MachineScene<'_>,
+    turn: &mut Turn,
+) {
+    let since = scene.o.memory.leaving_since.get(m.id()).copied();
+    let until = later(since.unwrap_or(scene.o.now), END_MAX);
+    if scene.o.now < until {
+        return turn.work(group, Some(m), WaitReason::Termination, Some(until));
+    }
+    turn.halt(HaltReason {
+        group: Some(group.name().to_owned()),
+        object: m.id().to_owned(),
+        message: format!("does not end, {} s after it was told to", END_MAX.as_secs()),
+        way_out: "look at its termination hooks and its state in EC2, then run the same command \
+                  again"
+            .to_owned(),
+    });
 }
 
 /// One machine's drain; whether it is over.

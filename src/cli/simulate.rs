@@ -1,0 +1,75 @@
+//! `kprod simulate`.
+
+use std::num::NonZeroUsize;
+
+use clap::Args;
+
+use super::context::Context;
+use crate::error::{ExitCode, Failure};
+use crate::rehearsal::fault::{self, FaultError};
+use crate::rehearsal::swarm::Swarm;
+use crate::ui;
+
+/// Prove the rolling update: simulate it from many seeds, under faults
+///
+/// Each seed draws a cluster, limits, workloads and faults, and rolls a change through it: kprod is
+/// killed and started again, answers get lost, machines fail, people meddle. Before every request that
+/// changes something, fifteen invariants are checked; when faults stop, the roll has to come to its end
+/// and leave nothing behind. A seed that fails prints the faults that are enough for it and everything
+/// that happened; the same seed always takes the same way.
+#[derive(Debug, Args)]
+pub(super) struct SimulateArgs {
+    /// How many seeds
+    #[arg(long, value_name = "N", default_value_t = 1_000, help_heading = "Proof")]
+    seeds: u64,
+
+    /// The first seed; alone, the only one, told line by line
+    #[arg(long, value_name = "SEED", help_heading = "Proof")]
+    seed: Option<u64>,
+
+    /// Of the faults that a seed draws, only these, such as crash,spot
+    #[arg(long, value_name = "FAULTS", help_heading = "Proof")]
+    faults: Option<String>,
+
+    /// Threads that work on seeds; all cores if not given
+    #[arg(long, value_name = "N", help_heading = "Proof")]
+    threads: Option<usize>,
+}
+
+pub(super) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
+    let only = args.faults.as_deref().map(fault::names).transpose().map_err(|e| wrong(&e))?;
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let swarm = Swarm {
+        first: args.seed.unwrap_or(1),
+        count: if args.seed.is_some() { 1 } else { args.seeds },
+        threads: args.threads.unwrap_or(cores),
+        only,
+        twice_every: 100,
+        tells_all: args.seed.is_some(),
+    };
+    let tell = ui::rehearsal::ticker(context.ui, swarm.count);
+    let tally = swarm.run(&tell).map_err(Failure::error)?;
+    context.ui.data(&ui::rehearsal::tally(&tally))?;
+    if tally.failed.is_empty() {
+        return Ok(ExitCode::Done);
+    }
+    let count = tally.failed.len();
+    let seeds: Vec<String> = tally.failed.iter().map(|failed| failed.seed.to_string()).collect();
+    Err(Failure::error(format!("{count} seeds break an invariant: {}", seeds.join(", ")))
+        .hint("`kprod simulate --seed SEED` takes the same way again")
+        .into())
+}
+
+/// A list of faults that makes no sense.
+pub(super) fn wrong(error: &FaultError) -> Failure {
+    let failure = Failure::new(ExitCode::Usage, error.to_string());
+    let names: Vec<&str> = fault::Fault::all().map(fault::Fault::name).collect();
+    let all = format!("the faults are {}", names.join(", "));
+    match error {
+        FaultError::Unknown { meant: Some(meant), .. } => {
+            failure.hint(format!("did you mean `{meant}`? {all}"))
+        }
+        FaultError::Unknown { .. } => failure.hint(all),
+        FaultError::Share { .. } | FaultError::Zone { .. } => failure,
+    }
+}

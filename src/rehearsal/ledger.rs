@@ -1,0 +1,351 @@
+//! What the checkers remember of a world: who serves and since when, what kprod took on itself, and what
+//! others changed meanwhile.
+//!
+//! kprod answers for its own acts alone. It cannot know at once what the world does by itself, so a loss
+//! counts against it only when it is old enough to have been seen ([`Ledger::NOTICE_MS`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::truth::{self, Member};
+use crate::kube::PodId;
+use crate::resource::{DETACHED_TAG, OWNER_TAG, TARGET_TAG};
+use crate::roll::mark::DetachMark;
+use crate::roll::{Policy, RolloutRole};
+use crate::sim::kubernetes::BudgetRule;
+use crate::sim::{Lifecycle, Machine, Time, World};
+
+/// What is remembered of one world.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// The cluster.
+    pub cluster: String,
+    /// How the roll may go about it.
+    pub policy: Policy,
+    /// Its groups by ASG name.
+    pub groups: BTreeMap<String, GroupBook>,
+    /// Its machines by instance id, as long as they are there.
+    pub machines: BTreeMap<String, MachineBook>,
+    /// What the world took by itself, oldest first.
+    pub losses: Vec<Loss>,
+    /// When the lease's object changed last, by whomever.
+    pub lease_changed_at: Time,
+    lease: Option<String>,
+    /// Machines whose nodes somebody else cordoned.
+    pub cordoned_by_others: BTreeSet<String>,
+    /// When somebody else uncordoned a machine's node.
+    pub uncordoned_at: BTreeMap<String, Time>,
+    /// What disruption budgets ask for when nobody meddles.
+    pub budgets: BTreeMap<PodId, BudgetRule>,
+    /// The members of etcd, by etcd cluster.
+    pub members: BTreeMap<String, Vec<MemberBook>>,
+    members_looked_at: Time,
+    /// Machines that kprod has ever taken on itself.
+    taken: BTreeSet<String>,
+}
+
+/// What is remembered of a member of etcd.
+#[derive(Clone, Debug)]
+pub struct MemberBook {
+    /// How it is.
+    pub member: Member,
+    /// When that changed last by no doing of kprod's.
+    pub changed_at: Time,
+}
+
+/// What is remembered of a group.
+#[derive(Clone, Debug, Default)]
+pub struct GroupBook {
+    /// Machines that it should have without kprod's surge: the least and the most that others' words
+    /// can be taken for.
+    pub base: (i32, i32),
+    /// By how much kprod has raised it.
+    pub raised: i32,
+    /// Processes that somebody else suspended.
+    pub suspended: BTreeSet<String>,
+    /// When somebody else last changed what kprod goes by: desired capacity, target, tags.
+    pub meddled_at: Time,
+    /// Whether people took kprod's own notes away: then it cannot know what it was to restore.
+    pub is_excused: bool,
+    /// Its target, as tagged.
+    pub target: Option<String>,
+    /// When that changed last.
+    pub target_changed_at: Time,
+}
+
+/// What is remembered of a machine.
+#[derive(Clone, Debug)]
+pub struct MachineBook {
+    /// The group it is, or was, of.
+    pub group: String,
+    /// Its zone.
+    pub zone: String,
+    /// Whether it serves.
+    pub serves: bool,
+    /// Since when that is so.
+    pub since: Time,
+    /// Whether it ever served.
+    pub has_served: bool,
+    /// Whether kprod began to take it away: cordoned, detached or ended it.
+    pub is_begun: bool,
+}
+
+/// A machine that stopped serving without kprod's doing.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    /// When.
+    pub at: Time,
+    /// The machine.
+    pub instance_id: String,
+    /// Its group.
+    pub group: String,
+    /// Its zone.
+    pub zone: String,
+}
+
+impl Ledger {
+    /// How long kprod may take to see what the world did: the watches' lag, a slow turn, and the
+    /// retries of a request that was refused at first.
+    pub const NOTICE_MS: u64 = 90_000;
+
+    /// A ledger of a world that nothing has happened to.
+    pub fn open(world: &mut World, cluster: &str, policy: &Policy) -> Self {
+        let mut ledger = Self {
+            cluster: cluster.to_owned(),
+            policy: policy.clone(),
+            groups: BTreeMap::new(),
+            machines: BTreeMap::new(),
+            losses: Vec::new(),
+            lease_changed_at: world.now,
+            lease: None,
+            cordoned_by_others: BTreeSet::new(),
+            uncordoned_at: BTreeMap::new(),
+            budgets: truth::budget_rules(world, cluster),
+            members: BTreeMap::new(),
+            members_looked_at: Time(0),
+            taken: BTreeSet::new(),
+        };
+        for (name, stored) in world.groups.iter() {
+            if !policy.groups.contains_key(name) {
+                continue;
+            }
+            let book = GroupBook {
+                base: (stored.desired_capacity, stored.desired_capacity),
+                suspended: stored.group.suspended_processes.clone(),
+                ..GroupBook::default()
+            };
+            ledger.groups.insert(name.clone(), book);
+        }
+        ledger.look(world);
+        ledger.losses.clear();
+        ledger
+    }
+
+    /// Takes in the world as it is now. Gives the machines that were not there before.
+    pub fn look(&mut self, world: &mut World) -> Vec<String> {
+        let now = world.now;
+        self.look_at_members(world);
+        let world = &*world;
+        let serving = serving(world, &self.cluster, &self.policy);
+        let mut new = Vec::new();
+        for (id, (machine, group, serves)) in &serving {
+            let known = self.machines.entry((*id).to_owned()).or_insert_with(|| {
+                new.push((*id).to_owned());
+                MachineBook {
+                    group: group.clone(),
+                    zone: machine.availability_zone.clone(),
+                    serves: false,
+                    since: now,
+                    has_served: false,
+                    is_begun: false,
+                }
+            });
+            if known.serves != *serves {
+                known.serves = *serves;
+                known.since = now;
+                if !*serves && !known.is_begun {
+                    self.losses.push(Loss {
+                        at: now,
+                        instance_id: (*id).to_owned(),
+                        group: known.group.clone(),
+                        zone: known.zone.clone(),
+                    });
+                }
+            }
+            known.has_served |= *serves;
+        }
+        let losses = &mut self.losses;
+        self.machines.retain(|id, book| {
+            let is_there = serving.contains_key(id.as_str());
+            if !is_there && book.serves && !book.is_begun {
+                let (group, zone) = (book.group.clone(), book.zone.clone());
+                losses.push(Loss { at: now, instance_id: id.clone(), group, zone });
+            }
+            is_there
+        });
+        self.look_at_lease(world);
+        for (name, book) in &mut self.groups {
+            let stored = world.groups.get(name);
+            let target = stored.and_then(|stored| stored.group.tags.get(TARGET_TAG));
+            let target = target.map(|tag| tag.value.clone());
+            if book.target != target {
+                book.target = target;
+                book.target_changed_at = now;
+            }
+        }
+        new
+    }
+
+    /// Members report every ten seconds: there is no need to look more often.
+    fn look_at_members(&mut self, world: &mut World) {
+        if world.now.since_ms(self.members_looked_at) < 5_000 {
+            return;
+        }
+        self.members_looked_at = world.now;
+        let found = truth::members(world, &self.cluster, &self.policy);
+        for (etcd, members) in found {
+            let before = self.members.remove(&etcd).unwrap_or_default();
+            let books = members.into_iter().map(|member| {
+                let known = before.iter().find(|book| book.member.member == member.member);
+                let changed_at = match known {
+                    Some(book) if book.member.is_as_good_as(&member) => book.changed_at,
+                    Some(book) if self.took(&book.member) || self.took(&member) => book.changed_at,
+                    Some(_) => world.now,
+                    None => Time(0),
+                };
+                MemberBook { member, changed_at }
+            });
+            let books: Vec<MemberBook> = books.collect();
+            self.members.insert(etcd, books);
+        }
+    }
+
+    /// Whether a member's machine is one that kprod has taken on itself.
+    fn took(&self, member: &Member) -> bool {
+        member.host.as_ref().is_some_and(|id| self.taken.contains(id))
+    }
+
+    fn look_at_lease(&mut self, world: &World) {
+        let holder = truth::lease_holder(world, &self.cluster);
+        if self.lease != holder {
+            self.lease = holder;
+            self.lease_changed_at = world.now;
+        }
+    }
+
+    /// Whether something that happened then cannot be known yet.
+    pub fn is_fresh(&self, now: Time, at: Time) -> bool {
+        now.since_ms(at) < Self::NOTICE_MS
+    }
+
+    /// Machines of a group that serve, with those lost so lately that nobody can know.
+    pub fn known_to_serve(&self, now: Time, group: &str) -> i32 {
+        let serve = self.machines.values().filter(|book| book.group == group && book.serves);
+        let lost = self.fresh_losses(now).filter(|loss| loss.group == group);
+        count(serve) + count(lost)
+    }
+
+    /// What the world took so lately that nobody can know.
+    pub fn fresh_losses(&self, now: Time) -> impl Iterator<Item = &Loss> {
+        let is_back = |loss: &Loss| self.machines.get(&loss.instance_id).is_some_and(|m| m.serves);
+        self.losses.iter().filter(move |loss| self.is_fresh(now, loss.at) && !is_back(loss))
+    }
+
+    /// The groups of a sort.
+    pub fn of_role(&self, role: impl Fn(RolloutRole) -> bool) -> impl Iterator<Item = &str> {
+        let is_of = move |name: &&String| {
+            self.policy.groups.get(*name).is_some_and(|group| role(group.role))
+        };
+        self.groups.keys().filter(is_of).map(String::as_str)
+    }
+
+    /// A machine's role, if it is the cluster's.
+    pub fn role_of(&self, instance_id: &str) -> Option<RolloutRole> {
+        let group = &self.machines.get(instance_id)?.group;
+        self.policy.groups.get(group).map(|policy| policy.role)
+    }
+
+    /// Notes that kprod takes machines on itself.
+    pub fn begin(&mut self, instance_id: &str) {
+        if let Some(book) = self.machines.get_mut(instance_id) {
+            book.is_begun = true;
+        }
+        self.taken.insert(instance_id.to_owned());
+    }
+
+    /// Notes that kprod lets a machine be again.
+    pub fn let_be(&mut self, instance_id: &str) {
+        if let Some(book) = self.machines.get_mut(instance_id) {
+            book.is_begun = false;
+        }
+    }
+
+    /// Notes that kprod changed a desired capacity.
+    pub fn kprod_set_desired(&mut self, group: &str, before: i32, after: i32) {
+        if let Some(book) = self.groups.get_mut(group) {
+            book.raised += after - before;
+            if book.raised < 0 {
+                // It gave back what it never took: others' change in between, or a group that shrinks.
+                book.base.0 += book.raised;
+                book.raised = 0;
+            }
+        }
+    }
+
+    /// Notes that somebody else changed a desired capacity. What they saw may have held kprod's surge
+    /// or not.
+    pub fn others_set_desired(&mut self, now: Time, group: &str, before: i32, after: i32) {
+        if let Some(book) = self.groups.get_mut(group) {
+            let (low, high) = (book.base.0 + after - before, book.base.1 + after - before);
+            book.base = (low.min(after).max(0), high.max(after));
+            book.meddled_at = now;
+            if book.raised == 0 {
+                book.base = (after, after);
+            }
+        }
+    }
+
+    /// Notes that somebody else changed a group's notes or settings.
+    pub fn others_meddled(&mut self, now: Time, group: &str) {
+        if let Some(book) = self.groups.get_mut(group) {
+            book.meddled_at = now;
+        }
+    }
+}
+
+/// Every machine of the cluster with its group, and whether it serves.
+fn serving<'a>(
+    world: &'a World,
+    cluster: &str,
+    policy: &Policy,
+) -> BTreeMap<&'a str, (&'a Machine, String, bool)> {
+    let nodes = truth::nodes(world, cluster);
+    let mut found = BTreeMap::new();
+    for machine in world.machines.values() {
+        if machine.tags.get(OWNER_TAG).is_none_or(|owner| owner != cluster) {
+            continue;
+        }
+        let Some(group) = group_of(machine) else { continue };
+        let Some(limits) = policy.groups.get(&group) else { continue };
+        let runs = machine.lifecycle == Lifecycle::InService;
+        let node = nodes.get(machine.instance_id.as_str());
+        let is_node = limits.role.joins() && !policy.cloudonly;
+        let works = !is_node || node.is_some_and(|n| n.is_ready() && !n.unschedulable);
+        found.insert(machine.instance_id.as_str(), (machine, group, runs && works));
+    }
+    found
+}
+
+/// The group of a machine: the one that counts it, or the one that it was taken out of.
+pub fn group_of(machine: &Machine) -> Option<String> {
+    let marked = || {
+        let mark = machine.tags.get(DETACHED_TAG)?.parse::<DetachMark>().ok()?;
+        Some(mark.group)
+    };
+    let of_asg = || machine.tags.get("aws:autoscaling:groupName").cloned();
+    machine.group.clone().or_else(marked).or_else(of_asg)
+}
+
+/// A count as AWS counts.
+pub fn count<T>(items: impl Iterator<Item = T>) -> i32 {
+    i32::try_from(items.count()).unwrap_or(i32::MAX)
+}
