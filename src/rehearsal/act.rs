@@ -56,7 +56,11 @@ impl<'a> Act<'a> {
                     auto_scaling_group_name: group,
                     instance_ids,
                     should_decrement_desired_capacity: shrink,
-                } => format!("{group} {}{}", ids(instance_ids), if *shrink { " shrinking" } else { "" }),
+                } => format!(
+                    "{group} {}{}",
+                    ids(instance_ids),
+                    if *shrink { " shrinking" } else { "" }
+                ),
                 Call::DetachInstances { auto_scaling_group_name: group, instance_ids, .. }
                 | Call::AttachInstances { auto_scaling_group_name: group, instance_ids } => {
                     format!("{group} {}", ids(instance_ids))

@@ -208,9 +208,10 @@ impl Process {
     }
 
     fn desired_of(&self, group: &str) -> Option<i32> {
-        let read = self.shared.cloud.with_world(|world| {
-            world.groups.get(group).map(|stored| stored.desired_capacity)
-        });
+        let read = self
+            .shared
+            .cloud
+            .with_world(|world| world.groups.get(group).map(|stored| stored.desired_capacity));
         read.ok().flatten()
     }
 

@@ -286,7 +286,11 @@ impl<'a> Play<'a> {
     fn dice(&self) -> Dice {
         if let Some((act, what)) = &self.options.laid_down {
             // The process that was struck is the first one.
-            return if self.runs.get() == 0 { Dice::laid_down(*act, what.clone()) } else { Dice::calm() };
+            return if self.runs.get() == 0 {
+                Dice::laid_down(*act, what.clone())
+            } else {
+                Dice::calm()
+            };
         }
         let left = Dice::CRASHES_MAX.saturating_sub(self.crashes.get());
         Dice::draw(self.scene.seed, u64::from(self.runs.get()), &self.scene.faults, left)

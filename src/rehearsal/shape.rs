@@ -96,7 +96,8 @@ impl Shape {
     /// A shape of a seed.
     pub fn draw(seed: u64) -> Self {
         let mut rng = stream(seed, "shape");
-        let layouts = [Layout::Stacked, Layout::Stacked, Layout::Dedicated(3), Layout::Dedicated(5)];
+        let layouts =
+            [Layout::Stacked, Layout::Stacked, Layout::Dedicated(3), Layout::Dedicated(5)];
         let layout = layouts[rng.usize(0..layouts.len())];
         let kinds = [Pool::Spread, Pool::Zonal, Pool::Balanced, Pool::Spot];
         let mut pools: Vec<Pool> =
@@ -166,9 +167,8 @@ impl Shape {
             text += &machine("Node", &name, zones, 1, Self::POOL_MAX + 4);
             match pool {
                 Pool::Balanced => {
-                    text += &format!(
-                        "  externalLoadBalancers:\n  - targetGroupArn: {target_group}\n"
-                    );
+                    text +=
+                        &format!("  externalLoadBalancers:\n  - targetGroupArn: {target_group}\n");
                 }
                 Pool::Spot => text += "  maxPrice: \"0.2\"\n",
                 Pool::Spread | Pool::Zonal => {}

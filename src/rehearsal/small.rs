@@ -94,11 +94,8 @@ pub async fn at_every_request(scene: &Scene, blow: &Blow) -> Vec<(u64, Outcome)>
                 LaidDown::Event(Event { at_ms: 0, pick: *pick, what: what.clone() })
             }
         };
-        let options = Options {
-            keeps_lines: true,
-            laid_down: Some((act, what)),
-            ..Options::default()
-        };
+        let options =
+            Options { keeps_lines: true, laid_down: Some((act, what)), ..Options::default() };
         let outcome = simulate(scene.clone(), &options).await;
         let was_struck = outcome.struck;
         outcomes.push((act, outcome));

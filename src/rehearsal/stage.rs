@@ -93,10 +93,20 @@ impl Stage {
             if no_boot {
                 // It may be gone already.
                 let _ = world.terminate_instance(&id);
-                state.trace.line(self.keeps_lines, world.now, "world", &format!("{id} never boots"));
+                state.trace.line(
+                    self.keeps_lines,
+                    world.now,
+                    "world",
+                    &format!("{id} never boots"),
+                );
             } else if no_join {
                 world.cluster(&cluster).faults.never_join.insert(id.clone());
-                state.trace.line(self.keeps_lines, world.now, "world", &format!("{id} never joins"));
+                state.trace.line(
+                    self.keeps_lines,
+                    world.now,
+                    "world",
+                    &format!("{id} never joins"),
+                );
             }
         }
     }
@@ -105,7 +115,11 @@ impl Stage {
     pub fn check(&self, world: &mut World, who: &str, act: &Act<'_>) -> bool {
         self.look(world);
         let mut state = self.lock();
-        let look = Look { world: &*world, ledger: &state.ledger, moment: Moment::Before { who, act: *act } };
+        let look = Look {
+            world: &*world,
+            ledger: &state.ledger,
+            moment: Moment::Before { who, act: *act },
+        };
         if let Some(violation) = invariant::check(&look) {
             let told = format!("{} {}: BREAKS {violation:?}", act.operation(), act.subject());
             state.trace.line(self.keeps_lines, world.now, who, &told);
@@ -162,13 +176,13 @@ impl Trace {
         }
         let ms = at.since_ms(Time::START);
         let bytes = ms.to_le_bytes().into_iter().chain(who.bytes()).chain(what.bytes());
-        self.hash = bytes.fold(self.hash, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        self.hash = bytes
+            .fold(self.hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         if keep {
             let secs = ms / 1000;
             let (hours, minutes) = (secs / 3600, secs / 60 % 60);
-            let line = format!("{hours:02}:{minutes:02}:{:02}.{:03} {who}: {what}", secs % 60, ms % 1000);
+            let line =
+                format!("{hours:02}:{minutes:02}:{:02}.{:03} {who}: {what}", secs % 60, ms % 1000);
             self.lines.push(line);
         }
     }

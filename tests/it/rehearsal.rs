@@ -7,7 +7,8 @@ const SEEDS: u64 = 6;
 
 #[test]
 fn no_seed_breaks_an_invariant() {
-    let swarm = Swarm { first: 1, count: SEEDS, threads: 2, only: None, twice_every: 3, tells_all: false };
+    let swarm =
+        Swarm { first: 1, count: SEEDS, threads: 2, only: None, twice_every: 3, tells_all: false };
     let tally = swarm.run(&|_| ()).unwrap();
     for failed in &tally.failed {
         eprintln!("{}", failed.lines.join("\n"));

@@ -43,9 +43,10 @@ pub fn i09(look: &Look<'_>) -> Result<(), String> {
         return desired_as_before(look);
     }
     match look.act() {
-        Some(Act::Cloud(Call::SetDesiredCapacity { auto_scaling_group_name, desired_capacity })) => {
-            sets_desired(look, auto_scaling_group_name, *desired_capacity)
-        }
+        Some(Act::Cloud(Call::SetDesiredCapacity {
+            auto_scaling_group_name,
+            desired_capacity,
+        })) => sets_desired(look, auto_scaling_group_name, *desired_capacity),
         Some(Act::Cloud(Call::TerminateInstanceInAutoScalingGroup {
             auto_scaling_group_name: group,
             instance_ids,
@@ -55,7 +56,9 @@ pub fn i09(look: &Look<'_>) -> Result<(), String> {
             let shrinks = look.ledger.policy.retire.contains_key(group);
             let meddled = is_meddled(look, group);
             if count(instance_ids.iter()) > raised && !shrinks && !meddled {
-                return Err(format!("{group} shrinks by {instance_ids:?}, {raised} of it is surge"));
+                return Err(format!(
+                    "{group} shrinks by {instance_ids:?}, {raised} of it is surge"
+                ));
             }
             drained(look)
         }
@@ -225,10 +228,7 @@ fn resumed(look: &Look<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn within_cluster(
-    look: &Look<'_>,
-    going: &BTreeMap<&str, BTreeSet<&str>>,
-) -> Result<(), String> {
+fn within_cluster(look: &Look<'_>, going: &BTreeMap<&str, BTreeSet<&str>>) -> Result<(), String> {
     let Some(limit) = look.ledger.policy.cluster.max_unavailable else { return Ok(()) };
     let (mut before, mut after, mut all) = (0, 0, 0);
     for group in look.ledger.of_role(|role| role == RolloutRole::Node) {
@@ -260,9 +260,9 @@ fn within_zones(look: &Look<'_>, going: &BTreeMap<&str, BTreeSet<&str>>) -> Resu
     for id in going.values().flatten() {
         let zone = &ledger.machines[*id].zone;
         let of_zone: Vec<_> = workers.iter().filter(|(_, book)| book.zone == *zone).collect();
-        let away = of_zone.iter().filter(|(id, book)| {
-            book.has_served && !book.serves && !lost.contains(id.as_str())
-        });
+        let away = of_zone
+            .iter()
+            .filter(|(id, book)| book.has_served && !book.serves && !lost.contains(id.as_str()));
         let going = going.values().flatten().filter(|id| ledger.machines[**id].zone == *zone);
         let away = count(away) + count(going);
         let most = limit_of(limit, count(of_zone.iter()));

@@ -24,9 +24,11 @@ pub fn i06(look: &Look<'_>) -> Result<(), String> {
         return Err(format!("group {group} is not the cluster's"));
     }
     for id in machines_of(act) {
-        let foreign = look.world.machines.get(id).filter(|machine| {
-            machine.tags.get(OWNER_TAG).is_none_or(|owner| owner != cluster)
-        });
+        let foreign = look
+            .world
+            .machines
+            .get(id)
+            .filter(|machine| machine.tags.get(OWNER_TAG).is_none_or(|owner| owner != cluster));
         if foreign.is_some() {
             return Err(format!("machine {id} is not the cluster's"));
         }
@@ -48,7 +50,11 @@ pub fn i07(look: &Look<'_>) -> Result<(), String> {
         Act::Cloud(Call::PinLaunchTemplateVersion { launch_template_name, version, .. }) => {
             let template = look.world.templates.get(launch_template_name);
             let has = template.is_none_or(|known| known.versions.contains_key(version));
-            if has { Ok(()) } else { Err(format!("{launch_template_name} has no version {version}")) }
+            if has {
+                Ok(())
+            } else {
+                Err(format!("{launch_template_name} has no version {version}"))
+            }
         }
         Act::Kube(KubeCall::PatchNode { node, .. } | KubeCall::DeleteNode { node, .. })
             if node.is_empty() =>
@@ -171,7 +177,8 @@ fn needed(look: &Look<'_>, act: Act<'_>) -> Result<(), String> {
 
 fn nothing_left(look: &Look<'_>) -> Result<(), String> {
     let (world, ledger) = (look.world, look.ledger);
-    for (name, stored) in world.groups.iter().filter(|(name, _)| ledger.groups.contains_key(*name)) {
+    for (name, stored) in world.groups.iter().filter(|(name, _)| ledger.groups.contains_key(*name))
+    {
         if let Some(tag) = stored.group.tags.get(ROLL_TAG) {
             return Err(format!("{name} is left with the mark {}", tag.value));
         }

@@ -26,9 +26,9 @@ pub fn i01(look: &Look<'_>) -> Result<(), String> {
         let others = ledger.machines.iter().filter(|(id, book)| {
             book.group == group && book.serves && !going.contains(id.as_str())
         });
-        let fresh = ledger.fresh_losses(look.world.now).filter(|loss| {
-            loss.group == group && !going.contains(loss.instance_id.as_str())
-        });
+        let fresh = ledger
+            .fresh_losses(look.world.now)
+            .filter(|loss| loss.group == group && !going.contains(loss.instance_id.as_str()));
         let there = count(others) + count(fresh);
         let wanted = stored.desired_capacity - i32::try_from(own).unwrap_or(0);
         if there < wanted {
@@ -43,14 +43,16 @@ pub fn i01(look: &Look<'_>) -> Result<(), String> {
 pub fn i02(look: &Look<'_>) -> Result<(), String> {
     each_member_that_goes(look, |etcd, leaving, members| {
         let voters = members.len();
-        let healthy = members.iter().filter(|m| {
-            m.member.member != leaving && (m.member.is_healthy || is_fresh(look, m))
-        });
+        let healthy = members
+            .iter()
+            .filter(|m| m.member.member != leaving && (m.member.is_healthy || is_fresh(look, m)));
         let (healthy, needed) = (healthy.count(), voters / 2 + 1);
         if healthy >= needed {
             return Ok(());
         }
-        Err(format!("{etcd}: {healthy} of {voters} stay healthy without {leaving}, {needed} have to"))
+        Err(format!(
+            "{etcd}: {healthy} of {voters} stay healthy without {leaving}, {needed} have to"
+        ))
     })
 }
 
@@ -93,7 +95,10 @@ pub fn i05(look: &Look<'_>) -> Result<(), String> {
             m.member.member != leaving && !is_home && !is_fresh(look, m)
         });
         stray.map_or(Ok(()), |m| {
-            Err(format!("{etcd}: {leaving} goes while {} runs on {:?}", m.member.member, m.member.host))
+            Err(format!(
+                "{etcd}: {leaving} goes while {} runs on {:?}",
+                m.member.member, m.member.host
+            ))
         })
     })
 }
@@ -110,9 +115,10 @@ pub fn i12(look: &Look<'_>) -> Result<(), String> {
     if going.is_empty() {
         return Ok(());
     }
-    let others = ledger.machines.iter().filter(|(id, book)| {
-        book.serves && is_api(&id.as_str()) && !going.contains(id.as_str())
-    });
+    let others = ledger
+        .machines
+        .iter()
+        .filter(|(id, book)| book.serves && is_api(&id.as_str()) && !going.contains(id.as_str()));
     let fresh = ledger.fresh_losses(look.world.now).filter(|loss| {
         ledger.policy.groups.get(&loss.group).is_some_and(|g| g.role == RolloutRole::ControlPlane)
     });

@@ -288,16 +288,13 @@ impl Scene<'_> {
 
     fn delete(&self, world: &mut World) -> Option<String> {
         let group = self.pool(world)?;
-        let pools = self.stage.remember(|ledger| {
-            ledger.of_role(|role| role == RolloutRole::Node).count()
-        });
+        let pools =
+            self.stage.remember(|ledger| ledger.of_role(|role| role == RolloutRole::Node).count());
         if pools < 2 {
             return None;
         }
-        let call = Call::DeleteAutoScalingGroup {
-            auto_scaling_group_name: group.clone(),
-            force: true,
-        };
+        let call =
+            Call::DeleteAutoScalingGroup { auto_scaling_group_name: group.clone(), force: true };
         let _ = world.answer(&call);
         self.stage.remember(|ledger: &mut Ledger| ledger.groups.remove(&group));
         Some(format!("somebody deletes {group}"))
@@ -336,4 +333,3 @@ fn cordon(world: &mut World, cluster: &str, instance_id: &str, cordoned: bool) {
     // Its node may be gone by now.
     let _ = known.request(&KubeCall::PatchNode { node, patch });
 }
-

@@ -52,12 +52,7 @@ pub(super) fn finish(scene: &Scene<'_>, turn: &mut Turn) {
 }
 
 /// A machine that ends is waited for, within a limit.
-fn wait_for_end(
-    scene: &Scene<'_>,
-    group: &GroupScene<'_>,
-    m: &MachineScene<'_>,
-    turn: &mut Turn,
-) {
+fn wait_for_end(scene: &Scene<'_>, group: &GroupScene<'_>, m: &MachineScene<'_>, turn: &mut Turn) {
     let since = scene.o.memory.leaving_since.get(m.id()).copied();
     let until = later(since.unwrap_or(scene.o.now), END_MAX);
     if scene.o.now < until {
