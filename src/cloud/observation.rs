@@ -33,6 +33,10 @@ pub struct Query {
     pub keys: BTreeSet<Key>,
     /// Hooks and other things that cost a call each (`--deep`).
     pub deep: bool,
+    /// Not even why a group is short of machines, which costs a call for each such group: for looks
+    /// at groups that are short as a matter of course.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub brief: bool,
 }
 
 /// A cluster's world as one observation.
@@ -206,7 +210,7 @@ pub struct GroupFacts {
     /// Its machines, terminated ones left out.
     pub instances: Vec<Instance>,
     /// For a group that is short of machines: what its newest failed launch says, if none has worked
-    /// since.
+    /// since. None under [`Query::brief`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_activity: Option<String>,
 }

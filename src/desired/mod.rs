@@ -69,6 +69,7 @@ pub fn query(spec: &Spec) -> Query {
         image_ids: spec.groups.values().filter_map(|group| group.spec.image.clone()).collect(),
         keys: build(spec, &Facts::default()).resources.into_keys().collect::<BTreeSet<_>>(),
         deep: false,
+        brief: false,
     }
 }
 

@@ -374,7 +374,11 @@ impl Look<'_> {
             let resource = Resource::AutoScalingGroup(group);
             let ownership = self.ownership(&tags);
             let mut observed = observed(resource, ownership, attributes, digest_of(&tags));
-            observed.group = Some(world.group_facts(known, &tags));
+            let mut facts = world.group_facts(known, &tags);
+            if self.query.brief {
+                facts.failed_activity = None;
+            }
+            observed.group = Some(facts);
             self.leave_unread(&mut observed, &["lifecycle_hooks"]);
             self.add(&name, observed);
         }

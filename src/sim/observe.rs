@@ -78,17 +78,19 @@ impl World {
         let mut look = Look { world: self, query: &query, now: self.now, found: BTreeMap::new() };
         look.groups();
         let found = look.found;
-        self.record_group_reads(&found);
+        self.record_group_reads(&query, &found);
         Ok(found)
     }
 
     /// Logs what it costs to read the groups: listings by the page, and for each that is short of
     /// machines its activities.
-    fn record_group_reads(&mut self, found: &BTreeMap<Key, Observed>) {
+    fn record_group_reads(&mut self, query: &Query, found: &BTreeMap<Key, Observed>) {
         const PAGE: usize = 100;
         let groups: Vec<&Key> =
             found.keys().filter(|key| key.kind == Kind::AutoScalingGroup).collect();
-        let is_short = |key: &Key| self.groups.get(&key.name).is_some_and(|g| self.is_short(g));
+        let is_short = |key: &Key| {
+            !query.brief && self.groups.get(&key.name).is_some_and(|g| self.is_short(g))
+        };
         let short = groups.iter().filter(|key| is_short(key)).count();
         for _ in 0..groups.len().div_ceil(PAGE).max(1) {
             self.record("DescribeAutoScalingGroups", false, "ok");
@@ -168,7 +170,7 @@ impl World {
                 ("GetHostedZone", zones),
             ]);
         }
-        self.record_group_reads(&observation.resources);
+        self.record_group_reads(query, &observation.resources);
         for (operation, times) in reads {
             for _ in 0..times {
                 self.record(operation, false, "ok");

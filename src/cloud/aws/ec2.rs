@@ -337,6 +337,7 @@ mod tests {
             public_zone: None,
             keys: BTreeSet::new(),
             deep: false,
+            brief: false,
         };
         let found = security_group(&group, &query);
         assert!(found.iter().all(|found| !found.observed.ownership.is_owned()), "it has no tag");

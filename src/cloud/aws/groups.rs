@@ -41,7 +41,9 @@ pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Vec<Found>, 
 /// What costs a call a group: why one is short of machines, and hooks under `deep`.
 async fn look_closer(cloud: &AwsCloud, query: &Query, found: &mut Found) -> Result<(), CloudError> {
     let name = found.key.name.clone();
-    if let Some(facts) = &mut found.observed.group {
+    if let Some(facts) = &mut found.observed.group
+        && !query.brief
+    {
         let in_service = facts.instances.iter().filter(|i| i.lifecycle_state == "InService");
         if i32::try_from(in_service.count()).is_ok_and(|count| count < facts.desired_capacity) {
             facts.failed_activity = failed_activity(cloud, &name).await?;

@@ -61,6 +61,9 @@ pub struct Look<'a> {
 /// Machines outside of groups are read again when the last reading is older than this.
 const TAGGED_AGE_MAX: Duration = Duration::from_secs(600);
 
+/// Machines boot in less: a group that lacks some for longer is asked why.
+const LACKING_LONG: Duration = Duration::from_secs(120);
+
 /// Looks once.
 ///
 /// # Errors
@@ -170,7 +173,10 @@ impl<'a> Look<'a> {
 
     async fn read_cloud<C: Cloud>(&mut self, cloud: &C) -> Result<(), Failure> {
         let at = cloud.now();
-        let found = cloud.groups(self.query).await.map_err(|error| cloud_failure(&error, false))?;
+        let is_first = self.seen_at == Timestamp::MIN;
+        let brief = !is_first && !self.lacks_for_long(at);
+        let query = Query { brief, ..self.query.clone() };
+        let found = cloud.groups(&query).await.map_err(|error| cloud_failure(&error, false))?;
         self.take_groups(&found);
         self.seen_at = at;
         self.is_stale = false;
@@ -183,6 +189,11 @@ impl<'a> Look<'a> {
             self.statuses = statuses.map_err(|error| cloud_failure(&error, false))?;
         }
         Ok(())
+    }
+
+    /// Whether some group waits for its machines for so long that the reason is worth a call.
+    fn lacks_for_long(&self, now: Timestamp) -> bool {
+        self.memory.lacking_since.values().any(|since| later(*since, LACKING_LONG) <= now)
     }
 
     fn take_groups(&mut self, found: &BTreeMap<Key, Observed>) {

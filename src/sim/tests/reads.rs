@@ -21,6 +21,7 @@ fn query(keys: &[(Kind, &str)]) -> Query {
         config_base: None,
         keys: keys.iter().map(|(kind, name)| Key::new(*kind, *name)).collect(),
         deep: true,
+        brief: false,
     }
 }
 
@@ -211,6 +212,27 @@ fn two_volumes_of_one_name_both_show() {
     let seen = look(&mut world, &[(Kind::Volume, "etcd")]);
     assert_eq!(seen.resources.len(), 3);
     assert!(seen.resources[&Key::new(Kind::Volume, "etcd")].ownership.is_owned());
+}
+
+/// Whoever waits for machines anyway does without the reason, and without its call.
+#[test]
+fn a_brief_look_is_one_call_however_many_groups_are_short() {
+    let mut world = account(1);
+    for name in ["web-a", "web-b"] {
+        running_group(&mut world, group(name, 1, 3, "a"));
+        world.faults.unbootable_images.insert("ami-0123456789abcdef0".to_owned());
+        make(&mut world, &desire(name, 2)).unwrap();
+    }
+    world.advance_secs(300);
+    let keys = ["web-a", "web-b"].map(|name| (Kind::AutoScalingGroup, name));
+    let whole = query(&keys);
+    for (brief, calls) in [(false, 3), (true, 1)] {
+        world.log.clear();
+        let found = world.observe_groups(&Query { brief, ..whole.clone() }).unwrap();
+        assert_eq!(world.log.len(), calls);
+        let facts = found.values().filter_map(|observed| observed.group.as_ref());
+        assert!(facts.map(|facts| facts.failed_activity.is_none()).all(|is_none| is_none == brief));
+    }
 }
 
 #[test]
