@@ -1,19 +1,20 @@
 //! Rolling updates on the simulator: the real driver over the simulated account and its cluster.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use kprod::apply::{self, StopSignal};
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Cloud, Query};
 use kprod::error::{ExitCode, Failure};
-use kprod::etcd::{Topology, TopologyCluster, TopologyMember};
 use kprod::event::Event;
 use kprod::kube::sim::SimKube;
 use kprod::plan::PlanOptions;
+use kprod::roll::Policy;
 use kprod::roll::driver::{self, RollReport, RollRequest};
-use kprod::roll::{ClusterPolicy, DrainOutcome, GroupPolicy, Policy, RolloutRole};
-use kprod::spec::Role;
-use kprod::spec::Spec;
+use kprod::sim::Lifecycle;
+use kprod::spec::{IntOrPercent, Spec};
 
 use super::apply::{PROD, account_for, plan, request, spec_with, told};
 
@@ -62,7 +63,7 @@ async fn a_new_image_replaces_every_machine_of_prod_once() {
     let (cloud, spec, query) = applied(PROD, &["image=ami-0123456789abcdef0"]).await;
     let before =
         cloud.with_world(|world| world.machines.keys().cloned().collect::<Vec<_>>()).unwrap();
-    let policy = policy_of(&cloud, &spec);
+    let policy = Policy::of(&spec);
     let told = |event: Event| {
         if std::env::var_os("KPROD_TRACE").is_some()
             && !matches!(&event, Event::Roll(kprod::event::RollEvent::Progress { .. }))
@@ -80,78 +81,42 @@ async fn a_new_image_replaces_every_machine_of_prod_once() {
     assert_eq!((again.steps, again.failure.is_none()), (0, true));
 }
 
-fn policy_of(cloud: &SimCloud, spec: &Spec) -> Policy {
-    let names: Vec<String> =
-        cloud.with_world(|w| w.groups.iter().map(|(n, _)| n.clone()).collect()).unwrap();
-    let asg =
-        |group: &str| names.iter().find(|n| n.starts_with(&format!("{group}."))).unwrap().clone();
-    let secs = Duration::from_secs;
-    let groups = spec
-        .groups
-        .values()
-        .map(|g| {
-            let role = match g.spec.role {
-                Role::Bastion => RolloutRole::Bastion,
-                Role::Etcd => RolloutRole::Etcd,
-                Role::ControlPlane => RolloutRole::ControlPlane,
-                Role::Node => RolloutRole::Node,
-            };
-            let rolling = g.spec.rolling_update.clone().unwrap();
-            (
-                asg(g.name()),
-                GroupPolicy {
-                    role,
-                    max_surge: rolling.max_surge.unwrap(),
-                    max_unavailable: rolling.max_unavailable.unwrap(),
-                    max_unavailable_per_zone: None,
-                    drain_and_terminate: true,
-                    drain_timeout: secs(900),
-                    on_drain_timeout: DrainOutcome::Fail,
-                    post_drain_delay: secs(5),
-                    deregister_timeout: secs(300),
-                    boot_timeout: secs(900),
-                    validate_timeout: secs(900),
-                    soak: secs(10),
-                    canary: 1,
-                    canary_soak: secs(0),
-                    delete_bare_pods: false,
-                    max_age: None,
-                },
-            )
-        })
-        .collect();
-    let clusters = spec
-        .cluster
-        .spec
-        .etcd_clusters
-        .iter()
-        .map(|e| {
-            let members = e
-                .etcd_members
-                .iter()
-                .map(|m| (m.name.clone(), TopologyMember { group: asg(&m.instance_group) }))
-                .collect();
-            (e.name.clone(), TopologyCluster { members })
-        })
-        .collect();
-    Policy {
-        groups,
-        cluster: ClusterPolicy {
-            max_unavailable: None,
-            max_unavailable_per_zone: None,
-            failure_percent: 20,
-            one_member_downtime: false,
-            snapshot_age_max: secs(7200),
-        },
-        topology: Topology { clusters },
-        only: Default::default(),
-        machines_max: None,
-        force: false,
-        retry: false,
-        kubernetes_version: None,
-        cloudonly: false,
-        abort: false,
-        repair: None,
-        retire: Default::default(),
-    }
+#[tokio::test]
+async fn a_groups_own_limit_in_each_zone_holds() {
+    let sets = ["pools.admin.min=6", "image=ami-0123456789abcdef0"];
+    let (cloud, spec, query) = applied(PROD, &sets).await;
+    cloud.sleep(Duration::from_secs(600)).await;
+    let name = format!("admin.{PROD}");
+    let mut policy = Policy::of(&spec);
+    policy.only = [name.clone()].into();
+    let admin = policy.groups.get_mut(&name).unwrap();
+    admin.max_surge = IntOrPercent::Int(0);
+    admin.max_unavailable = IntOrPercent::Int(6);
+    admin.max_unavailable_per_zone = Some(IntOrPercent::Int(1));
+    admin.canary = 0;
+    let serving = || -> BTreeMap<String, usize> {
+        let count = |world: &mut kprod::sim::World| {
+            let mut zones = BTreeMap::new();
+            for machine in world.members(&name) {
+                let serves = machine.lifecycle == Lifecycle::InService;
+                *zones.entry(machine.availability_zone.clone()).or_insert(0) += usize::from(serves);
+            }
+            zones
+        };
+        cloud.with_world(count).unwrap()
+    };
+    let least = Mutex::new(serving());
+    assert_eq!(least.lock().unwrap().values().copied().collect::<Vec<_>>(), [2, 2, 2]);
+    let watch = |_: Event| {
+        for (zone, now) in serving() {
+            let mut least = least.lock().unwrap();
+            let seen = least.entry(zone).or_insert(now);
+            *seen = now.min(*seen);
+        }
+    };
+    let report = roll(&cloud, &query, &policy, &watch).await.unwrap();
+    assert!(report.failure.is_none(), "{:#?}", report.failure);
+    assert_eq!(report.replaced_count(), 6);
+    let least = least.into_inner().unwrap();
+    assert_eq!(least.into_values().collect::<Vec<_>>(), [1, 1, 1], "one of two at a time");
 }

@@ -30,6 +30,8 @@ pub(super) struct Tally {
     pub(super) missing: i32,
     /// By zone.
     pub(super) by_zone: BTreeMap<String, i32>,
+    /// By group and zone.
+    pub(super) by_group: BTreeMap<(String, String), i32>,
     /// Machines by zone.
     pub(super) zone_size: BTreeMap<String, i32>,
     /// Machines that there should be over all groups.
@@ -49,11 +51,17 @@ impl Tally {
                     Availability::Draining(_) | Availability::Leaving | Availability::Unready
                 );
                 if is_away {
-                    *tally.by_zone.entry(m.machine.zone.clone()).or_default() += 1;
+                    tally.goes(group.name(), &m.machine.zone);
                 }
             }
         }
         tally
+    }
+
+    /// One more of a group and zone is away.
+    pub(super) fn goes(&mut self, group: &str, zone: &str) {
+        *self.by_zone.entry(zone.to_owned()).or_default() += 1;
+        *self.by_group.entry((group.to_owned(), zone.to_owned())).or_default() += 1;
     }
 }
 

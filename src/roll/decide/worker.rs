@@ -151,7 +151,7 @@ fn drain(scene: &Scene<'_>, group: &GroupScene<'_>, room: Option<i32>, turn: &mu
         }
         if serves {
             turn.tally.missing += i32::from(left < group.wanted());
-            *turn.tally.by_zone.entry(m.machine.zone.clone()).or_default() += 1;
+            turn.tally.goes(group.name(), &m.machine.zone);
         }
         available = left;
         begun += 1;
@@ -193,7 +193,7 @@ fn at_once(scene: &Scene<'_>, group: &GroupScene<'_>) -> i32 {
     repair.map_or(own, |most| own.max(1).min(most))
 }
 
-/// Which limit of zone or cluster a machine would break.
+/// Which limit of the cluster, of a zone, or of the group in that zone a machine would break.
 fn over_the_whole(
     scene: &Scene<'_>,
     group: &GroupScene<'_>,
@@ -224,6 +224,14 @@ fn over_the_whole(
         && away + 1 > of(limit, size)
     {
         return Some(format!("{away} workers of {zone} are away"));
+    }
+    let key = (group.name().to_owned(), zone.to_owned());
+    let away = tally.by_group.get(&key).copied().unwrap_or(0);
+    let size = count(group.machines.iter().filter(|other| other.machine.zone == zone));
+    if let Some(limit) = group.policy.max_unavailable_per_zone
+        && away + 1 > of(limit, size)
+    {
+        return Some(format!("{away} of its machines in {zone} are away"));
     }
     None
 }
