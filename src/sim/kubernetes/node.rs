@@ -21,6 +21,8 @@ pub struct StoredNode {
     pub zone: String,
     /// The pods that are bound to it.
     pub(super) pods: BTreeSet<u64>,
+    /// How many of them each workload has.
+    pub(super) by_workload: BTreeMap<u64, u32>,
 }
 
 /// Taint of a node that is not ready, and of one that is silent.
@@ -45,6 +47,14 @@ const CONDITIONS: [(&str, &str); 3] = [
     ("DiskPressure", "KubeletHasNoDiskPressure"),
     ("PIDPressure", "KubeletHasSufficientPID"),
 ];
+
+impl StoredNode {
+    /// A node without pods.
+    pub(super) fn new(node: Node, instance_id: String, zone: String) -> Self {
+        let (pods, by_workload) = (BTreeSet::new(), BTreeMap::new());
+        Self { node, version: 0, instance_id, zone, pods, by_workload }
+    }
+}
 
 impl Kubernetes {
     /// The nodes by name.
@@ -86,8 +96,7 @@ impl Kubernetes {
         };
         let (instance_id, zone) = (host.instance_id.clone(), host.availability_zone.clone());
         let is_control_plane = host.is_control_plane;
-        let node = StoredNode { node, version: 0, instance_id, zone, pods: BTreeSet::new() };
-        self.nodes.insert(name.clone(), node);
+        self.nodes.insert(name.clone(), StoredNode::new(node, instance_id, zone));
         self.set_ready(&name, "False", "KubeletNotReady", "container runtime network not ready");
         if is_control_plane {
             self.static_pods(&name);
@@ -206,12 +215,12 @@ impl Kubernetes {
     pub(super) fn patch_node(&mut self, name: &str, patch: &NodePatch) -> Result<(), Refusal> {
         let NodePatch { unschedulable, add_taints, remove_taints, annotations, labels } = patch;
         let stored = self.nodes.get(name).ok_or_else(|| Refusal::not_found("nodes", name))?;
-        let node = stored.node.clone();
+        let node = &stored.node;
         let mut fields = NodeFields {
             unschedulable: unschedulable.unwrap_or(node.unschedulable),
-            taints: node.taints,
-            annotations: node.annotations,
-            labels: node.labels,
+            taints: node.taints.clone(),
+            annotations: node.annotations.clone(),
+            labels: node.labels.clone(),
         };
         let is_same = |one: &Taint, two: &Taint| one.key == two.key && one.effect == two.effect;
         fields.taints.retain(|known| {

@@ -51,9 +51,7 @@ impl Kubernetes {
             kubelet_version: String::new(),
         };
         // No machine of this name exists: nothing on it ever runs.
-        let instance_id = String::new();
-        let node = StoredNode { node, version: 0, instance_id, zone, pods: BTreeSet::new() };
-        self.nodes.insert(name.to_owned(), node);
+        self.nodes.insert(name.to_owned(), StoredNode::new(node, String::new(), zone));
         self.touch_node(name);
         Ok(())
     }
@@ -76,13 +74,16 @@ impl Kubernetes {
             return Err(Refusal::conflict("nodes", name, why));
         }
         let NodeFields { unschedulable, taints, annotations, labels } = fields;
-        let before = stored.node.clone();
-        let wanted = Node { unschedulable, taints, annotations, labels, ..before.clone() };
-        if wanted == before {
+        let node = &mut stored.node;
+        let was_unschedulable = node.unschedulable;
+        let is_same = was_unschedulable == unschedulable
+            && (&node.taints, &node.annotations, &node.labels) == (&taints, &annotations, &labels);
+        if is_same {
             return Ok(());
         }
-        stored.node = wanted;
-        if unschedulable != before.unschedulable {
+        (node.unschedulable, node.taints) = (unschedulable, taints);
+        (node.annotations, node.labels) = (annotations, labels);
+        if unschedulable != was_unschedulable {
             let node = name.to_owned();
             self.after(self.settings.pace.sync, super::Event::FollowCordon { node });
         }

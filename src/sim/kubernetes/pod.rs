@@ -106,6 +106,7 @@ impl Kubernetes {
         let Some(on) = self.nodes.get_mut(node) else { return };
         let Some(stored) = self.pods.get_mut(&number) else { return };
         on.pods.insert(number);
+        *on.by_workload.entry(stored.workload).or_insert(0) += 1;
         let zone = on.zone.clone();
         stored.pod.node = Some(node.to_owned());
         stored.zone.clone_from(&zone);
@@ -214,6 +215,9 @@ impl Kubernetes {
         let node = stored.pod.node.clone().unwrap_or_default();
         if let Some(on) = self.nodes.get_mut(&node) {
             on.pods.remove(&number);
+            if let Some(count) = on.by_workload.get_mut(&stored.workload) {
+                *count = count.saturating_sub(1);
+            }
         }
         self.recount(stored.workload, number, stored.is_healthy(), false);
         if let Some(known) = self.workloads.get_mut(&stored.workload) {
@@ -256,8 +260,12 @@ impl Kubernetes {
             _ => false,
         };
         let is_ordered = known.workload.kind == WorkloadKind::StatefulSet;
-        for budget in known.budgets.clone() {
-            self.wake_budget(&budget);
+        let budgets = std::mem::take(&mut known.budgets);
+        for budget in &budgets {
+            self.wake_budget(budget);
+        }
+        if let Some(known) = self.workloads.get_mut(&owner) {
+            known.budgets = budgets;
         }
         if is_ordered {
             self.wake_controller(owner);

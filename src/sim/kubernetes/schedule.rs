@@ -5,12 +5,12 @@ use crate::kube::{Node, TaintEffect};
 
 /// How well a node fits, the better the smaller: whether a taint would rather keep the pod away, then
 /// pods of the same workload in its zone and on it, then all pods on it.
-type Score = (bool, u32, usize, usize);
+type Score = (bool, u32, u32, usize);
 
 impl Kubernetes {
-    /// Nodes that take a pod are looked for until so many are found; in the scheduler the same limit
-    /// is 100 (`minFeasibleNodesToFind`).
-    const FEASIBLE_MAX: usize = 50;
+    /// Nodes that take a pod are looked for until so many are found, for speed's sake; the real
+    /// scheduler has such a limit, too (`minFeasibleNodesToFind`, 100).
+    const FEASIBLE_MAX: usize = 24;
 
     /// Has the scheduler look at the pods that wait soon.
     pub(super) fn wake_scheduler(&mut self) {
@@ -79,8 +79,7 @@ impl Kubernetes {
             taint.effect == TaintEffect::PreferNoSchedule && !known.workload.tolerates(taint)
         });
         let in_zone = known.by_zone.get(&stored.zone).copied().unwrap_or(0);
-        let is_same = |pod: &&u64| self.pods.get(pod).is_some_and(|p| p.workload == owner);
-        let same = stored.pods.iter().filter(is_same).count();
+        let same = stored.by_workload.get(&owner).copied().unwrap_or(0);
         (is_unwanted, in_zone, same, stored.pods.len())
     }
 }

@@ -30,28 +30,52 @@ pub struct Versioned {
 
 /// The picture that a client's watches have. It begins with the first look, as a client begins with
 /// a list; until then nothing is kept. It follows from the cluster's state and is not part of it.
+///
+/// A change is told by name when its time has come; what it is about is copied at the next look, as it
+/// is by then. So a watch is late, never runs backwards, and costs little for what nobody looks at.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     picture: Option<KubeView>,
-    /// Changes that the client has not been told of, with when it is.
-    feed: VecDeque<(Time, Versioned)>,
+    /// What changed and was not told yet, with when it is and the resource version.
+    feed: VecDeque<(Time, u64, Thing)>,
+    /// What was told since the last look.
+    told: BTreeSet<Thing>,
+    /// The resource version of what was told last.
+    generation: u64,
     /// Pictures that were handed out and may be brought up to date once nobody holds them.
     spares: Vec<Spare>,
+}
+
+/// An object that changed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Thing {
+    Node(String),
+    Pod(u64),
+    /// A pod that is gone, with the node it was bound to.
+    GonePod(PodId, String),
+    Budget(PodId),
 }
 
 /// A picture that was handed out, and what has changed since.
 #[derive(Debug)]
 struct Spare {
     view: Arc<KubeView>,
-    /// Nodes that changed, or whose pods did.
     nodes: BTreeSet<String>,
+    /// Pods with the node they are or were bound to.
+    pods: BTreeSet<(String, PodId)>,
     budgets: BTreeSet<PodId>,
 }
 
 impl Clone for Watch {
     /// A copy of a world has the same picture, and hands out pictures of its own.
     fn clone(&self) -> Self {
-        Self { picture: self.picture.clone(), feed: self.feed.clone(), spares: Vec::new() }
+        Self {
+            picture: self.picture.clone(),
+            feed: self.feed.clone(),
+            told: self.told.clone(),
+            generation: self.generation,
+            spares: Vec::new(),
+        }
     }
 }
 
@@ -74,70 +98,61 @@ impl PartialEq for History {
     }
 }
 
+impl History {
+    fn keep(&mut self, version: u64, change: Change) {
+        if self.kept_max == 0 {
+            return;
+        }
+        if self.changes.len() >= self.kept_max {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(Versioned { version, change });
+    }
+}
+
 impl Watch {
     /// Pictures that are kept for the next ones.
     const SPARES_MAX: usize = 3;
 
     /// When the client is told of the next change.
     pub(super) fn next(&self) -> Option<Time> {
-        self.feed.front().map(|(at, _)| *at)
-    }
-
-    fn show(&mut self, told: Versioned) {
-        let Some(picture) = &mut self.picture else { return };
-        picture.generation = told.version;
-        match told.change {
-            Change::Node(stored, is_gone) => {
-                let name = stored.node.name.clone();
-                for spare in &mut self.spares {
-                    spare.nodes.insert(name.clone());
-                }
-                match is_gone {
-                    false => picture.nodes.insert(name, stored.node),
-                    true => picture.nodes.remove(&name),
-                };
-            }
-            Change::Pod(stored, is_gone) => {
-                let node = stored.pod.node.clone().unwrap_or_default();
-                for spare in &mut self.spares {
-                    spare.nodes.extend([node.clone(), String::new()]);
-                }
-                show_pod(&mut picture.pods, node, stored.pod, is_gone);
-            }
-            Change::Budget(stored, is_gone) => {
-                let id = stored.budget.id.clone();
-                for spare in &mut self.spares {
-                    spare.budgets.insert(id.clone());
-                }
-                match is_gone {
-                    false => picture.budgets.insert(id, stored.budget),
-                    true => picture.budgets.remove(&id),
-                };
-            }
-        }
+        self.feed.front().map(|(at, ..)| *at)
     }
 
     /// The picture: a spare one brought up to date if nobody holds it, else a copy.
     fn hand_out(&mut self, seen_at: Time, server_version: &str) -> Option<Arc<KubeView>> {
         let picture = self.picture.as_ref()?;
-        let free = self.spares.iter_mut().position(|spare| Arc::get_mut(&mut spare.view).is_some());
+        // The one handed out last lacks the least.
+        let free =
+            self.spares.iter_mut().rposition(|spare| Arc::get_mut(&mut spare.view).is_some());
         let mut spare = match free {
             Some(position) => self.spares.remove(position),
             None => Spare {
                 view: Arc::new(picture.clone()),
                 nodes: BTreeSet::new(),
+                pods: BTreeSet::new(),
                 budgets: BTreeSet::new(),
             },
         };
         if let Some(view) = Arc::get_mut(&mut spare.view) {
             for name in std::mem::take(&mut spare.nodes) {
-                copy(&picture.nodes, &mut view.nodes, &name);
-                copy(&picture.pods, &mut view.pods, &name);
+                put(&mut view.nodes, &name, picture.nodes.get(&name));
+            }
+            for (node, id) in std::mem::take(&mut spare.pods) {
+                // It may have been among those that wait for a node.
+                for place in [node.as_str(), ""] {
+                    leave(&mut view.pods, place, &id);
+                    let pod = picture.pods.get(place).and_then(|there| there.get(&id));
+                    if let Some(pod) = pod {
+                        let there = view.pods.entry(place.to_owned()).or_default();
+                        there.insert(id.clone(), pod.clone());
+                    }
+                }
             }
             for id in std::mem::take(&mut spare.budgets) {
-                copy(&picture.budgets, &mut view.budgets, &id);
+                put(&mut view.budgets, &id, picture.budgets.get(&id));
             }
-            view.generation = picture.generation;
+            view.generation = self.generation;
             view.seen_at = seen_at.timestamp();
             server_version.clone_into(&mut view.server_version);
         }
@@ -150,31 +165,22 @@ impl Watch {
     }
 }
 
-/// Shows a pod where it is. A pod is bound once: then it leaves those that wait for a node.
-fn show_pod(
-    pods: &mut BTreeMap<String, BTreeMap<PodId, Pod>>,
-    node: String,
-    pod: Pod,
-    is_gone: bool,
-) {
-    for place in [node.as_str(), ""] {
-        let is_last = pods.get_mut(place).is_some_and(|there| {
-            there.remove(&pod.id);
-            there.is_empty()
-        });
-        if is_last {
-            pods.remove(place);
-        }
-    }
-    if !is_gone {
-        pods.entry(node).or_default().insert(pod.id.clone(), pod);
+/// Takes a pod away from a place.
+fn leave(pods: &mut BTreeMap<String, BTreeMap<PodId, Pod>>, place: &str, id: &PodId) {
+    let is_last = pods.get_mut(place).is_some_and(|there| {
+        there.remove(id);
+        there.is_empty()
+    });
+    if is_last {
+        pods.remove(place);
     }
 }
 
-fn copy<K: Ord + Clone, V: Clone>(from: &BTreeMap<K, V>, to: &mut BTreeMap<K, V>, key: &K) {
-    match from.get(key) {
-        Some(value) => to.insert(key.clone(), value.clone()),
-        None => to.remove(key),
+/// Writes an object, or removes it where there is none.
+fn put<K: Ord + Clone, V: Clone>(into: &mut BTreeMap<K, V>, key: &K, value: Option<&V>) {
+    match value {
+        Some(value) => into.insert(key.clone(), value.clone()),
+        None => into.remove(key),
     };
 }
 
@@ -200,7 +206,9 @@ impl Kubernetes {
         }
         if self.watch.picture.is_none() {
             self.watch.picture = Some(self.list());
+            self.watch.generation = self.generation;
         }
+        self.copy_told();
         let version = self.server_version();
         let missing = || {
             let message = format!("the cluster {} was never listed", self.name);
@@ -211,7 +219,7 @@ impl Kubernetes {
 
     /// The generation of the picture; 0 before the first look.
     pub fn picture_generation(&self) -> u64 {
-        self.watch.picture.as_ref().map_or(0, |picture| picture.generation)
+        self.watch.generation
     }
 
     /// Everything as it is now.
@@ -262,16 +270,18 @@ impl Kubernetes {
         let version = self.next_version();
         let Some(stored) = self.nodes.get_mut(name) else { return };
         stored.version = version;
-        if self.is_told() {
-            let stored = self.nodes.get(name).cloned().map(Box::new);
-            self.note(version, stored.map(|stored| Change::Node(stored, false)));
+        if self.history.kept_max > 0 {
+            let change = Change::Node(Box::new(stored.clone()), false);
+            self.history.keep(version, change);
         }
+        self.note(version, || Thing::Node(name.to_owned()));
     }
 
     /// Tells that a node is gone.
     pub(super) fn forget_node(&mut self, stored: StoredNode) {
         let version = self.next_version();
-        self.note(version, Some(Change::Node(Box::new(stored), true)));
+        self.note(version, || Thing::Node(stored.node.name.clone()));
+        self.history.keep(version, Change::Node(Box::new(stored), true));
     }
 
     /// Tells that a pod has changed.
@@ -279,16 +289,19 @@ impl Kubernetes {
         let version = self.next_version();
         let Some(stored) = self.pods.get_mut(&number) else { return };
         stored.version = version;
-        if self.is_told() {
-            let stored = self.pods.get(&number).cloned().map(Box::new);
-            self.note(version, stored.map(|stored| Change::Pod(stored, false)));
+        if self.history.kept_max > 0 {
+            let change = Change::Pod(Box::new(stored.clone()), false);
+            self.history.keep(version, change);
         }
+        self.note(version, || Thing::Pod(number));
     }
 
     /// Tells that a pod is gone.
     pub(super) fn forget_pod(&mut self, stored: StoredPod) {
         let version = self.next_version();
-        self.note(version, Some(Change::Pod(Box::new(stored), true)));
+        let node = || stored.pod.node.clone().unwrap_or_default();
+        self.note(version, || Thing::GonePod(stored.pod.id.clone(), node()));
+        self.history.keep(version, Change::Pod(Box::new(stored), true));
     }
 
     /// Tells that a budget has changed.
@@ -296,19 +309,18 @@ impl Kubernetes {
         let version = self.next_version();
         let Some(stored) = self.budgets.get_mut(id) else { return };
         stored.version = version;
-        let stored = Box::new(stored.clone());
-        self.note(version, Some(Change::Budget(stored, false)));
+        if self.history.kept_max > 0 {
+            let change = Change::Budget(Box::new(stored.clone()), false);
+            self.history.keep(version, change);
+        }
+        self.note(version, || Thing::Budget(id.clone()));
     }
 
     /// Tells that a budget is gone.
     pub(super) fn forget_budget(&mut self, stored: StoredBudget) {
         let version = self.next_version();
-        self.note(version, Some(Change::Budget(Box::new(stored), true)));
-    }
-
-    /// Whether anybody hears of changes.
-    fn is_told(&self) -> bool {
-        self.watch.picture.is_some() || self.history.kept_max > 0
+        self.note(version, || Thing::Budget(stored.budget.id.clone()));
+        self.history.keep(version, Change::Budget(Box::new(stored), true));
     }
 
     fn next_version(&mut self) -> u64 {
@@ -316,34 +328,79 @@ impl Kubernetes {
         self.generation
     }
 
-    fn note(&mut self, version: u64, change: Option<Change>) {
-        let Some(change) = change else { return };
-        let told = Versioned { version, change };
-        if self.history.kept_max > 0 {
-            if self.history.changes.len() >= self.history.kept_max {
-                self.history.changes.pop_front();
-            }
-            self.history.changes.push_back(told.clone());
-        }
+    fn note(&mut self, version: u64, thing: impl FnOnce() -> Thing) {
         if self.watch.picture.is_none() {
             return;
         }
         let lag_ms_max = self.lag_ms_max.max(self.faults.watch_lag_ms_max);
         let lag = self.draw(lag_ms_max.saturating_add(u64::from(lag_ms_max > 0)));
-        let last = self.watch.feed.back().map_or(self.now, |(at, _)| *at);
-        self.watch.feed.push_back((self.now.plus_ms(lag).max(last), told));
+        let last = self.watch.feed.back().map_or(self.now, |(at, ..)| *at);
+        self.watch.feed.push_back((self.now.plus_ms(lag).max(last), version, thing()));
     }
 
     /// Tells the client of what is due, if it can be reached.
     pub(super) fn tell(&mut self) {
-        if !self.is_reachable() {
+        if self.watch.feed.is_empty() || !self.is_reachable() {
             return;
         }
         while self.watch.next().is_some_and(|at| at <= self.now) {
-            let Some((_, told)) = self.watch.feed.pop_front() else { return };
-            self.watch.show(told);
+            let Some((_, version, thing)) = self.watch.feed.pop_front() else { return };
+            self.watch.generation = version;
+            self.watch.told.insert(thing);
         }
     }
+
+    /// Copies what was told of into the picture.
+    fn copy_told(&mut self) {
+        let Watch { picture: Some(picture), told, spares, .. } = &mut self.watch else { return };
+        for thing in std::mem::take(told) {
+            match thing {
+                Thing::Node(name) => {
+                    let node = self.nodes.get(&name).map(|stored| &stored.node);
+                    put(&mut picture.nodes, &name, node);
+                    spares.iter_mut().for_each(|spare| {
+                        spare.nodes.insert(name.clone());
+                    });
+                }
+                Thing::Budget(id) => {
+                    let budget = self.budgets.get(&id).map(|stored| &stored.budget);
+                    put(&mut picture.budgets, &id, budget);
+                    spares.iter_mut().for_each(|spare| {
+                        spare.budgets.insert(id.clone());
+                    });
+                }
+                Thing::Pod(number) => {
+                    // One that is gone by now is told to be.
+                    if let Some(stored) = self.pods.get(&number) {
+                        show(picture, spares, &stored.pod);
+                    }
+                }
+                Thing::GonePod(id, node) => {
+                    for place in [node.as_str(), ""] {
+                        leave(&mut picture.pods, place, &id);
+                    }
+                    for spare in spares.iter_mut() {
+                        spare.pods.insert((node.clone(), id.clone()));
+                    }
+                    // Another one may have its name by now.
+                    let another = self.pod_names.get(&id).and_then(|number| self.pods.get(number));
+                    if let Some(stored) = another {
+                        show(picture, spares, &stored.pod);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Shows a pod where it is. A pod is bound once: then it leaves those that wait for a node.
+fn show(picture: &mut KubeView, spares: &mut [Spare], pod: &Pod) {
+    let node = pod.node.clone().unwrap_or_default();
+    leave(&mut picture.pods, "", &pod.id);
+    for spare in spares {
+        spare.pods.insert((node.clone(), pod.id.clone()));
+    }
+    picture.pods.entry(node).or_default().insert(pod.id.clone(), pod.clone());
 }
 
 /// The numbers of a version such as `v1.34.2`, for comparing.
