@@ -1,5 +1,31 @@
 //! Defaults of how machines are replaced. kops' where kops has one
 //! (`cmd/kops/rolling-update_cluster.go`, `pkg/instancegroups/settings.go`), else as the comment says.
+//!
+//! | Field | Default | Meaning |
+//! |---|---|---|
+//! | `maxSurge` | 1; 0 for etcd and control plane | machines that may be there too many; a percentage rounds up |
+//! | `maxUnavailable` | 0; 1 without a surge | machines that may be missing; a percentage rounds down, at least 1 |
+//! | `maxUnavailablePerZone` | no limit | machines of the group that may be missing at once in one zone |
+//! | `drainAndTerminate` | true | whether old machines go; `false` only brings new ones |
+//! | `drainTimeout` | 15m | how long a drain may take |
+//! | `onDrainTimeout` | `Fail` | what happens then: `Fail` halts, `Skip` leaves the machine, `Force` deletes what is left |
+//! | `postDrainDelay` | 5s | between a drain and the end of the machine |
+//! | `deregisterTimeout` | 6m | how long load balancers may take to let a machine go |
+//! | `bootTimeout` | 15m | until a new machine's node is ready |
+//! | `validateTimeout` | 15m | how long something may be worse than before until the roll halts |
+//! | `soak` | 10s | how long a new machine stays ready before it counts |
+//! | `canary` | 1 | new machines that are validated before the group goes on at full speed |
+//! | `canarySoak` | 0s | how long those are watched |
+//! | `deleteBarePods` | false | whether pods without a controller are evicted too; else they halt the roll |
+//! | `maxNodeAge` | no limit | machines older than this are replaced |
+//! | `overall.maxUnavailable` | no limit | workers that may be missing over all groups; of the cluster alone, as all below |
+//! | `overall.maxUnavailablePerZone` | no limit | workers of one zone that may be away at once |
+//! | `overall.failurePercent` | 20 | new machines of a group that may fail before it goes back to what it ran |
+//! | `snapshotAgeMax` | 2h | how old etcd's newest verified snapshot may be when a member's machine goes |
+//! | `oneMemberDowntime` | false | whether etcd may be down while its only member's machine is replaced |
+//! | `repair.brokenFor` | 10m | how long a machine is broken until `kprod repair` replaces it |
+//! | `repair.atOnce` | 1 | machines that a repair replaces at once |
+//! | `repair.haltAbovePercent` | 20 | share of broken machines above which a repair touches nothing |
 
 use crate::spec::{
     ClusterRollingUpdateSpec, DrainTimeoutAction, InstanceGroupSpec, IntOrPercent,

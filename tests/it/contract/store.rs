@@ -17,7 +17,14 @@ pub(super) async fn conditions<C: Cloud>(scene: &Scene<'_, C>) {
     assert_ne!(first, second);
     lost(cloud.put(key, b"three".to_vec(), Condition::Match(first.clone())).await);
     let third = cloud.put(key, b"three".to_vec(), Condition::Any).await.unwrap();
-    assert_eq!(cloud.get(key).await.unwrap().unwrap().body, b"three");
+    let later = cloud.get(key).await.unwrap().unwrap();
+    assert_eq!(later.body, b"three");
+    assert!(
+        later.written_at >= entry.written_at,
+        "{} before {}",
+        later.written_at,
+        entry.written_at
+    );
 
     lost(cloud.remove(key, Condition::Match(second)).await);
     cloud.remove(key, Condition::Match(third.clone())).await.unwrap();
