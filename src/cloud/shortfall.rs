@@ -67,6 +67,11 @@ impl GroupFacts {
         }
     }
 
+    /// Whether what fails is the machines themselves, and not that AWS has none to give.
+    pub fn is_machines_fault(&self) -> bool {
+        matches!(self.cause(), Cause::Hook | Cause::Activity) && self.failed_activity.is_some()
+    }
+
     /// Texts as in "Troubleshoot issues in Amazon EC2 Auto Scaling" (Auto Scaling user guide). A vCPU
     /// limit speaks of capacity as well, so quotas come first.
     fn cause(&self) -> Cause {

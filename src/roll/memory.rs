@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::decide::lacking_key;
 use super::observation::Memory;
-use super::{Decision, Step, Verdict, WaitReason, Waiting};
+use super::{Decision, Phase, Step, Verdict, WaitReason, Waiting};
 
 impl Memory {
     /// Learns from a decision: since when things are as they are.
@@ -13,11 +14,16 @@ impl Memory {
         let waits: Vec<&Waiting> =
             decision.progress.groups.iter().flat_map(|group| &group.waiting).collect();
         let resting = waits.iter().filter(|wait| wait.reason == WaitReason::PostDrain);
-        let resting = resting.filter_map(|wait| wait.machine.clone());
-        // Its end may have to wait for a younger picture: it has rested all the same.
-        keep(&mut self.drained_since, resting.chain(ending(decision)), now);
-        let is_lacking = |wait: &&&Waiting| matches!(wait.reason, WaitReason::Machines { .. });
-        let lacking = waits.iter().filter(is_lacking).map(|wait| wait.group.clone());
+        for machine in resting.filter_map(|wait| wait.machine.clone()) {
+            self.drained_since.entry(machine).or_insert(now);
+        }
+        let groups = &decision.progress.groups;
+        self.drained_since
+            .retain(|id, _| groups.iter().any(|g| g.in_work.get(id) == Some(&Phase::Draining)));
+        let lacking = waits.iter().filter_map(|wait| match wait.reason {
+            WaitReason::Machines { have, .. } => Some(lacking_key(&wait.group, have)),
+            _ => None,
+        });
         keep(&mut self.lacking_since, lacking, now);
         let leaving = waits.iter().filter(|wait| wait.reason == WaitReason::Termination);
         keep(&mut self.leaving_since, leaving.filter_map(|wait| wait.machine.clone()), now);
@@ -59,20 +65,6 @@ impl Memory {
             _ => {}
         }
     }
-}
-
-/// Machines that a decision ends.
-fn ending(decision: &Decision) -> impl Iterator<Item = String> {
-    let steps = match &decision.verdict {
-        Verdict::Act(steps) => steps.as_slice(),
-        _ => &[],
-    };
-    steps.iter().flat_map(|step| match step {
-        Step::Terminate { machines, .. } | Step::TerminateDetached { machines } => {
-            machines.iter().cloned().collect()
-        }
-        _ => Vec::new(),
-    })
 }
 
 /// Keeps the moments of what still is so, adds what is so from now on, drops the rest.

@@ -75,6 +75,8 @@ pub struct Group {
     pub target_group_arns: BTreeSet<String>,
     /// What its newest failed launch says, while it is short of machines.
     pub failed_activity: Option<String>,
+    /// Whether that is the machines' own fault, and not that AWS has none to give.
+    pub is_machines_fault: bool,
 }
 
 /// Where a group should go: the tag [`crate::resource::TARGET_TAG`].
@@ -151,7 +153,7 @@ pub struct Memory {
     pub cordoned: BTreeMap<String, Timestamp>,
     /// Since when a machine has been drained, by instance id.
     pub drained_since: BTreeMap<String, Timestamp>,
-    /// Since when a group has lacked machines.
+    /// Since when a group has waited for one more new machine, by group and how many there were.
     pub lacking_since: BTreeMap<String, Timestamp>,
     /// Since when a machine has been ending, by instance id.
     pub leaving_since: BTreeMap<String, Timestamp>,

@@ -130,7 +130,37 @@ pub(super) fn retire_surplus(group: &mut GroupScene<'_>) {
     });
     for index in staying.into_iter().take(surplus) {
         let why = format!("its group shrinks to {most}");
+        group.machines[index].is_surplus = true;
         group.machines[index].reasons.push(MachineReason::Retired { why });
+    }
+}
+
+/// Marks as many machines as a surge has brought, when nothing new begins any more: the group gives
+/// them back. Old ones first, then the newest.
+pub(super) fn return_surge(group: &mut GroupScene<'_>) {
+    let raised = usize::try_from(group.raised()).unwrap_or(0);
+    if !group.is_ending || raised == 0 {
+        return;
+    }
+    let mut members: Vec<usize> = (0..group.machines.len())
+        .filter(|index| {
+            let m = &group.machines[*index];
+            m.machine.is_member && m.availability != Availability::Leaving
+        })
+        .collect();
+    members.sort_by_key(|index| {
+        let m = &group.machines[*index];
+        let is_begun = matches!(m.availability, Availability::Draining(_));
+        let age = m.machine.launched_at.map(std::cmp::Reverse);
+        (!is_begun, group.is_current(m.machine), age, m.machine.instance_id.clone())
+    });
+    for index in members.into_iter().take(raised) {
+        let m = &mut group.machines[index];
+        m.is_surplus = true;
+        if m.reasons.is_empty() {
+            let why = "the surge is given back".to_owned();
+            m.reasons.push(MachineReason::Retired { why });
+        }
     }
 }
 

@@ -287,8 +287,11 @@ fn shrink_count(group: &GroupScene<'_>, ending: usize) -> usize {
     if group.retire.is_some_and(|retire| !matches!(retire, crate::roll::Retire::OutOf(_))) {
         return ending;
     }
-    // The last machines of a roll give back what its surge has added.
     let raised = usize::try_from(group.raised()).unwrap_or(0);
+    if group.is_ending {
+        return raised.min(ending);
+    }
+    // The last machines of a roll give back what its surge has added.
     let left = group.outdated().filter(|m| m.machine.is_member).count().saturating_sub(ending);
     raised.saturating_sub(left).min(ending)
 }

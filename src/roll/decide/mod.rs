@@ -18,6 +18,7 @@ mod turn;
 mod worker;
 
 pub use gate::baseline;
+pub(super) use newcomer::lacking_key;
 pub use scene::{Availability, GroupScene, MachineScene, Scene};
 
 use super::decision::Decision;

@@ -1,10 +1,10 @@
 //! New machines: kept from the autoscaler until they count, given up when they do not come, and the
 //! way back when what they are built from does not work.
 
-use jiff::Timestamp;
+use std::time::Duration;
 
 use super::assess::has_failed;
-use super::scene::{Availability, GroupScene, MachineScene, Scene, later};
+use super::scene::{Availability, GroupScene, MachineScene, Scene, count, later};
 use super::turn::Turn;
 use crate::roll::mark::NEWCOMER_ANNOTATION;
 use crate::roll::{HaltReason, RolloutRole, Step, WaitReason};
@@ -16,8 +16,8 @@ pub(super) fn watch(scene: &Scene<'_>, turn: &mut Turn) {
         for m in group.machines.iter().filter(|m| !m.is_outdated()) {
             await_machine(scene, group, m, turn);
         }
-        let lacks = await_group(scene, group, turn);
-        judge(scene, group, lacks, turn);
+        let is_late = await_group(scene, group, turn);
+        judge(scene, group, is_late, turn);
     }
 }
 
@@ -47,32 +47,41 @@ fn protect(m: &MachineScene<'_>, turn: &mut Turn) {
     }
 }
 
-/// Whether a group lacks machines that a roll waits for, and until when.
-fn await_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> Option<Timestamp> {
-    if group.lacking() == 0 || group.group.mark.is_none() {
-        return None;
+/// Whether a group has waited for its new machines for too long: not for one of them, since each may
+/// end and be launched anew, but for one more that counts.
+fn await_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bool {
+    let is_coming = |m: &&MachineScene<'_>| {
+        !m.is_outdated() && m.machine.is_member && m.availability != Availability::Available
+    };
+    let coming = count(group.machines.iter().filter(is_coming));
+    if group.lacking() == 0 && coming == 0 {
+        return false;
     }
-    let want = usize::try_from(group.group.desired).unwrap_or(0);
-    let have = want.saturating_sub(usize::try_from(group.lacking()).unwrap_or(0));
-    let since = scene.o.memory.lacking_since.get(group.name()).copied();
-    let until = later(since.unwrap_or(scene.o.now), group.policy.boot_timeout);
+    let have = usize::try_from(count(group.validated())).unwrap_or(0);
+    let missing = usize::try_from(group.lacking() + coming).unwrap_or(0);
+    let key = lacking_key(group.name(), have);
+    let since = scene.o.memory.lacking_since.get(&key).copied().unwrap_or(scene.o.now);
+    let until = later(since, group.policy.boot_timeout + group.policy.soak + MARGIN);
     let failed_activity = group.group.failed_activity.clone();
-    let reason = WaitReason::Machines { have, want, failed_activity };
+    let reason = WaitReason::Machines { have, want: have + missing, failed_activity };
     if scene.o.now < until {
         turn.work(group, None, reason, Some(until));
-        return None;
+        return false;
     }
     turn.queue(group, None, reason, Some(until));
-    Some(until)
+    true
 }
 
+/// What a wait for new machines is remembered by: one that is there begins it anew.
+pub(in crate::roll) fn lacking_key(group: &str, have: usize) -> String {
+    format!("{group} {have}")
+}
+
+/// The time of a launch itself, on top of that of its boot.
+const MARGIN: Duration = Duration::from_secs(60);
+
 /// What becomes of new machines that are too late, and of a group that lacks some for too long.
-fn judge(
-    scene: &Scene<'_>,
-    group: &GroupScene<'_>,
-    lacks_since: Option<Timestamp>,
-    turn: &mut Turn,
-) {
+fn judge(scene: &Scene<'_>, group: &GroupScene<'_>, is_late: bool, turn: &mut Turn) {
     let overdue: Vec<&MachineScene<'_>> = group
         .machines
         .iter()
@@ -84,10 +93,10 @@ fn judge(
     });
     let given_up = scene.o.memory.given_up.get(group.name()).copied().unwrap_or(0);
     let failed = overdue.len() + usize::try_from(given_up).unwrap_or(usize::MAX);
-    if overdue.is_empty() && lacks_since.is_none() {
+    if overdue.is_empty() && !is_late {
         return;
     }
-    let is_machines_fault = !overdue.is_empty() || dying;
+    let is_machines_fault = !overdue.is_empty() || dying || group.group.is_machines_fault;
     if is_machines_fault && failed_too_many(scene, group, failed) {
         return return_to(scene, group, &overdue, turn);
     }

@@ -35,6 +35,8 @@ pub struct GroupScene<'a> {
     pub retire: Option<&'a Retire>,
     /// Whether this roll may touch it.
     pub in_scope: bool,
+    /// Whether nothing new begins: what was begun is brought to its end, and no more.
+    pub is_ending: bool,
     /// What its new machines are to be built from; none while nobody knows.
     pub goal: Option<Target>,
     /// Its machines by instance id, detached ones among them.
@@ -51,6 +53,8 @@ pub struct MachineScene<'a> {
     pub availability: Availability,
     /// Why it is to be replaced; empty when it is as wanted.
     pub reasons: Vec<MachineReason>,
+    /// Whether it goes without being replaced, since its group has more than it should.
+    pub is_surplus: bool,
 }
 
 /// Whether a machine counts.
@@ -137,6 +141,7 @@ impl<'a> GroupScene<'a> {
             policy,
             retire,
             in_scope: p.only.is_empty() || p.only.contains(&group.name),
+            is_ending: p.abort || !o.memory.halts.is_empty(),
             goal,
             machines: Vec::with_capacity(machines.len()),
         };
@@ -144,9 +149,11 @@ impl<'a> GroupScene<'a> {
             let node = nodes.get(machine.instance_id.as_str()).copied();
             let availability = availability(o, p, policy, machine, node);
             let reasons = assess::reasons(o, p, &scene, machine, node, availability);
-            scene.machines.push(MachineScene { machine, node, availability, reasons });
+            let is_surplus = false;
+            scene.machines.push(MachineScene { machine, node, availability, reasons, is_surplus });
         }
         assess::retire_surplus(&mut scene);
+        assess::return_surge(&mut scene);
         scene
     }
 
@@ -236,7 +243,7 @@ impl<'a> GroupScene<'a> {
     /// How many machines may be there too many: a percentage rounds up. A group behind target groups
     /// raises its desired capacity, as far as its maximum allows.
     pub fn max_surge(&self) -> i32 {
-        if self.policy.role != RolloutRole::Node || self.retire.is_some() {
+        if self.policy.role != RolloutRole::Node || self.retire.is_some() || self.is_ending {
             return 0;
         }
         let wanted = self.wanted();

@@ -23,7 +23,10 @@ pub(super) fn start(scene: &Scene<'_>, turn: &mut Turn) {
     if let Some(halt) = too_broken(scene) {
         turn.halt(halt);
     }
-    if !turn.halts.is_empty() {
+    if scene.p.abort || !turn.halts.is_empty() {
+        return end(scene, turn);
+    }
+    if scene.p.machines_max.is_some_and(|most| scene.o.memory.begun.len() >= most) {
         return;
     }
     let Some(first) = scene.groups.iter().filter(|g| is_open(scene, g)).map(GroupScene::turn).min()
@@ -53,9 +56,37 @@ pub(super) fn start(scene: &Scene<'_>, turn: &mut Turn) {
     }
 }
 
+/// Brings to its end what an earlier turn, or an earlier run, has begun with: machines outside of
+/// their group, those of a revision that failed, and what a surge has added.
+fn end(scene: &Scene<'_>, turn: &mut Turn) {
+    let groups: Vec<&GroupScene<'_>> =
+        scene.groups.iter().filter(|group| group.in_scope && group.is_ending).collect();
+    for group in &groups {
+        let from = group.group.mark.as_ref().and_then(|mark| mark.from);
+        let is_untried = group.validated().next().is_none();
+        if let Some(version) = from.filter(|from| group.group.pin != Some(*from))
+            && scene.p.abort
+            && is_untried
+        {
+            // Nothing has shown that the new version works.
+            turn.steps.push(Step::Pin { group: group.name().to_owned(), version });
+        }
+    }
+    let quorum: Vec<&GroupScene<'_>> =
+        groups.iter().filter(|group| group.policy.role.is_quorum()).copied().collect();
+    begin_one(scene, &quorum, turn);
+    for group in groups.iter().filter(|group| !group.policy.role.is_quorum()) {
+        worker::drain(scene, group, None, turn);
+    }
+}
+
 /// Whether something of a group is left to do for this roll.
 pub(super) fn is_open(scene: &Scene<'_>, group: &GroupScene<'_>) -> bool {
     let moves = group.group.mark.is_some() && group.is_in_flight();
+    let is_enough = scene.p.machines_max.is_some_and(|most| scene.o.memory.begun.len() >= most);
+    if is_enough {
+        return group.in_scope && moves;
+    }
     let pending = candidates(scene, group).next().is_some();
     group.in_scope && (moves || pending || (!group.is_pinned() && !scene.p.abort))
 }
@@ -255,6 +286,7 @@ pub(super) fn candidates<'s, 'a>(
         .outdated()
         .filter(|m| !m.is_begun() && !scene.o.memory.skipped.contains(m.id()))
         .filter(|m| group.policy.drain_and_terminate || !m.machine.is_member)
+        .filter(|m| !group.is_ending || is_left_over(group, m))
         .collect();
     found.sort_by_key(|m| {
         let rank = match m.availability {
@@ -266,6 +298,13 @@ pub(super) fn candidates<'s, 'a>(
     });
     let room = scene.p.machines_max.map(|most| most.saturating_sub(scene.o.memory.begun.len()));
     found.into_iter().take(room.unwrap_or(usize::MAX))
+}
+
+/// Whether a machine has to go even when nothing new begins.
+fn is_left_over(group: &GroupScene<'_>, m: &MachineScene<'_>) -> bool {
+    let has_failed = m.machine.revision.is_some() && m.machine.revision == group.group.failed;
+    let is_old = group.is_current(m.machine);
+    !m.machine.is_member || m.is_surplus || (has_failed && !is_old)
 }
 
 /// Begins with a machine: a cordon where it is drained, its end where it is not. False when

@@ -128,7 +128,7 @@ fn raise(scene: &Scene<'_>, group: &GroupScene<'_>, more: i32, turn: &mut Turn) 
 }
 
 /// Begins to drain as many as may be missing.
-fn drain(scene: &Scene<'_>, group: &GroupScene<'_>, room: Option<i32>, turn: &mut Turn) {
+pub(super) fn drain(scene: &Scene<'_>, group: &GroupScene<'_>, room: Option<i32>, turn: &mut Turn) {
     let mut available = group.available();
     let mut begun = count(group.machines.iter().filter(|m| m.is_begun() && m.is_outdated()));
     let mut room = room.unwrap_or(i32::MAX);
@@ -171,6 +171,9 @@ fn over_its_own(group: &GroupScene<'_>, m: &MachineScene<'_>, left: i32) -> Opti
     if m.availability != Availability::Available {
         return None;
     }
+    if m.is_surplus {
+        return None;
+    }
     // What stands outside its group is there so that nobody misses it.
     let most = if m.machine.is_member { group.max_unavailable() } else { 0 };
     let most = if group.max_surge() == 0 { group.max_unavailable() } else { most };
@@ -183,7 +186,7 @@ fn over_its_own(group: &GroupScene<'_>, m: &MachineScene<'_>, left: i32) -> Opti
 
 /// Machines of a group that may be worked on at once.
 fn at_once(scene: &Scene<'_>, group: &GroupScene<'_>) -> i32 {
-    let own = group.max_surge() + group.max_unavailable();
+    let own = (group.max_surge() + group.max_unavailable()).max(i32::from(group.is_ending));
     let own = if matches!(group.retire, Some(Retire::All | Retire::DownTo(_))) {
         own.max(1)
     } else {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::apply::lease::later;
-use crate::roll::{Group, Machine, Stage, Step};
+use crate::roll::{Group, Machine, Stage, Step, TargetState};
 
 /// A picture taken so long after a write shows it.
 /// Source: EC2 API reference, "Eventual consistency", says seconds to minutes; Auto Scaling's own
@@ -113,6 +113,12 @@ fn edit(
             machine.is_member = false;
             machine.targets = None;
         }),
+        Step::Deregister { machine, target_group_arns } => {
+            set_targets(machines, machine, target_group_arns, TargetState::Draining);
+        }
+        Step::Register { machine, target_group_arns } => {
+            set_targets(machines, machine, target_group_arns, TargetState::Initial);
+        }
         Step::TerminateDetached { machines: ids }
         | Step::Terminate { machines: ids, .. }
         | Step::GiveUp { machines: ids, .. } => {
@@ -120,6 +126,17 @@ fn edit(
         }
         _ => edit_group(step, groups),
     }
+}
+
+fn set_targets(
+    machines: &mut BTreeMap<String, Machine>,
+    id: &str,
+    arns: &std::collections::BTreeSet<String>,
+    state: TargetState,
+) {
+    let Some(machine) = machines.get_mut(id) else { return };
+    let targets = machine.targets.get_or_insert_default();
+    targets.extend(arns.iter().map(|arn| (arn.clone(), state)));
 }
 
 fn edit_group(step: &Step, groups: &mut BTreeMap<String, Group>) {

@@ -225,6 +225,7 @@ impl<'a> Look<'a> {
                     suspended: group.suspended_processes.clone(),
                     target_group_arns: arns.map(str::to_owned).collect(),
                     failed_activity: facts.failed_activity.clone(),
+                    is_machines_fault: facts.is_machines_fault(),
                 },
             );
         }
