@@ -136,7 +136,7 @@ impl World {
                     "The instance {id} is not part of Auto Scaling group {name}."
                 )));
             }
-            if !machine.is_some_and(|machine| machine.lifecycle == Lifecycle::InService) {
+            if machine.is_none_or(|machine| machine.lifecycle != Lifecycle::InService) {
                 return Err(invalid(format!("The instance {id} is not in InService or Standby.")));
             }
         }

@@ -173,7 +173,7 @@ impl World {
 
     fn state_of(&self, instance_id: &str, known: Registration, is_used: bool) -> TargetState {
         let machine = self.machines.get(instance_id);
-        if !is_used || !machine.is_some_and(|machine| machine.power == Power::Running) {
+        if !is_used || machine.is_none_or(|machine| machine.power != Power::Running) {
             return TargetState::Unused;
         }
         let is_well =
