@@ -1,6 +1,8 @@
 //! The guard on clusters of 3 and 5 members in every combination of states, and one case for each
 //! rule in which nothing but that rule refuses.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

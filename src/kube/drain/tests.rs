@@ -1,5 +1,7 @@
 //! Each rule of a drain on a pod of its own, then laws over arbitrary pods and budgets.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

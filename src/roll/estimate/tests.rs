@@ -1,5 +1,7 @@
 //! The scene that rolling updates are measured by, and laws over arbitrary ones.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! What a spec's words become: who takes over from whom, and what stands without any.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::time::Duration;
 
 use super::{DrainOutcome, Policy, RepairPolicy, Retire, RolloutRole};
