@@ -81,6 +81,8 @@ fn counted(count: usize, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use std::collections::BTreeMap;
 
     use jiff::Timestamp;

@@ -109,6 +109,8 @@ pub fn cluster_role(name: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::*;
     use crate::kube::{NodePatch, PodId};
 

@@ -69,6 +69,8 @@ pub fn cluster_role(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::*;
     use crate::kube::rbac;
 

@@ -165,6 +165,8 @@ fn taints_after(patch: &NodePatch, before: &[Value]) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::*;
     use crate::kube::TaintEffect;
 

@@ -141,6 +141,8 @@ impl<'a> Element<'a> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::*;
 
     const ENDED: &[u8] = include_bytes!("fixtures/client-ended.pem");
