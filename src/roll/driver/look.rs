@@ -480,7 +480,8 @@ pub fn kube_failure(error: &KubeError) -> Failure {
             format!("the credentials of the kubeconfig are not taken: renew them, then {again}")
         }
         KubeErrorKind::Forbidden => {
-            "`kprod policy CLUSTER --for kubernetes` prints the ClusterRole that a roll needs".to_owned()
+            "`kprod policy CLUSTER --for kubernetes` prints the ClusterRole that a roll needs"
+                .to_owned()
         }
         KubeErrorKind::Certificate => format!(
             "look at the certificates' dates, the kubeconfig's CA and this machine's clock, \
