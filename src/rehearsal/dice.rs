@@ -180,6 +180,8 @@ impl Dice {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::{Dice, LaidDown, Strike};
     use crate::rehearsal::fault::Faults;
 

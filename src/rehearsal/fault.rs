@@ -361,6 +361,8 @@ fn named(name: &str) -> Result<Fault, FaultError> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use std::collections::BTreeSet;
 
     use super::{Fault, FaultError, Faults, Strength, names};

@@ -317,6 +317,8 @@ async fn add_target_group(cloud: &SimCloud) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::{Shape, Template};
 
     #[tokio::test]

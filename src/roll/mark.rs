@@ -151,6 +151,8 @@ impl FromStr for DetachMark {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::{DetachMark, Raised, RollMark};
 
     fn mark() -> RollMark {

@@ -1,5 +1,7 @@
 //! The quick proof: some seeds of the simulation, every request of a small world, and kept seeds.
 
+#![allow(clippy::print_stderr, reason = "a failing seed is told in full")]
+
 use kprod::rehearsal::swarm::Swarm;
 
 /// Seeds of a quick run; `kprod simulate` makes as many as one likes.

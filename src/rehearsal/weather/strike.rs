@@ -253,7 +253,9 @@ impl Scene<'_> {
     fn autoscale(&self, world: &mut World, by: i32) -> Option<String> {
         let group = self.pool(world)?;
         let stored = world.groups.get(&group)?;
-        if stored.group.suspended_processes.contains("AlarmNotification") && self.pick % 2 == 0 {
+        if stored.group.suspended_processes.contains("AlarmNotification")
+            && self.pick.is_multiple_of(2)
+        {
             // Half of them go by alarms; the cluster autoscaler asks nobody.
             return None;
         }

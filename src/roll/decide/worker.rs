@@ -130,10 +130,10 @@ fn raise(scene: &Scene<'_>, group: &GroupScene<'_>, more: i32, turn: &mut Turn) 
 /// Begins to drain as many as may be missing.
 pub(super) fn drain(scene: &Scene<'_>, group: &GroupScene<'_>, room: Option<i32>, turn: &mut Turn) {
     let mut available = group.available();
-    let mut begun = count(group.machines.iter().filter(|m| m.is_begun() && m.is_outdated()));
+    let begun = count(group.machines.iter().filter(|m| m.is_begun() && m.is_outdated()));
     let mut room = room.unwrap_or(i32::MAX);
     let found: Vec<&MachineScene<'_>> = candidates(scene, group).collect();
-    for m in found {
+    for (begun, m) in (begun..).zip(found) {
         // A detached machine is the surge: it goes when its group needs it no more.
         let is_spare = !m.machine.is_member;
         if begun >= at_once(scene, group) || (room <= 0 && !is_spare) || detaches(turn, m) {
@@ -154,7 +154,6 @@ pub(super) fn drain(scene: &Scene<'_>, group: &GroupScene<'_>, room: Option<i32>
             turn.tally.goes(group.name(), &m.machine.zone);
         }
         available = left;
-        begun += 1;
         room = room.saturating_sub(i32::from(!is_spare));
     }
 }

@@ -281,16 +281,12 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         let most = if waits.is_empty() { GATHER } else { WAIT_MAX };
         let until = until.unwrap_or(Timestamp::MAX).min(later(o.now, most));
         let wait = since(until, o.now).max(Duration::from_millis(100));
-        match (self.kube, o.kube.as_ref()) {
-            (Some(kube), Some(view)) => {
-                let seen = view.generation;
-                tokio::select! {
-                    biased;
-                    () = self.stop.requested() => {}
-                    () = kube.changed(seen, wait) => {}
-                }
+        if let (Some(kube), Some(view)) = (self.kube, o.kube.as_ref()) {
+            tokio::select! {
+                biased;
+                () = self.stop.requested() => {}
+                () = kube.changed(view.generation, wait) => {}
             }
-            _ => {}
         }
         let left = if self.kube.is_some() { Duration::ZERO } else { wait };
         self.pause(left).await?;

@@ -71,6 +71,8 @@ pub fn record(event: &Event) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::*;
     use crate::plan::Action;
     use crate::resource::{Key, Kind};

@@ -1,5 +1,7 @@
 //! Rolling updates on the simulator: the real driver over the simulated account and its cluster.
 
+#![allow(clippy::print_stderr, reason = "events are printed when somebody asks")]
+
 mod bad_days;
 
 use std::collections::BTreeSet;
