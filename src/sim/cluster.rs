@@ -1,20 +1,12 @@
 //! Clusters in the account: they follow its machines, and answer requests under its fault plan.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::fault::Verdict;
 use super::kubernetes::{Host, Kubernetes, LoggedRequest, Settings};
 use super::{CallFault, CrashSide, Machine, World};
-use crate::kube::{KubeCall, KubeError, KubeErrorKind, KubeView, Taint, TaintEffect};
+use crate::kube::{KubeCall, KubeError, KubeErrorKind, KubeView};
 use crate::resource::{OWNER_TAG, Tags};
-
-/// What kprod and kops tell of a machine by its tags.
-/// Source: cluster-autoscaler, `cloudprovider/aws/README.md`, for labels and taints.
-const CONTROL_PLANE_TAG: &str = "k8s.io/role/control-plane";
-const NODE_TAG: &str = "k8s.io/role/node";
-const LABEL_TAG: &str = "k8s.io/cluster-autoscaler/node-template/label/";
-const TAINT_TAG: &str = "k8s.io/cluster-autoscaler/node-template/taint/";
 
 impl World {
     /// Virtual time that a request to an API server takes, in milliseconds.
@@ -89,25 +81,18 @@ impl World {
 
     /// A machine as its cluster sees it; none for one without a kubelet, such as a bastion.
     fn host_of(&self, machine: &Machine) -> Option<Host> {
-        let is_control_plane = machine.tags.contains_key(CONTROL_PLANE_TAG);
-        if !is_control_plane && !machine.tags.contains_key(NODE_TAG) {
-            return None;
-        }
+        let host = Host::by_tags(&machine.instance_id, &machine.tags)?;
         let template = self.templates.get(&machine.launch_template_name);
         let version = template.and_then(|template| template.versions.get(&machine.version));
         let own = version.and_then(|version| version.kubernetes_version.clone());
         let kubelet_version = own.or_else(|| self.version_of_owner(&machine.tags));
-        let (labels, taints) = told_by_tags(&machine.tags);
         Some(Host {
-            instance_id: machine.instance_id.clone(),
             group: machine.group.clone().unwrap_or_default(),
             image_id: machine.image_id.clone(),
             availability_zone: machine.availability_zone.clone(),
             instance_type: machine.instance_type.clone(),
-            is_control_plane,
             kubelet_version: kubelet_version.unwrap_or_else(|| Settings::default().version),
-            labels,
-            taints,
+            ..host
         })
     }
 
@@ -203,23 +188,4 @@ fn refused(fault: CallFault, operation: &str) -> KubeError {
     };
     let wait = (fault == CallFault::Throttled).then_some(std::time::Duration::from_secs(1));
     KubeError::new(kind, operation, message).retry_after(wait)
-}
-
-/// Labels and taints that a machine's node joins with.
-fn told_by_tags(tags: &Tags) -> (BTreeMap<String, String>, BTreeSet<Taint>) {
-    let labels = tags.iter().filter_map(|(key, value)| {
-        let label = key.strip_prefix(LABEL_TAG)?;
-        Some((label.to_owned(), value.clone()))
-    });
-    let taints = tags.iter().filter_map(|(key, value)| {
-        let key = key.strip_prefix(TAINT_TAG)?.to_owned();
-        let (value, effect) = value.rsplit_once(':').unwrap_or(("", value));
-        let effect = match effect {
-            "NoExecute" => TaintEffect::NoExecute,
-            "PreferNoSchedule" => TaintEffect::PreferNoSchedule,
-            _ => TaintEffect::NoSchedule,
-        };
-        Some(Taint { key, value: value.to_owned(), effect })
-    });
-    (labels.collect(), taints.collect())
 }

@@ -5,7 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Delay, Event, Kubernetes};
-use crate::kube::Taint;
+use crate::kube::{Taint, TaintEffect};
+use crate::resource::Tags;
+
+/// What kprod and kops tell of a machine by its tags.
+/// Source: cluster-autoscaler, `cloudprovider/aws/README.md`, for labels and taints.
+const CONTROL_PLANE_TAG: &str = "k8s.io/role/control-plane";
+const NODE_TAG: &str = "k8s.io/role/node";
+const LABEL_TAG: &str = "k8s.io/cluster-autoscaler/node-template/label/";
+const TAINT_TAG: &str = "k8s.io/cluster-autoscaler/node-template/taint/";
 
 /// A machine that has booted, as far as a cluster cares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,8 +144,48 @@ impl Kubernetes {
 }
 
 impl Host {
+    /// What a machine's tags tell of it: its role, and what its node joins with. None for one without
+    /// a kubelet, such as a bastion.
+    pub fn by_tags(instance_id: &str, tags: &Tags) -> Option<Self> {
+        let is_control_plane = tags.contains_key(CONTROL_PLANE_TAG);
+        if !is_control_plane && !tags.contains_key(NODE_TAG) {
+            return None;
+        }
+        let (labels, taints) = told_by_tags(tags);
+        Some(Self {
+            instance_id: instance_id.to_owned(),
+            group: String::new(),
+            image_id: String::new(),
+            availability_zone: String::new(),
+            instance_type: String::new(),
+            is_control_plane,
+            kubelet_version: String::new(),
+            labels,
+            taints,
+        })
+    }
+
     /// Whether a fault names it: by instance, group or image.
     fn is_named(&self, names: &BTreeSet<String>) -> bool {
         [&self.instance_id, &self.group, &self.image_id].iter().any(|name| names.contains(*name))
     }
+}
+
+/// Labels and taints that a machine's node joins with.
+fn told_by_tags(tags: &Tags) -> (BTreeMap<String, String>, BTreeSet<Taint>) {
+    let labels = tags.iter().filter_map(|(key, value)| {
+        let label = key.strip_prefix(LABEL_TAG)?;
+        Some((label.to_owned(), value.clone()))
+    });
+    let taints = tags.iter().filter_map(|(key, value)| {
+        let key = key.strip_prefix(TAINT_TAG)?.to_owned();
+        let (value, effect) = value.rsplit_once(':').unwrap_or(("", value));
+        let effect = match effect {
+            "NoExecute" => TaintEffect::NoExecute,
+            "PreferNoSchedule" => TaintEffect::PreferNoSchedule,
+            _ => TaintEffect::NoSchedule,
+        };
+        Some(Taint { key, value: value.to_owned(), effect })
+    });
+    (labels.collect(), taints.collect())
 }
