@@ -159,6 +159,7 @@ fn denied_way_out(cluster: &str, operation: &str, target: &str, message: &str) -
             .to_owned();
     }
     let (level, statements) = match operation {
+        "GetObject" if path.contains("/etcd/") => ("apply", "FindState and ReadMembers"),
         "GetObject" => ("apply", "FindState and KeepState"),
         "PutObject" | "DeleteObject" => ("apply", "KeepState"),
         _ => ("state", "PrepareStateBucket"),

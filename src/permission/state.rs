@@ -8,9 +8,14 @@ use super::{Scope, Statement};
 /// own encrypts the bucket, the key's policy has to let the operator use it.
 pub(super) fn keep(scope: &Scope) -> Vec<Statement> {
     let Some(address) = &scope.state else { return Vec::new() };
-    let objects = ["lease", "journal", "incarnation"]
-        .map(|object| address.key(&format!("{object}/{}", scope.cluster)))
-        .map(|key| s3(scope, &format!("{}/{key}", address.bucket)));
+    let cluster = &scope.cluster;
+    let object = |key: String| s3(scope, &format!("{}/{}", address.bucket, address.key(&key)));
+    let objects = ["lease", "journal", "incarnation", "pause"]
+        .map(|kind| object(format!("{kind}/{cluster}")))
+        .into_iter()
+        .chain([object(format!("roll/{cluster}/*"))]);
+    // Read alone: what members say of themselves is theirs to write.
+    let reports = [object(format!("etcd/{cluster}/*/report/*"))];
     vec![
         // On the bucket as a whole: S3 tells a missing object from a forbidden one by this right
         // alone, and a read of an object carries no prefix to put into a condition.
@@ -21,6 +26,7 @@ pub(super) fn keep(scope: &Scope) -> Vec<Statement> {
             objects,
             Value::Null,
         ),
+        Statement::new("ReadMembers", &["s3:GetObject"], reports, Value::Null),
     ]
 }
 
