@@ -80,14 +80,18 @@ fn short_budgets(view: &KubeView) -> impl Iterator<Item = &crate::kube::Budget> 
 }
 
 /// Critical pods that are not ready, by `Kind namespace/name` of their owner. A DaemonSet's pod on a
-/// machine that is away goes and comes with it.
+/// machine that is away goes and comes with it; one of a node whose object is gone is only waiting to
+/// be cleaned up (`pkg/controller/podgc`, up to a minute).
 /// Source: Kubernetes, "Guaranteed scheduling for critical add-on pods".
 fn unready_pods(view: &KubeView, away: &BTreeSet<&str>) -> BTreeMap<String, u32> {
     const CRITICAL: [&str; 2] = ["system-cluster-critical", "system-node-critical"];
     let mut unready = BTreeMap::new();
     for pod in view.pods.values().flat_map(BTreeMap::values) {
         let is_critical = CRITICAL.contains(&pod.priority_class.as_str());
-        let is_away = pod.node.as_deref().is_some_and(|node| away.contains(node));
+        let is_away = pod
+            .node
+            .as_deref()
+            .is_some_and(|node| away.contains(node) || !view.nodes.contains_key(node));
         if is_critical && !is_away && lacks(pod) {
             *unready.entry(owner_of(pod)).or_default() += 1;
         }
