@@ -25,19 +25,21 @@ const EVICTIONS_MAX: usize = 20;
 /// otherwise, and ending takes minutes.
 /// Source: Amazon EC2 Auto Scaling API reference, PutLifecycleHook, `HeartbeatTimeout`.
 const END_MAX: Duration = Duration::from_secs(3_600 + 600);
+/// So long a machine that is drained waits for others of its group.
+const GATHER: Duration = Duration::from_secs(10);
 
 /// Goes on with what was begun.
 pub(super) fn finish(scene: &Scene<'_>, turn: &mut Turn) {
     for group in scene.groups.iter().filter(|group| group.in_scope) {
-        let mut ending = Vec::new();
+        let (mut ending, mut more_to_come) = (Vec::new(), false);
         for m in &group.machines {
             match m.availability {
                 Availability::Draining(_) if !m.is_outdated() => {}
                 Availability::Draining(since) => {
-                    if let Some(node) = m.node
-                        && go_on(scene, group, m, node, since, turn)
-                    {
-                        ending.push(m);
+                    let Some(node) = m.node else { continue };
+                    match go_on(scene, group, m, node, since, turn) {
+                        true => ending.push(m),
+                        false => more_to_come = true,
                     }
                 }
                 Availability::Leaving if group.group.mark.is_some() => {
@@ -46,7 +48,9 @@ pub(super) fn finish(scene: &Scene<'_>, turn: &mut Turn) {
                 _ => {}
             }
         }
-        end(scene, group, ending, turn);
+        if !(more_to_come && awaits_others(scene, group, &ending, turn)) {
+            end(scene, group, ending, turn);
+        }
     }
     remove_nodes(scene, turn);
 }
@@ -90,6 +94,30 @@ fn go_on(
         turn.work(group, Some(m), WaitReason::PostDrain, Some(until));
     }
     has_rested
+}
+
+/// Machines that are drained wait a little for others of their group that are being drained: one call
+/// then ends all of them. Whether they do.
+fn awaits_others(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    ending: &[&MachineScene<'_>],
+    turn: &mut Turn,
+) -> bool {
+    let drained = ending.iter().map(|m| scene.o.memory.drained_since.get(m.id()).copied());
+    // Without a delay nobody has noted since when.
+    let Some(first) = drained.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min())
+    else {
+        return false;
+    };
+    let until = later(later(first, group.policy.post_drain_delay), GATHER);
+    if until <= scene.o.now {
+        return false;
+    }
+    for m in ending {
+        turn.work(group, Some(m), WaitReason::PostDrain, Some(until));
+    }
+    true
 }
 
 /// Takes a machine out of its load balancers; whether it is out, or they had their time.

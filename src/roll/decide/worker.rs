@@ -2,6 +2,7 @@
 //! zone and cluster.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -16,6 +17,9 @@ use crate::spec::IntOrPercent;
 /// Source: Auto Scaling API reference, DetachInstances.
 const DETACH_MAX: usize = 20;
 
+/// So long machines that could be begun with wait for others of their group.
+const GATHER: Duration = Duration::from_secs(15);
+
 /// Begins with machines of groups that are prepared, the largest remainder first: it decides how long
 /// the whole takes.
 pub(super) fn begin(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Turn) {
@@ -27,8 +31,22 @@ pub(super) fn begin(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Tu
         }
         let room = canary_room(scene, group, turn);
         let surged = surge(scene, group, room, turn);
-        drain(scene, group, room.map(|room| room - surged), turn);
+        if !awaits_others(scene, group) {
+            drain(scene, group, room.map(|room| room - surged), turn);
+        }
     }
+}
+
+/// Whether more new machines of a group are about to count: what they make room for is begun with
+/// together, which costs one look and one call, and the group loses no more than a soak by it. They are
+/// waited for anyway ([`super::newcomer`]), so nothing stands still for it.
+fn awaits_others(scene: &Scene<'_>, group: &GroupScene<'_>) -> bool {
+    let is_close = |until: Timestamp| until <= later(scene.o.now, GATHER);
+    let soaks = |m: &MachineScene<'_>| match m.availability {
+        Availability::Soaking(until) => is_close(until) && !m.is_outdated(),
+        _ => false,
+    };
+    group.group.mark.is_some() && group.machines.iter().any(soaks)
 }
 
 /// Rounds that a group still needs.

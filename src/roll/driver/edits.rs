@@ -59,17 +59,20 @@ impl Edits {
         self.made.iter().any(|(_, step)| matches!(step, Step::Detach { .. }))
     }
 
-    /// Whether machines outside of groups were ended, or tags of machines changed, after a moment.
+    /// Whether machines outside of groups were ended after a moment.
     pub(super) fn ends_outside_since(&self, at: Timestamp) -> bool {
         self.made.iter().any(|(made_at, step)| {
-            let touches = matches!(
-                step,
-                Step::TerminateDetached { .. }
-                    | Step::Detach { .. }
-                    | Step::MarkDetached { .. }
-                    | Step::UnmarkDetached { .. }
-            );
-            touches && *made_at >= at
+            matches!(step, Step::TerminateDetached { .. }) && *made_at >= at
+        })
+    }
+
+    /// Whether a machine was ended or taken out of its group.
+    pub(super) fn ends(&self, id: &str) -> bool {
+        self.made.iter().any(|(_, step)| match step {
+            Step::Terminate { machines, .. }
+            | Step::GiveUp { machines, .. }
+            | Step::Detach { machines, .. } => machines.contains(id),
+            _ => false,
         })
     }
 

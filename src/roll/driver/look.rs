@@ -3,6 +3,8 @@
 //! AWS is asked seldom, since each listing counts: a picture of the groups is kept, and made anew
 //! when something says that it is out of date. The cluster tells of itself by watches.
 
+mod strangers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,7 @@ use crate::kube::{Kube, KubeError, KubeErrorKind, KubeView};
 use crate::resource::{DETACHED_TAG, Key, Resource};
 use crate::roll::observation::Memory;
 use crate::roll::{
-    Baseline, Group, Machine, Observation, Pause, Policy, Stage, Target, TargetState, pause,
+    Baseline, Group, Machine, Observation, Pause, Policy, Stage, Step, Target, TargetState, pause,
 };
 
 /// What a run knows of the world, and how fresh that is.
@@ -39,6 +41,8 @@ pub struct Look<'a> {
     pub(super) memory: Memory,
     /// Its own writes.
     pub(super) edits: Edits,
+    /// Whether the newest observation came with a picture of the cloud of its own.
+    pub(super) is_new: bool,
     /// Whether the picture of the cloud is to be made anew.
     pub(super) is_stale: bool,
     /// When it was made.
@@ -59,7 +63,7 @@ pub struct Look<'a> {
 }
 
 /// Machines outside of groups are read again when the last reading is older than this.
-const TAGGED_AGE_MAX: Duration = Duration::from_secs(600);
+const TAGGED_AGE_MAX: Duration = Duration::from_secs(1_200);
 
 /// Machines boot in less: a group that lacks some for longer is asked why.
 const LACKING_LONG: Duration = Duration::from_secs(120);
@@ -89,6 +93,7 @@ impl<'a> Look<'a> {
             memory: Memory::default(),
             edits: Edits::default(),
             is_stale: true,
+            is_new: false,
             seen_at: Timestamp::MIN,
             groups: BTreeMap::new(),
             members: BTreeMap::new(),
@@ -117,6 +122,7 @@ impl<'a> Look<'a> {
             Some(kube) => Some(kube.view().await.map_err(|error| kube_failure(&error))?),
             None => None,
         };
+        self.is_new = self.is_stale;
         if self.is_stale {
             self.read_cloud(cloud).await?;
             self.read_members(cloud).await?;
@@ -235,9 +241,11 @@ impl<'a> Look<'a> {
     async fn read_tagged<C: Cloud>(&mut self, cloud: &C, now: Timestamp) -> Result<(), Failure> {
         let is_outside = |m: &TaggedInstance| m.tags.contains_key(DETACHED_TAG);
         let has_outside = self.tagged.values().any(is_outside) || self.edits.detaches();
-        let is_old = self
-            .tagged_at
-            .is_none_or(|at| later(at, TAGGED_AGE_MAX) <= now || self.edits.ends_outside_since(at));
+        let goes = |m: &TaggedInstance| is_outside(m) && m.state == "shutting-down";
+        let is_old = self.tagged.values().any(goes)
+            || self.tagged_at.is_none_or(|at| {
+                later(at, TAGGED_AGE_MAX) <= now || self.edits.ends_outside_since(at)
+            });
         if self.tagged_at.is_some() && !(has_outside && is_old) {
             return Ok(());
         }
@@ -246,6 +254,31 @@ impl<'a> Look<'a> {
         self.tagged = found.into_iter().map(|m| (m.instance_id.clone(), m)).collect();
         self.tagged_at = Some(now);
         Ok(())
+    }
+
+    /// Notes a tag that was just written, so that it need not be read.
+    pub(super) fn note(&mut self, step: &Step) {
+        let (machines, mark) = match step {
+            Step::MarkDetached { machines, mark } => (machines, Some(mark.to_string())),
+            Step::UnmarkDetached { machines } => (machines, None),
+            _ => return,
+        };
+        for id in machines {
+            let Some(known) = self.tagged.get_mut(id) else {
+                self.tagged_at = None;
+                continue;
+            };
+            match &mark {
+                Some(mark) => known.tags.insert(DETACHED_TAG.to_owned(), mark.clone()),
+                None => known.tags.remove(DETACHED_TAG),
+            };
+        }
+    }
+
+    /// A step failed: what it was about is read anew, machines outside of groups among it.
+    pub(super) fn doubt(&mut self) {
+        self.is_stale = true;
+        self.tagged_at = None;
     }
 
     /// Revisions of versions that a number does not tell: none that were read before.
@@ -428,15 +461,6 @@ impl<'a> Look<'a> {
             }
         }
         attempts.retain(|uid, _| there.contains(uid));
-    }
-
-    /// Nodes whose machine is in no picture of the cloud: something was launched.
-    pub(super) fn has_strangers(&self, view: &KubeView) -> bool {
-        let is_known = |id: &String| {
-            self.tagged.contains_key(id)
-                || self.members.values().flatten().any(|m| m.instance_id == *id)
-        };
-        view.nodes.values().filter_map(|node| node.instance_id.as_ref()).any(|id| !is_known(id))
     }
 }
 

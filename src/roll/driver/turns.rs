@@ -25,16 +25,18 @@ use crate::roll::{
     Waiting, decide,
 };
 
-/// A machine is begun with, or a group is changed, only on a picture not older than this.
+/// A group is changed only on a picture not older than this.
 const FRESH: Duration = Duration::from_secs(5);
+/// The drain of a machine begins on one not older than this; it can be undone.
+const FRESH_FOR_DRAINING: Duration = Duration::from_secs(30);
 /// A machine that is drained may end on an older one: nothing runs on it any more.
 const FRESH_FOR_ENDING: Duration = Duration::from_secs(180);
 /// How often AWS is asked for what no watch tells.
 const POLL: Duration = Duration::from_secs(15);
 /// How often it is asked while new machines will tell of themselves by their nodes.
 const POLL_NODES: Duration = Duration::from_secs(120);
-/// Nodes that come one after the other are looked at together.
-const GATHER: Duration = Duration::from_secs(3);
+/// What was just asked of the API server shows within this.
+const RECENT: Duration = Duration::from_secs(3);
 /// Members report every ten seconds.
 const POLL_MEMBERS: Duration = Duration::from_secs(10);
 /// No wait is longer, so that the lease is kept and a wish to stop or to pause is seen.
@@ -201,8 +203,12 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         Ok(true)
     }
 
-    /// What ends a drained machine may rest on an older picture than what begins with another one.
+    /// What ends a drained machine may rest on an older picture than what begins with another one. A
+    /// picture of this very turn is as fresh as one can be, however long AWS took to give it.
     fn is_fresh_enough(&self, o: &Observation, steps: &[Step]) -> bool {
+        if self.look.is_new {
+            return true;
+        }
         let ends = |step: &Step| {
             matches!(
                 step,
@@ -217,7 +223,12 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
                     | Step::Taint { .. }
             )
         };
-        let limit = if steps.iter().all(ends) { FRESH_FOR_ENDING } else { FRESH };
+        let drains = |step: &Step| matches!(step, Step::Cordon { .. }) || ends(step);
+        let limit = match () {
+            () if steps.iter().all(ends) => FRESH_FOR_ENDING,
+            () if steps.iter().all(drains) => FRESH_FOR_DRAINING,
+            () => FRESH,
+        };
         o.now < later(o.cloud_seen_at, limit)
     }
 
@@ -244,7 +255,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             }
             // A lost answer is looked up once reads can be trusted to show what it did.
             let wait = if is_unknown { TRUST_AFTER } else { POLL_MEMBERS / 5 * *count };
-            self.look.is_stale = true;
+            self.look.doubt();
             return self.pause(wait).await;
         }
         Ok(())
@@ -257,6 +268,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         self.look.memory.made(step);
         let now = self.cloud.now();
         self.look.edits.add(now, step, &o.groups);
+        self.look.note(step);
         self.recent.add(now, step);
         let ended = match step {
             Step::Terminate { machines, .. } | Step::TerminateDetached { machines } => machines,
@@ -277,8 +289,9 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         let retry = self.next_eviction(o.now);
         let members = waits.iter().any(|wait| matches!(wait.reason, WaitReason::Quorum { .. }));
         let members = members.then(|| later(o.now, POLL_MEMBERS));
-        let until = [Some(poll), due, retry, members].into_iter().flatten().min();
-        let most = if waits.is_empty() { GATHER } else { WAIT_MAX };
+        let strangers = o.kube.as_deref().and_then(|view| self.look.strangers_due(view));
+        let until = [Some(poll), due, retry, members, strangers].into_iter().flatten().min();
+        let most = if waits.is_empty() { RECENT } else { WAIT_MAX };
         let until = until.unwrap_or(Timestamp::MAX).min(later(o.now, most));
         let wait = since(until, o.now).max(Duration::from_millis(100));
         if let (Some(kube), Some(view)) = (self.kube, o.kube.as_ref()) {
@@ -302,8 +315,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         }
         if let Some(kube) = self.kube
             && let Ok(view) = kube.view().await
-            && self.look.has_strangers(&view)
-            && now >= later(self.look.seen_at, GATHER)
+            && self.look.strangers_due(&view).is_some_and(|due| due <= now)
         {
             self.look.is_stale = true;
         }
