@@ -17,6 +17,7 @@ from moto.sts.models import sts_backends
 
 import access
 import clock
+import inventory
 import settings
 from faults import Faults, wire
 from mends import before_call, lag, s3
@@ -192,6 +193,11 @@ class Gate:
             return settings.all_of(scope)
         if name == "pass" and method == "POST":
             return clock.let_pass(scope, sent["seconds"])
+        if name == "inventory":
+            before_call(scope)
+            return inventory.inventory(scope)
+        if name == "objects" and method == "POST":
+            return inventory.write(scope, sent)
         if name == "wait" and method == "POST":
             return self.wait_for_changes(scope, sent)
         if name == "accounts" and method == "POST":

@@ -11,6 +11,8 @@ It ends when its standard input ends, so that no test leaves one behind.
     DELETE /kprod/calls           the same, and forgets them
     POST   /kprod/wait            {"changes": 7, "seconds": 60}: answers when an account's log holds
                                   so many calls that change a resource, or false when the time is up
+    GET    /kprod/inventory       the machines and groups of an account; see `inventory`
+    POST   /kprod/objects         {"bucket", "objects": {key: text}}: writes objects as machines do
     POST   /kprod/users           {"name", "policies": [documents]}: keys of a new user with
                                   exactly these rights; see `access`
     POST   /kprod/faults          a list of rules in place of those before; see `faults`

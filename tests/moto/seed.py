@@ -4,6 +4,7 @@
                                "state_bucket"}
     python seed.py kops     < {"cluster", "vpc", "subnet", "availability_zone", "zone", "image",
                                "balancer"}
+    python seed.py image    < {"name"}
     python seed.py policy   < {"name"}
     python seed.py plan     < the output of `kprod plan -o json` for an empty account
     python seed.py machines < {"group", "count"}
@@ -12,7 +13,7 @@
     python seed.py bucket_settings, loosen_bucket < {"name"}
     python seed.py object   < {"bucket", "key"}
 
-`network` prints the ids it made, `bucket_settings` what a bucket is like. `plan` makes every
+`network` and `image` print the ids they made, `bucket_settings` what a bucket is like. `plan` makes every
 resource of a plan exactly as an apply leaves it: tags, digests, rule owners, owner records, version 1
 of each template, groups pinned to it.
 """
@@ -462,6 +463,14 @@ def seed_network(asked):
     )
     zone_id = zone["HostedZone"]["Id"].removeprefix("/hostedzone/")
     return {"vpc": vpc, "subnets": subnets, "zone": zone_id, "image": image["ImageId"]}
+
+
+def seed_image(asked):
+    """Another image, as a team builds one every week."""
+    image = ec2.register_image(
+        Name=asked["name"], RootDeviceName="/dev/xvda", Architecture="x86_64"
+    )
+    return image["ImageId"]
 
 
 def seed_kops(asked):

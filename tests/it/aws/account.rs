@@ -137,8 +137,15 @@ impl<'m> Account<'m> {
 
     /// A plan as JSON, with its exit code.
     pub(super) fn plan(&self, network: &Network, arguments: &[&str]) -> (i32, Value) {
-        let base = ["plan", network.cluster, "--detailed-exitcode", "-o", "json"];
-        let output = self.kprod(network, &[&base, arguments].concat());
+        let sets = network.sets();
+        let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+        self.plan_with(network.cluster, &[arguments, &sets].concat())
+    }
+
+    /// A plan of a cluster as JSON, with its exit code, with exactly these arguments.
+    pub(super) fn plan_with(&self, cluster: &str, arguments: &[&str]) -> (i32, Value) {
+        let base = ["plan", cluster, "--cloud", "aws", "--detailed-exitcode", "-o", "json"];
+        let output = self.command(&[&base, arguments].concat()).output().unwrap();
         let code = output.status.code().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         let plan = serde_json::from_slice(&output.stdout)
@@ -152,11 +159,11 @@ impl<'m> Account<'m> {
         calls::read(self.moto.control("DELETE", &path, &Value::Null))
     }
 
-    /// Waits until this account's log holds so many calls that changed a resource; false when two
+    /// Waits until this account's log holds so many calls that changed a resource; false when four
     /// minutes were not enough.
     pub(super) fn changes_reach(&self, count: u64) -> bool {
         let path = format!("/kprod/wait?account={}", self.number);
-        let wanted = json!({"changes": count, "seconds": 120});
+        let wanted = json!({"changes": count, "seconds": 240});
         self.moto.control("POST", &path, &wanted) == json!(true)
     }
 

@@ -29,7 +29,7 @@ const DESTROY: &[&str] = &["destroy", STAGING, "--confirm", STAGING];
 
 /// Random numbers by splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 /// generators"): the same seed gives the same ones.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     fn roll(&mut self) -> u64 {
@@ -40,14 +40,14 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    fn between(&mut self, least: u64, most: u64) -> u64 {
+    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.roll() % (most - least + 1)
     }
 }
 
 /// Where the kills fell: how many changes each killed run had made, of how many.
 #[derive(Default)]
-struct Landings(Vec<(u64, u64)>);
+pub(super) struct Landings(pub(super) Vec<(u64, u64)>);
 
 impl Landings {
     /// Those between the first change and the last.
@@ -66,7 +66,7 @@ impl Landings {
     }
 
     /// At least four of five must have fallen inside; of a few, one.
-    fn tell(&self, what: &str) {
+    pub(super) fn tell(&self, what: &str) {
         let (inside, all) = (self.inside(), self.0.len());
         println!("{what}: {inside} of {all} kills between the first change and the last");
         println!("{}", self.histogram());
@@ -82,11 +82,11 @@ struct Undisturbed {
     destroy: u64,
 }
 
-fn number(variable: &str) -> Option<u64> {
+pub(super) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|value| value.parse().unwrap())
 }
 
-fn changes(account: &Account<'_>) -> u64 {
+pub(super) fn changes(account: &Account<'_>) -> u64 {
     account.calls().iter().filter(|call| Call::is_change(call)).count() as u64
 }
 

@@ -21,6 +21,7 @@ mod outages;
 mod policy;
 mod races;
 mod read;
+mod roll;
 mod selfcheck;
 mod state;
 
@@ -89,16 +90,7 @@ impl Moto {
 
     /// Talks to the launcher itself; `tests/moto/launcher.py` lists what it knows.
     fn control(&self, method: &str, path: &str, body: &Value) -> Value {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let body = body.to_string();
-        let length = body.len();
-        write!(stream, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(" 200 "), "{method} {path}: {head}\n{body}");
-        serde_json::from_str(body).unwrap()
+        control(self.port, method, path, body)
     }
 }
 
@@ -107,6 +99,19 @@ impl Drop for Moto {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Talks to the launcher that listens on a port.
+fn control(port: u16, method: &str, path: &str, body: &Value) -> Value {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let body = body.to_string();
+    let length = body.len();
+    write!(stream, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(" 200 "), "{method} {path}: {head}\n{body}");
+    serde_json::from_str(body).unwrap()
 }
 
 fn folder() -> PathBuf {
