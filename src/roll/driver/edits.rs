@@ -61,9 +61,9 @@ impl Edits {
 
     /// Whether machines outside of groups were ended after a moment.
     pub(super) fn ends_outside_since(&self, at: Timestamp) -> bool {
-        self.made.iter().any(|(made_at, step)| {
-            matches!(step, Step::TerminateDetached { .. }) && *made_at >= at
-        })
+        self.made
+            .iter()
+            .any(|(made_at, step)| matches!(step, Step::TerminateDetached { .. }) && *made_at >= at)
     }
 
     /// Whether a machine was ended or taken out of its group.

@@ -119,7 +119,8 @@ async fn roll(errand: &Errand) {
     let cloud = Fast::new(AwsCloud::connect(&connection).await.unwrap(), errand.time);
     let access =
         KubeAccess { kubeconfig: Some(errand.kubeconfig.clone()), ..KubeAccess::default() };
-    let kube = Fast::new(KubeClient::connect(access, KubeLimits::default()).await.unwrap(), errand.time);
+    let kube =
+        Fast::new(KubeClient::connect(access, KubeLimits::default()).await.unwrap(), errand.time);
     let policy = Policy::of(&spec);
     let request = RollRequest {
         policy: &policy,

@@ -161,7 +161,10 @@ impl<'m> Stage<'m> {
             let labels = node.labels.iter().filter(is_label).map(|(key, _)| key);
             let left: Vec<&String> = taints.chain(annotations).chain(labels).collect();
             if node.unschedulable || !left.is_empty() {
-                wrong.push(format!("left on {}: cordon {}, {left:?}", node.name, node.unschedulable));
+                wrong.push(format!(
+                    "left on {}: cordon {}, {left:?}",
+                    node.name, node.unschedulable
+                ));
             }
             if !node.instance_id.as_deref().is_some_and(|id| lives.contains(id)) {
                 wrong.push(format!("{} has no machine", node.name));

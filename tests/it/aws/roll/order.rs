@@ -23,8 +23,7 @@ fn ends(calls: &[Call], before: &Inventory) -> Vec<BTreeSet<String>> {
 /// First those of etcd and of the control plane, one a call; then pools, several at the same time.
 pub(super) fn check(calls: &[Call], before: &Inventory) {
     let ends = ends(calls, before);
-    let is_guarded =
-        |groups: &BTreeSet<String>| groups.iter().any(|name| guarded(name));
+    let is_guarded = |groups: &BTreeSet<String>| groups.iter().any(|name| guarded(name));
     let guarded = ends.iter().take_while(|groups| is_guarded(groups)).count();
     assert_eq!(guarded, 8, "one call for each machine of etcd and of the control plane: {ends:?}");
     let pools = &ends[guarded..];

@@ -292,7 +292,8 @@ impl Members {
                     let is_host = |machine: &&Machine| {
                         machine.state == "running"
                             && machine.group.as_deref() == Some(place.group.as_str())
-                            && self.runs_since[&machine.instance_id] + MEMBER_STARTS / self.haste <= now
+                            && self.runs_since[&machine.instance_id] + MEMBER_STARTS / self.haste
+                                <= now
                     };
                     let host = machines.iter().find(is_host)?;
                     Some((member.clone(), host.instance_id.clone()))
