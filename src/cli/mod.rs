@@ -19,6 +19,7 @@ mod observe;
 mod pipeline;
 mod plan;
 mod policy;
+mod rehearse;
 mod render;
 mod repair;
 mod rolling;
@@ -72,6 +73,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
+    Rehearse(rehearse::RehearseArgs),
     Simulate(simulate::SimulateArgs),
     ExitCodes(exit_codes::ExitCodesArgs),
 }
@@ -113,6 +115,7 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&context, &args),
         Command::Validate(args) => validate::run(&context, &args),
         Command::Schema(args) => schema::run(&context, &args),
+        Command::Rehearse(args) => rehearse::run(&context, &args),
         Command::Simulate(args) => simulate::run(&context, &args),
         Command::ExitCodes(args) => exit_codes::run(&context, &args),
     }

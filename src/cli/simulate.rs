@@ -7,6 +7,7 @@ use clap::Args;
 use super::context::Context;
 use crate::error::{ExitCode, Failure};
 use crate::rehearsal::fault::{self, FaultError};
+use crate::rehearsal::small;
 use crate::rehearsal::swarm::Swarm;
 use crate::ui;
 
@@ -31,6 +32,10 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "FAULTS", help_heading = "Proof")]
     faults: Option<String>,
 
+    /// In place of seeds, every request of two small worlds struck by every fault in turn
+    #[arg(long, conflicts_with_all = ["seeds", "seed", "faults"], help_heading = "Proof")]
+    small_worlds: bool,
+
     /// Threads that work on seeds; all cores if not given
     #[arg(long, value_name = "N", help_heading = "Proof")]
     threads: Option<usize>,
@@ -39,10 +44,14 @@ pub(super) struct SimulateArgs {
 pub(super) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let only = args.faults.as_deref().map(fault::names).transpose().map_err(|e| wrong(&e))?;
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = args.threads.unwrap_or(cores);
+    if args.small_worlds {
+        return small_worlds(context, threads);
+    }
     let swarm = Swarm {
         first: args.seed.unwrap_or(1),
         count: if args.seed.is_some() { 1 } else { args.seeds },
-        threads: args.threads.unwrap_or(cores),
+        threads,
         only,
         twice_every: 100,
         tells_all: args.seed.is_some(),
@@ -58,6 +67,15 @@ pub(super) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<Exit
     Err(Failure::error(format!("{count} seeds break an invariant: {}", seeds.join(", ")))
         .hint("`kprod simulate --seed SEED` takes the same way again")
         .into())
+}
+
+fn small_worlds(context: &Context, threads: usize) -> anyhow::Result<ExitCode> {
+    let exhausted = small::exhaust(&small::blows(), 1, threads).map_err(Failure::error)?;
+    context.ui.data(&ui::rehearsal::exhausted(&exhausted))?;
+    match exhausted.failed.len() {
+        0 => Ok(ExitCode::Done),
+        count => Err(Failure::error(format!("{count} cases break an invariant")).into()),
+    }
 }
 
 /// A list of faults that makes no sense.

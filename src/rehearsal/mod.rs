@@ -2,11 +2,13 @@
 //! faults, with its invariants checked after every step.
 
 pub mod act;
+pub mod copy;
 pub mod dice;
 pub mod fault;
 pub mod invariant;
 pub mod ledger;
 pub mod process;
+pub mod rehearse;
 pub mod run;
 pub mod scene;
 pub mod shape;

@@ -70,6 +70,8 @@ pub struct Options {
     pub keeps_lines: bool,
     /// Whether announcements are kept for a timeline.
     pub keeps_steps: bool,
+    /// Whether it is over as soon as a run has come to its end or halted, and is not healed.
+    pub until_halt: bool,
     /// The one request that is struck, where nothing is drawn.
     pub laid_down: Option<(u64, LaidDown)>,
 }
@@ -97,7 +99,7 @@ pub async fn simulate(scene: Scene, options: &Options) -> Outcome {
         () = storm => {}
         () = play.second() => {}
     }
-    if play.stage.violation().is_none() {
+    if play.stage.violation().is_none() && !options.until_halt {
         play.after_faults().await;
     }
     play.outcome(started)
@@ -155,11 +157,14 @@ impl<'a> Play<'a> {
                 return;
             }
             let wait = match end {
-                End::Done if calm.get() => return,
+                End::Done if calm.get() || self.options.until_halt => return,
                 End::Done => 300..301,
                 End::Killed => 1..300,
                 End::Stopped(failure) => {
                     self.note_halt(&failure);
+                    if self.options.until_halt {
+                        return;
+                    }
                     30..900
                 }
             };

@@ -9,7 +9,6 @@ use super::fault::{Faults, stream};
 use super::shape::{CLUSTER, Pool, Shape, Template};
 use super::weather::{self, Counts, Event};
 use crate::cloud::Query;
-use crate::etcd::{Topology, TopologyCluster, TopologyMember};
 use crate::roll::{ClusterPolicy, DrainOutcome, GroupPolicy, Policy, RolloutRole};
 use crate::sim::kubernetes::{Amount, BudgetRule, Workload, WorkloadKind};
 use crate::sim::{Lag, World};
@@ -89,7 +88,7 @@ impl Scene {
         world.lag = Lag::usual();
         let policy = draw_policy(seed, shape, &template.spec);
         let horizon = Duration::from_secs(stream(seed, "horizon").u64(600..5_400));
-        let events = weather::draw(seed, &faults, counts(&mut world, &policy), horizon);
+        let events = weather::draw(seed, &faults, counts(&mut world, CLUSTER, &policy), horizon);
         Ok(Self {
             seed,
             cluster: CLUSTER.to_owned(),
@@ -104,11 +103,11 @@ impl Scene {
 }
 
 /// How many of each there are for shares of them.
-pub fn counts(world: &mut World, policy: &Policy) -> Counts {
+pub fn counts(world: &mut World, cluster: &str, policy: &Policy) -> Counts {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let members = policy.topology.clusters.values().map(|known| known.members.len()).sum();
     let machines = number(world.machines.len());
-    let known = world.cluster(CLUSTER);
+    let known = world.cluster(cluster);
     Counts {
         machines,
         groups: number(policy.groups.len()),
@@ -179,7 +178,7 @@ fn draw_policy(seed: u64, shape: &Shape, spec: &Spec) -> Policy {
             one_member_downtime: false,
             snapshot_age_max: Duration::from_secs(2 * 3600),
         },
-        topology: topology(spec),
+        topology: Policy::of(spec).topology,
         only: Default::default(),
         machines_max: None,
         force: false,
@@ -228,17 +227,4 @@ fn draw_group(
         delete_bare_pods: rng.bool(),
         max_age: None,
     }
-}
-
-/// Which members live where, by a spec.
-pub fn topology(spec: &Spec) -> Topology {
-    let clusters = spec.cluster.spec.etcd_clusters.iter().map(|etcd| {
-        let members = etcd.etcd_members.iter().filter_map(|member| {
-            let group = spec.groups.get(&member.instance_group)?;
-            let group = spec.machine_name(group);
-            Some((member.name.clone(), TopologyMember { group }))
-        });
-        (etcd.name.clone(), TopologyCluster { members: members.collect() })
-    });
-    Topology { clusters: clusters.collect() }
 }

@@ -1,13 +1,16 @@
 //! Small worlds, exhaustively: at most four machines, and one fault at every request in turn.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::dice::{LaidDown, Strike};
 use super::fault::Faults;
+use super::invariant::Violation;
 use super::run::{Options, Outcome, simulate};
 use super::scene::{Scene, Templates};
 use super::shape::{Layout, Pool, Shape};
+use super::swarm::runtime;
 use super::weather::{Event, Happening};
 use crate::roll::{DrainOutcome, Policy, RolloutRole};
 use crate::spec::IntOrPercent;
@@ -84,24 +87,67 @@ fn policy(drawn: Policy, surge: u32) -> Policy {
     Policy { groups, cloudonly: false, ..drawn }
 }
 
-/// Simulates a blow at every request in turn; gives what each came to, by request.
-pub async fn at_every_request(scene: &Scene, blow: &Blow) -> Vec<(u64, Outcome)> {
-    let mut outcomes = Vec::new();
-    for act in 1..=ACTS_MAX {
-        let what = match blow {
-            Blow::Strike(strike) => LaidDown::Strike(*strike),
-            Blow::Happening(what, pick) => {
-                LaidDown::Event(Event { at_ms: 0, pick: *pick, what: what.clone() })
+/// Simulates one blow at one request.
+pub async fn strike(scene: &Scene, blow: &Blow, act: u64) -> Outcome {
+    let what = match blow {
+        Blow::Strike(strike) => LaidDown::Strike(*strike),
+        Blow::Happening(what, pick) => {
+            LaidDown::Event(Event { at_ms: 0, pick: *pick, what: what.clone() })
+        }
+    };
+    let laid_down = Some((act, what));
+    simulate(scene.clone(), &Options { laid_down, ..Options::default() }).await
+}
+
+/// What every blow at every request came to.
+#[derive(Clone, Debug, Default)]
+pub struct Exhausted {
+    /// Simulations.
+    pub cases: u64,
+    /// Those in which something was broken: the blow, the request, and what.
+    pub failed: Vec<(Blow, u64, Violation)>,
+}
+
+/// Strikes every `stride`-th request of a small world with every blow in turn: with a stride of one,
+/// all interleavings of one fault.
+///
+/// # Errors
+/// When the scene cannot be built, or no thread can be started.
+pub fn exhaust(blows: &[Blow], stride: u64, threads: usize) -> Result<Exhausted, String> {
+    let templates = Templates::default();
+    let mut all = Exhausted::default();
+    for surge in [0, 1] {
+        let scene = runtime()?.block_on(scene(&templates, surge))?;
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Exhausted, String> {
+            let runtime = runtime()?;
+            let mut found = Exhausted::default();
+            while let Some(blow) = blows.get(next.fetch_add(1, Ordering::SeqCst)) {
+                for act in (1..=ACTS_MAX).step_by(usize::try_from(stride.max(1)).unwrap_or(1)) {
+                    let outcome = runtime.block_on(strike(&scene, blow, act));
+                    found.cases += 1;
+                    if let Some(violation) = outcome.violation {
+                        found.failed.push((blow.clone(), act, violation));
+                    }
+                    if !outcome.struck {
+                        break;
+                    }
+                }
             }
+            Ok(found)
         };
-        let options =
-            Options { keeps_lines: true, laid_down: Some((act, what)), ..Options::default() };
-        let outcome = simulate(scene.clone(), &options).await;
-        let was_struck = outcome.struck;
-        outcomes.push((act, outcome));
-        if !was_struck {
-            break;
+        let results: Vec<Result<Exhausted, String>> = std::thread::scope(|scope| {
+            let handles: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+            let ended = |handle: std::thread::ScopedJoinHandle<'_, _>| {
+                handle.join().unwrap_or_else(|_| Err("a thread of the proof ended".to_owned()))
+            };
+            handles.into_iter().map(ended).collect()
+        });
+        for found in results {
+            let found = found?;
+            all.cases += found.cases;
+            all.failed.extend(found.failed);
         }
     }
-    outcomes
+    Ok(all)
 }

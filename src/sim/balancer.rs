@@ -186,6 +186,36 @@ impl World {
         Ok(Reply::default())
     }
 
+    /// Has the account hold a target group that somebody else made, by its ARN; one that is there
+    /// already stays.
+    pub fn adopt_target_group(&mut self, arn: &str) {
+        if self.target_groups.get(arn).is_some() {
+            return;
+        }
+        let target_group = TargetGroup {
+            name: arn.split('/').nth(1).unwrap_or(arn).to_owned(),
+            protocol: "TCP".to_owned(),
+            port: 80,
+            vpc_id: self.vpcs.keys().next().cloned().unwrap_or_default(),
+            health_check: HealthCheck {
+                protocol: "TCP".to_owned(),
+                port: "traffic-port".to_owned(),
+                path: None,
+                interval_seconds: 10,
+                healthy_threshold_count: 2,
+                unhealthy_threshold_count: 2,
+            },
+            deregistration_delay_seconds: 300,
+            connection_termination_enabled: false,
+            preserve_client_ip_enabled: true,
+            tags: Tags::new(),
+        };
+        let made_with = target_group.clone();
+        let stored = StoredTargetGroup { arn: arn.to_owned(), target_group, made_with };
+        let visibility = self.visibility();
+        self.target_groups.put(arn, stored, visibility);
+    }
+
     pub(super) fn create_target_group(&mut self, wanted: &TargetGroup) -> Answer {
         check_balancer_name(&wanted.name)?;
         check_tags(wanted.tags.iter())?;

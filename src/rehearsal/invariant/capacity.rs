@@ -188,6 +188,10 @@ fn drained(look: &Look<'_>) -> Result<(), String> {
     }
     let nodes = truth::nodes(look.world, &ledger.cluster);
     for id in act.ends() {
+        let uncordoned = ledger.uncordoned_at.get(id);
+        if uncordoned.is_some_and(|at| ledger.is_fresh(look.world.now, *at)) {
+            continue;
+        }
         let Some(node) = nodes.get(id).filter(|node| node.is_ready()) else { continue };
         let is_worker = ledger.role_of(id).is_some_and(RolloutRole::joins);
         let left = truth::pods_left(look.world, &ledger.cluster, &node.name);

@@ -25,6 +25,23 @@ pub(super) struct Telling {
     live: Option<Live>,
 }
 
+/// What of a roll's events is worth a line, each with its time.
+pub(in crate::ui) fn timeline(
+    events: &[(Timestamp, RollEvent)],
+    width: usize,
+) -> Vec<(Timestamp, String)> {
+    let mut ledger = Ledger::default();
+    let mut lines = Vec::new();
+    for (at, event) in events {
+        let told = ledger.take(*at, event);
+        let style = crate::ui::Style::plain();
+        let view = Lines { cluster: &ledger.cluster, width, style, is_simulated: false };
+        lines.extend(view.event(event).map(|line| (*at, line)));
+        lines.extend(told.iter().map(|told| (*at, view.told(*at, told))));
+    }
+    lines
+}
+
 impl Telling {
     /// Shows an event and gives its record.
     pub(super) fn take(

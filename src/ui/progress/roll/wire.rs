@@ -88,7 +88,7 @@ pub(in crate::ui) struct HaltJson<'a> {
 }
 
 /// An event as one record.
-pub(super) fn record(at: Timestamp, event: &RollEvent) -> Value {
+pub(in crate::ui) fn record(at: Timestamp, event: &RollEvent) -> Value {
     match event {
         RollEvent::Started { cluster, roll, resumed, machines } => json!({
             "event": "roll_started", "at": at, "cluster": cluster, "roll": roll,
