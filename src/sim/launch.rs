@@ -124,7 +124,8 @@ impl World {
             let holder = instance_id.clone();
             self.interfaces.edit(id, |known| known.attached_to = Some(holder.clone()));
         }
-        let boot_secs = Self::BOOT_SECS.0 + self.draw(Self::BOOT_SECS.1);
+        let drawn = Self::BOOT_SECS.0 + self.draw(Self::BOOT_SECS.1);
+        let boot_secs = self.boot_secs.unwrap_or(drawn);
         let fault = self.launch_verdict(&data.image_id);
         let machine = Machine {
             instance_id: instance_id.clone(),

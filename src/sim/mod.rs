@@ -132,6 +132,9 @@ pub struct World {
     /// Machines launched so far.
     #[serde(default)]
     pub launch_count: u64,
+    /// Seconds that every machine takes to boot; none for as many as chance has it.
+    #[serde(default)]
+    pub boot_secs: Option<u64>,
     /// Machines registered with target groups, by ARN and instance id.
     #[serde(default)]
     pub registrations: BTreeMap<String, BTreeMap<String, Registration>>,
@@ -254,6 +257,7 @@ impl World {
             ended: BTreeMap::new(),
             shadows: BTreeMap::new(),
             launch_count: 0,
+            boot_secs: None,
             registrations: BTreeMap::new(),
             agenda: BTreeSet::new(),
             objects: BTreeMap::new(),
