@@ -256,10 +256,13 @@ fn give_up(
     }
     let (object, why) = match held(scene, left) {
         Some((pod, why)) => (format!("pod {pod}"), format!("does not leave {}: {why}", node.name)),
-        None => {
-            let pods = left.leaving.first().map(ToString::to_string).unwrap_or_default();
-            (format!("pod {pods}"), format!("is still ending on {}", node.name))
-        }
+        None => match (left.leaving.first(), left.evict.first()) {
+            (Some(pod), _) => (format!("pod {pod}"), format!("is still ending on {}", node.name)),
+            (None, Some(pod)) => {
+                (format!("pod {}", pod.pod), format!("was not yet evicted from {}", node.name))
+            }
+            (None, None) => (format!("node {}", node.name), "was not drained".to_owned()),
+        },
     };
     turn.halt(HaltReason {
         group: Some(group.name().to_owned()),

@@ -63,7 +63,7 @@ pub struct Look<'a> {
 }
 
 /// Machines outside of groups are read again when the last reading is older than this.
-const TAGGED_AGE_MAX: Duration = Duration::from_secs(1_200);
+const TAGGED_AGE_MAX: Duration = Duration::from_secs(1_800);
 
 /// Machines boot in less: a group that lacks some for longer is asked why.
 const LACKING_LONG: Duration = Duration::from_secs(120);

@@ -34,7 +34,9 @@ const FRESH_FOR_ENDING: Duration = Duration::from_secs(180);
 /// How often AWS is asked for what no watch tells.
 const POLL: Duration = Duration::from_secs(15);
 /// How often it is asked while new machines will tell of themselves by their nodes.
-const POLL_NODES: Duration = Duration::from_secs(120);
+const POLL_NODES: Duration = Duration::from_secs(180);
+/// How often it is asked while nothing but machines that end is waited for.
+const POLL_ENDS: Duration = Duration::from_secs(60);
 /// What was just asked of the API server shows within this.
 const RECENT: Duration = Duration::from_secs(3);
 /// Members report every ten seconds.
@@ -338,7 +340,13 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
                 _ => false,
             }
         });
-        later(o.cloud_seen_at, if needs_cloud { POLL } else { POLL_NODES })
+        let is_end = |wait: &Waiting| matches!(wait.reason, WaitReason::Termination);
+        let every = match () {
+            () if needs_cloud => POLL,
+            () if !waits.is_empty() && waits.iter().all(is_end) => POLL_ENDS,
+            () => POLL_NODES,
+        };
+        later(o.cloud_seen_at, every)
     }
 
     fn next_eviction(&self, now: Timestamp) -> Option<Timestamp> {
