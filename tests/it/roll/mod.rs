@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "events are printed when somebody asks")]
 
 mod bad_days;
+mod calls;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
