@@ -15,6 +15,9 @@ use crate::resource::{Attribute, Key, Kind, Resource, ResourceSet};
 
 /// The guard of machines that would end without a drain; a roll is its answer.
 pub(super) const MACHINES: &str = "machines";
+/// Its way out.
+const DRAIN_FIRST: &str =
+    "`kprod apply CLUSTER --roll` drains and ends them, then makes the change";
 
 fn refusal(
     guard: &str,
@@ -105,7 +108,7 @@ fn deletes(change: &Change, options: &PlanOptions) -> Vec<Refusal> {
                 "it has {}; a group is drained before it is deleted",
                 machines_text(change.machine_count)
             ),
-            "drain the nodes and set the group's minimum and desired capacity to 0, then plan again",
+            DRAIN_FIRST,
         ));
     }
     found
@@ -154,7 +157,7 @@ fn drained_first(change: &Change) -> Option<Refusal> {
                 "{} leaves no room for machines that run; they are drained first",
                 names.join(", ")
             ),
-            "drain the machines and lower the group's desired capacity, then plan again",
+            DRAIN_FIRST,
         )
     })
 }

@@ -12,7 +12,7 @@ use super::{
     Group, HaltReason, Machine, MachineReason, Observation, Pause, Policy, RolloutRole, Stage,
     Target, Verdict,
 };
-use crate::etcd::guard::{self, Limits, Why};
+use crate::etcd::guard::{self, Limits, RefusalReason, Why};
 use crate::kube::drain::{self, PreflightFinding};
 use crate::plan::{FieldChange, Plan};
 use crate::resource::{Key, Kind, Resource};
@@ -41,7 +41,7 @@ pub struct Preview {
     pub preflight: Vec<PreflightFinding>,
     /// Why the quorum guard would not let a machine go now, by group: what waits for others' next
     /// report is left out.
-    pub guard: BTreeMap<String, Vec<String>>,
+    pub guard: BTreeMap<String, Vec<RefusalReason>>,
     /// Why it would halt at once.
     pub halts: Vec<HaltReason>,
     /// Whether it would do nothing at all: no machine to replace, no mark to take away.
@@ -228,7 +228,7 @@ fn refusals(
     observation: &Observation,
     policy: &Policy,
     groups: &[PreviewGroup],
-) -> BTreeMap<String, Vec<String>> {
+) -> BTreeMap<String, Vec<RefusalReason>> {
     let limits = Limits {
         report_age_max: Limits::REPORT_AGE_MAX,
         lag_max: Limits::LAG_MAX,
@@ -241,8 +241,8 @@ fn refusals(
         let (topology, members) = (&policy.topology, &observation.members);
         let asked = guard::may_go(topology, members, &group.group, observation.now, &limits);
         let Err(refusal) = asked else { continue };
-        let told = refusal.reasons.iter().filter(|reason| reason.why != Why::NotTwice);
-        let told: Vec<String> = told.map(ToString::to_string).collect();
+        let told: Vec<RefusalReason> =
+            refusal.reasons.into_iter().filter(|reason| reason.why != Why::NotTwice).collect();
         if !told.is_empty() {
             found.insert(group.group.clone(), told);
         }

@@ -33,6 +33,7 @@ mod readme;
 mod rehearsal;
 mod report;
 mod roll;
+mod rolling;
 mod sim;
 mod spec;
 mod story;

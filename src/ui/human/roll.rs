@@ -216,18 +216,27 @@ fn obstacles(text: &mut String, preview: &Preview, view: PlanView) {
 
 /// What the quorum guard says now: members' reasons are the same for many groups, and told once.
 fn guard(text: &mut String, preview: &Preview, view: PlanView) {
-    let reasons: BTreeSet<&String> = preview.guard.values().flatten().collect();
-    if reasons.is_empty() {
+    let mut members: BTreeMap<(&str, String), BTreeSet<&str>> = BTreeMap::new();
+    for reason in preview.guard.values().flatten() {
+        let known = members.entry((&reason.etcd, reason.why.to_string())).or_default();
+        known.extend(reason.member.as_deref());
+    }
+    if members.is_empty() {
         return;
     }
     let title =
         format!("The quorum guard would wait now, for {}", plural(preview.guard.len(), "group"));
     let _ = writeln!(text, "{}\n", view.style.heading(&title));
-    let shown = if view.verbose { reasons.len() } else { super::LISTED_MAX };
-    for reason in reasons.iter().take(shown) {
-        let _ = writeln!(text, "  {}", wrap(reason, view.width, 2, 4));
+    for ((etcd, why), members) in members {
+        let members: Vec<&str> = members.into_iter().collect();
+        let whose = match members.as_slice() {
+            [] => String::new(),
+            [one] => format!(", member {one}"),
+            many => format!(", members {}", many.join(", ")),
+        };
+        let line = if etcd.is_empty() { why } else { format!("etcd {etcd}{whose}: {why}") };
+        let _ = writeln!(text, "  {}", wrap(&line, view.width, 2, 4));
     }
-    more(text, reasons.len(), shown, 2);
     text.push('\n');
 }
 

@@ -18,7 +18,8 @@ pub(super) fn section(text: &mut String, plan: &Plan, view: PlanView) {
     }
     let title = format!("Rollout pending: {}", plural(count, "machine"));
     let _ = writeln!(text, "{}", view.style.heading(&title));
-    let remark = "apply replaces no machine: it makes the new version and sets the target";
+    let remark =
+        "apply makes the new version and sets the target; --roll replaces the machines, too";
     let _ = writeln!(text, "  {}\n", view.style.dim(&wrap(remark, view.width, 2, 2)));
     // Neighbours in rolling order that roll for the same reason share it.
     for groups in plan.rollout.groups.chunk_by(|left, right| left.causes == right.causes) {

@@ -102,7 +102,7 @@ struct PreflightJson<'a> {
 #[derive(Serialize)]
 struct GuardJson<'a> {
     group: &'a str,
-    reasons: &'a [String],
+    reasons: Vec<String>,
 }
 
 /// A roll's plan in the form above.
@@ -114,7 +114,10 @@ pub fn roll(preview: &Preview) -> Value {
         way_out: &finding.way_out,
         nodes: &finding.nodes,
     });
-    let guard = preview.guard.iter().map(|(group, reasons)| GuardJson { group, reasons });
+    let guard = preview.guard.iter().map(|(group, reasons)| GuardJson {
+        group,
+        reasons: reasons.iter().map(ToString::to_string).collect(),
+    });
     let told = RollJson {
         format_version: FORMAT_VERSION,
         cluster: &preview.cluster,

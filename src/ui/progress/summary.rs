@@ -62,9 +62,10 @@ fn pending(plan: &Plan) -> String {
         return String::new();
     }
     format!(
-        "rollout pending: {} in {}, named in the plan, stay as they are\n",
+        "rollout pending: {} in {}; to replace them: kprod rolling-update {} --yes\n",
         plural(machines, "machine"),
-        plural(plan.rollout.groups.len(), "group")
+        plural(plan.rollout.groups.len(), "group"),
+        plan.cluster
     )
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
+use crate::etcd::guard::{RefusalReason, Why};
 use crate::plan::{FieldChange, FieldClass};
 use crate::roll::{HaltReason, Pause, Slots};
 use crate::ui::{Style, json};
@@ -116,7 +117,13 @@ fn full() -> Preview {
         ],
         guard: BTreeMap::from([(
             format!("etcd-a1.etcd.{CLUSTER}"),
-            vec!["etcd main, member b1: it is not healthy".to_owned()],
+            ["b1", "c1"]
+                .map(|member| RefusalReason {
+                    etcd: "main".to_owned(),
+                    member: Some(member.to_owned()),
+                    why: Why::NotHealthy,
+                })
+                .into(),
         )]),
         halts: vec![HaltReason {
             group: None,

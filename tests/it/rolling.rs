@@ -1,0 +1,268 @@
+//! What an engineer meets who rolls a cluster by hand or from CI: the plan of it, budgets that hold
+//! it up, images that do not come up, pauses, runs that were killed, groups that go.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use kprod::cloud::sim::SimCloud;
+use kprod::kube::PodId;
+use kprod::resource::{DETACHED_TAG, ROLL_TAG};
+use kprod::roll::mark::{DRAIN_ANNOTATION, NEWCOMER_ANNOTATION, OUTDATED_TAINT};
+use kprod::sim::World;
+use kprod::sim::kubernetes::{Amount, BudgetRule};
+use serde_json::Value;
+
+use crate::cli::{STAGING, run, start};
+use crate::env;
+
+const IMAGE: [&str; 2] = ["--set", "image=ami-0123456789abcdef0"];
+/// The pool of three that has all pods of the demo workloads.
+const POOL: &str = "spot-4x-32gb";
+
+fn cloud(at: &Path) -> SimCloud {
+    SimCloud::open(&at.join(".kprod"), "210987654321", "eu-west-3").unwrap()
+}
+
+fn meddle<T>(at: &Path, with: impl FnOnce(&mut World) -> T) -> T {
+    cloud(at).with_world(with).unwrap()
+}
+
+/// A fleet whose staging cluster is there, and applied with these arguments since.
+fn applied(sets: &[&str]) -> tempfile::TempDir {
+    let fleet = env::fleet();
+    for arguments in [&[][..], sets] {
+        let (code, _, said) =
+            run(fleet.path(), &[&["apply", STAGING, "--yes"][..], arguments].concat());
+        assert_eq!(code, 0, "{said}");
+    }
+    fleet
+}
+
+/// Rolls and gives the exit code with what was said, line breaks apart.
+fn roll(at: &Path, arguments: &[&str]) -> (i32, String) {
+    let (code, out, said) =
+        run(at, &[&["rolling-update", STAGING, "--yes"][..], arguments].concat());
+    let told = format!("{out}{said}");
+    (code, told.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// The machines that are there, by group.
+fn machines(at: &Path) -> Vec<(String, String)> {
+    meddle(at, |world| {
+        let machines = world.machines.iter();
+        let named = machines.map(|(id, machine)| (machine.group.clone(), id.clone()));
+        let mut named: Vec<(String, String)> =
+            named.map(|(group, id)| (group.unwrap_or_default(), id)).collect();
+        named.sort();
+        named
+    })
+}
+
+/// No tag, taint, cordon, annotation or suspended process of a roll is left.
+fn assert_clean(at: &Path) {
+    let left = meddle(at, |world| {
+        let text = serde_json::to_string(&world.groups).unwrap();
+        assert!(!text.contains(ROLL_TAG) && !text.contains("AlarmNotification"), "{text}");
+        let machines = serde_json::to_string(&world.machines).unwrap();
+        assert!(!machines.contains(DETACHED_TAG), "{machines}");
+        serde_json::to_string(world.clusters[STAGING].nodes()).unwrap()
+    });
+    for mark in [DRAIN_ANNOTATION, NEWCOMER_ANNOTATION, OUTDATED_TAINT, "\"unschedulable\":true"] {
+        assert!(!left.contains(mark), "{mark} is left: {left}");
+    }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn set_budget(at: &Path, rule: BudgetRule) {
+    meddle(at, |world| world.clusters.get_mut(STAGING).unwrap().guard("demo", "web", rule));
+}
+
+/// The whole way: shown with its exit code, held by a budget with its name, mended, rolled.
+#[test]
+fn a_budget_that_allows_nothing_is_shown_halts_the_roll_and_is_named() {
+    let fleet = applied(&IMAGE);
+    let at = fleet.path();
+    let before = machines(at);
+    set_budget(at, BudgetRule::MaxUnavailable(Amount::Count(0)));
+    let shown = ["rolling-update", STAGING, "--detailed-exitcode", "-o", "json"];
+    let (code, text, said) = run(at, &[&shown[..], &IMAGE].concat());
+    let plan = json(&text);
+    assert_eq!((code, &plan["machines_to_replace"]), (2, &6.into()), "{said}");
+    let blocked = plan["preflight"].as_array().unwrap();
+    assert!(blocked.iter().any(|b| b["object"] == "budget/demo/web" && b["halts"] == true));
+    assert_eq!(machines(at), before, "nothing is changed by looking");
+
+    let only = [&IMAGE[..], &["--only", POOL, "--drain-timeout", "2m"]].concat();
+    let (code, said) = roll(at, &only);
+    assert!(code == 6 && said.contains("demo/web"), "{code} {said}");
+    assert_eq!(run(at, &[&["status", STAGING][..], &IMAGE].concat()).0, 2);
+
+    set_budget(at, BudgetRule::MaxUnavailable(Amount::Count(1)));
+    let (code, said) = roll(at, &IMAGE);
+    assert!(code == 0 && said.contains("rolled staging"), "{code} {said}");
+    assert!(machines(at).iter().all(|machine| !before.contains(machine)));
+    assert_clean(at);
+    let (code, said) = roll(at, &IMAGE);
+    assert!(code == 0 && said.contains("nothing to roll, 6 machines as wanted"), "{said}");
+    assert_eq!(run(at, &[&["status", STAGING][..], &IMAGE].concat()).0, 0);
+}
+
+/// The pin goes back by itself; the revision is not rolled again before somebody says so.
+#[test]
+fn a_bad_image_costs_one_machine_and_is_refused_until_it_is_asked_for_again() {
+    let fleet = applied(&IMAGE);
+    let at = fleet.path();
+    let before = machines(at);
+    let never_join = |world: &mut World, images: &[&str]| {
+        let faults = &mut world.clusters.get_mut(STAGING).unwrap().faults;
+        faults.never_join = images.iter().map(|image| (*image).to_owned()).collect();
+    };
+    // The control plane goes first, and well.
+    let quorum =
+        ["control-plane-eu-west-3a", "control-plane-eu-west-3b", "control-plane-eu-west-3c"];
+    let quorum: Vec<&str> = quorum.iter().flat_map(|group| ["--only", group]).collect();
+    let (code, said) = roll(at, &[&IMAGE[..], &quorum].concat());
+    assert_eq!(code, 0, "{said}");
+    meddle(at, |world| never_join(world, &["ami-0123456789abcdef0"]));
+
+    let (code, said) = roll(at, &IMAGE);
+    assert!(code == 6 && said.contains(POOL), "{code} {said}");
+    let pool = |machines: &[(String, String)]| {
+        let of_pool = machines.iter().filter(|(group, _)| group.starts_with(POOL));
+        of_pool.map(|(_, id)| id.clone()).collect::<Vec<_>>()
+    };
+    let (old, now) = (pool(&before), pool(&machines(at)));
+    let stayed = now.iter().filter(|id| old.contains(id)).count();
+    assert!(stayed >= 2 && now.len() == 3, "{old:?} {now:?}");
+
+    let apply = ["apply", STAGING, "--yes"];
+    let (code, _, said) = run(at, &[&apply[..], &IMAGE].concat());
+    assert!(code == 5 && said.contains("was rolled back from here"), "{code} {said}");
+    let (code, said) = roll(at, &IMAGE);
+    assert!(code == 5 && said.contains("--retry"), "{code} {said}");
+
+    meddle(at, |world| never_join(world, &[]));
+    let (code, said) = roll(at, &[&IMAGE[..], &["--retry"]].concat());
+    assert_eq!(code, 0, "{said}");
+    assert!(pool(&machines(at)).iter().all(|id| !old.contains(id)));
+    assert_clean(at);
+}
+
+/// Starts a roll and kills it as soon as it has said something.
+fn kill_at(at: &Path, word: &str) {
+    let mut child = start(at, &[&["rolling-update", STAGING, "--yes"][..], &IMAGE].concat());
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let said = stderr.lines().map_while(Result::ok).any(|line| line.contains(word));
+    assert!(said, "it never said `{word}`");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (code, _, told) = run(at, &["unlock", STAGING, "--yes"]);
+    assert_eq!(code, 0, "{told}");
+}
+
+#[test]
+fn a_killed_roll_is_seen_from_elsewhere_and_put_back_by_an_abort() {
+    let fleet = applied(&IMAGE);
+    let at = fleet.path();
+    let (code, said) = roll(at, &[&IMAGE[..], &["--pause", "lunch"]].concat());
+    assert_eq!(code, 64, "--pause changes nothing and --yes would: {said}");
+    kill_at(at, "drains");
+    let (code, text, _) = run(at, &[&["status", STAGING, "-o", "json"][..], &IMAGE].concat());
+    let status = json(&text);
+    assert!(code == 2 && status["roll"]["id"].is_string(), "{text}");
+    assert!(text.contains("\"phase\": \"draining\"") || text.contains("\"phase\": \"leaving\""));
+    let before: Vec<(String, String)> = machines(at);
+    let (code, said) = roll(at, &[&IMAGE[..], &["--abort"]].concat());
+    assert_eq!(code, 0, "{said}");
+    assert_clean(at);
+    let after = machines(at);
+    assert!(before.iter().filter(|machine| after.contains(machine)).count() >= 5, "{said}");
+    let (code, text, _) = run(at, &[&["status", STAGING, "-o", "json"][..], &IMAGE].concat());
+    assert!(json(&text)["roll"].is_null(), "{code} {text}");
+}
+
+#[test]
+fn a_killed_roll_is_gone_on_with_and_every_machine_goes_once() {
+    let fleet = applied(&IMAGE);
+    let at = fleet.path();
+    let before = machines(at);
+    kill_at(at, "waits outside its group");
+    let (code, said) = roll(at, &IMAGE);
+    assert!(code == 0 && said.contains("going on rolling"), "{code} {said}");
+    let after = machines(at);
+    assert_eq!(after.len(), before.len());
+    assert!(after.iter().all(|machine| !before.contains(machine)));
+    assert_clean(at);
+}
+
+#[test]
+fn a_pause_is_told_with_its_author_and_taken_back() {
+    let fleet = applied(&[]);
+    let at = fleet.path();
+    let verb = ["rolling-update", STAGING];
+    let (code, _, said) = run(at, &[&verb[..], &["--pause", "release on the way"]].concat());
+    assert!(code == 0 && said.contains("--resume"), "{said}");
+    let (code, text, _) = run(at, &verb);
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(code == 0 && flat.contains("paused by tester@") && flat.contains("release on the way"));
+    assert_eq!(run(at, &["status", STAGING]).0, 2);
+    let resume = [&verb[..], &["--resume"]].concat();
+    let (code, _, said) = run(at, &resume);
+    assert!(code == 0 && said.contains("tester@"), "{said}");
+    let (code, _, said) = run(at, &resume);
+    assert!(code == 0 && said.contains("nobody paused"), "{said}");
+}
+
+#[test]
+fn a_group_that_nobody_has_is_a_slip_and_told() {
+    let fleet = applied(&[]);
+    let verb = ["rolling-update", STAGING, "--only", "spot-4x-32g"];
+    let (code, _, said) = run(fleet.path(), &verb);
+    assert!(code == 64 && said.contains("did you mean spot-4x-32gb?"), "{code} {said}");
+}
+
+/// A group that goes and a maximum below what runs: drained first, then changed.
+#[test]
+fn what_needs_a_drain_is_refused_without_a_roll_and_done_with_one() {
+    let fleet = applied(&[]);
+    let at = fleet.path();
+    let lower = ["--set", "spot_nodes.4x_32Gb.min=1", "--set", "spot_nodes.4x_32Gb.max=2"];
+    let apply = |more: &[&str]| {
+        let all = [&["apply", STAGING, "--yes"][..], &lower, more].concat();
+        let (code, out, said) = run(at, &all);
+        (code, format!("{out}{said}"))
+    };
+    let (code, said) = apply(&[]);
+    assert!(code == 5 && said.contains("--roll"), "{said}");
+    let (code, said) = apply(&["--roll"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("after the roll has retired their machines (1)"), "{said}");
+    let plan = ["plan", STAGING, "--detailed-exitcode"];
+    assert_eq!(run(at, &[&plan[..], &lower].concat()).0, 0);
+    let pool = |at: &Path| machines(at).iter().filter(|(g, _)| g.starts_with(POOL)).count();
+    assert!(pool(at) <= 2, "{said}");
+
+    let vars = at.join(format!("vars/{STAGING}.yaml"));
+    let text = std::fs::read_to_string(&vars).unwrap();
+    std::fs::write(&vars, text.split("spot_nodes:").next().unwrap()).unwrap();
+    let remove = ["apply", STAGING, "--yes", "--allow-delete", "--roll"];
+    let (code, out, said) = run(at, &remove);
+    // Pods that have nowhere else to go hold a drain up; what is named is theirs.
+    if code != 0 {
+        assert!(code == 6 && said.contains("demo/"), "{code} {out}{said}");
+        for workload in ["web", "store"] {
+            meddle(at, |world| {
+                let cluster = world.clusters.get_mut(STAGING).unwrap();
+                cluster.remove_budget(&PodId::new("demo", workload));
+                cluster.remove_budget(&PodId::new("kube-system", "coredns"));
+            });
+        }
+        let (code, out, said) = run(at, &remove);
+        assert_eq!(code, 0, "{out}{said}");
+    }
+    assert_eq!(pool(at), 0);
+    assert_eq!(run(at, &plan).0, 0);
+}
