@@ -3,7 +3,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::time::Duration;
 
+use kprod::cloud::Cloud;
 use kprod::cloud::sim::SimCloud;
 use kprod::kube::PodId;
 use kprod::resource::{DETACHED_TAG, ROLL_TAG};
@@ -35,6 +37,9 @@ fn applied(sets: &[&str]) -> tempfile::TempDir {
             run(fleet.path(), &[&["apply", STAGING, "--yes"][..], arguments].concat());
         assert_eq!(code, 0, "{said}");
     }
+    // Nodes join and pods start.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(cloud(fleet.path()).sleep(Duration::from_secs(180)));
     fleet
 }
 
