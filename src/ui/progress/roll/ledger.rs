@@ -262,10 +262,11 @@ impl GroupLedger {
     fn follow(&mut self, now: Timestamp, next: &GroupProgress) -> Vec<Told> {
         let mut told = Vec::new();
         let group = &next.group;
-        if self.began_at.is_none() && !next.in_work.is_empty() {
+        let going = next.in_work.values().filter(|phase| phase.is_going()).count();
+        let machines = next.outdated.len() + going;
+        // Machines that come without others that go are not this roll's doing.
+        if self.began_at.is_none() && !next.in_work.is_empty() && machines > 0 {
             self.began_at = Some(now);
-            let going = next.in_work.values().filter(|phase| phase.is_going()).count();
-            let machines = next.outdated.len() + going;
             told.push(Told::GroupBegins { group: group.clone(), machines });
         }
         let mut tell = |machine: &str, what: Turn| {
