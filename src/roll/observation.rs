@@ -75,8 +75,34 @@ pub struct Group {
     pub target_group_arns: BTreeSet<String>,
     /// What its newest failed launch says, while it is short of machines.
     pub failed_activity: Option<String>,
+    /// Whether somebody removed it while machines of it stood outside.
+    pub is_gone: bool,
     /// Whether that is the machines' own fault, and not that AWS has none to give.
     pub is_machines_fault: bool,
+}
+
+impl Group {
+    /// A group that somebody removed while machines of it stood outside.
+    pub fn gone(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            launch_template_name: String::new(),
+            mixed_instances_policy: None,
+            desired: 0,
+            min: 0,
+            max: 0,
+            pin: None,
+            pin_revision: None,
+            target: None,
+            failed: None,
+            mark: None,
+            suspended: BTreeSet::new(),
+            target_group_arns: BTreeSet::new(),
+            failed_activity: None,
+            is_gone: true,
+            is_machines_fault: false,
+        }
+    }
 }
 
 /// Where a group should go: the tag [`crate::resource::TARGET_TAG`].

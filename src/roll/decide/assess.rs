@@ -135,11 +135,14 @@ pub(super) fn retire_surplus(group: &mut GroupScene<'_>) {
     }
 }
 
-/// Marks as many machines as a surge has brought, when nothing new begins any more: the group gives
-/// them back. Old ones first, then the newest.
+/// Marks as many machines as a surge has brought and nothing else takes away: all of it when nothing
+/// new begins any more, else what exceeds the machines that are to go anyway, since others may have
+/// ended some of those. The group gives them back: old ones first, then the newest.
 pub(super) fn return_surge(group: &mut GroupScene<'_>) {
-    let raised = usize::try_from(group.raised()).unwrap_or(0);
-    if !group.is_ending || raised == 0 {
+    let going = group.outdated().filter(|m| m.machine.is_member).count();
+    let going = if group.is_ending { 0 } else { going };
+    let raised = usize::try_from(group.raised()).unwrap_or(0).saturating_sub(going);
+    if raised == 0 || group.lacking() > 0 {
         return;
     }
     let mut members: Vec<usize> = (0..group.machines.len())

@@ -42,7 +42,7 @@ pub(super) fn finish(scene: &Scene<'_>, turn: &mut Turn) {
                         false => more_to_come = true,
                     }
                 }
-                Availability::Leaving if group.group.mark.is_some() => {
+                Availability::Leaving if group.group.mark.is_some() || group.group.is_gone => {
                     wait_for_end(scene, group, m, turn);
                 }
                 _ => {}

@@ -7,7 +7,7 @@ use super::worker;
 use super::{assess, finish, quorum};
 use crate::kube::drain::{DrainPolicy, drain};
 use crate::roll::decide::scene::MachineScene;
-use crate::roll::mark::{OUTDATED_TAINT, RollMark};
+use crate::roll::mark::{OUTDATED_TAINT, Raised, RollMark};
 use crate::roll::{DrainOutcome, HaltReason, RolloutRole, Step, WaitReason};
 
 /// Processes that would end or move machines behind the roll's back.
@@ -121,11 +121,14 @@ fn too_broken(scene: &Scene<'_>) -> Option<HaltReason> {
 /// wanted, or runs the version that they would bring.
 /// Source: Kubernetes, "Version skew policy".
 fn ahead_of_the_api(scene: &Scene<'_>) -> Option<HaltReason> {
-    let behind = scene
-        .groups
-        .iter()
-        .filter(|group| group.policy.role == RolloutRole::ControlPlane)
-        .find(|group| group.outdated().next().is_some() || !group.is_pinned())?;
+    let behind =
+        scene.groups.iter().filter(|group| group.policy.role == RolloutRole::ControlPlane).find(
+            |group| {
+                // One that went back to what it came from is not where the workers would go.
+                let went_back = assess::has_failed(group.group, scene.p);
+                went_back || group.outdated().next().is_some() || !group.is_pinned()
+            },
+        )?;
     let wanted = scene.p.kubernetes_version.as_deref().and_then(minor);
     let nodes = behind.machines.iter().filter_map(|m| m.node);
     let oldest = nodes.filter_map(|node| minor(&node.kubelet_version)).min();
@@ -150,6 +153,9 @@ fn minor(version: &str) -> Option<(u32, u32)> {
 /// Notes the roll on the group, keeps others' hands off it, moves the pin, taints what will go.
 /// Whether all of that was done before this turn.
 fn prepare(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bool {
+    if group.group.is_gone {
+        return true;
+    }
     let before = turn.steps.len();
     let name = group.name().to_owned();
     if scene.p.retry && assess::has_failed_mark(group.group) {
@@ -182,7 +188,8 @@ fn mark(scene: &Scene<'_>, group: &GroupScene<'_>) -> RollMark {
     if let Some(mark) = &group.group.mark {
         let moves = !group.is_pinned() && !assess::has_failed(group.group, scene.p);
         let from = if moves { group.group.pin } else { mark.from };
-        return RollMark { id: scene.o.id.clone(), from: from.or(mark.from), ..mark.clone() };
+        let (id, from) = (scene.o.id.clone(), from.or(mark.from));
+        return RollMark { id, from, raised: still_raised(group), ..mark.clone() };
     }
     let suspended = SUSPENDED.into_iter().filter(|p| !group.group.suspended.contains(*p));
     RollMark {
@@ -192,6 +199,14 @@ fn mark(scene: &Scene<'_>, group: &GroupScene<'_>) -> RollMark {
         suspended: suspended.map(str::to_owned).collect(),
         raised: None,
     }
+}
+
+/// What is still there of a surge: what was given back is noted no more, so that nobody takes what an
+/// autoscaler adds later for it.
+fn still_raised(group: &GroupScene<'_>) -> Option<Raised> {
+    let raised = group.group.mark.as_ref()?.raised?;
+    let by = raised.outstanding(group.group.desired);
+    (by > 0).then_some(Raised { by, ..raised })
 }
 
 fn lowered_minimum(group: &GroupScene<'_>) -> Option<i32> {

@@ -232,6 +232,7 @@ impl<'a> Look<'a> {
                     target_group_arns: arns.map(str::to_owned).collect(),
                     failed_activity: facts.failed_activity.clone(),
                     is_machines_fault: facts.is_machines_fault(),
+                    is_gone: false,
                 },
             );
         }
@@ -340,6 +341,10 @@ impl<'a> Look<'a> {
         }
         let nodes = nodes_by_instance(view.as_deref());
         let mut machines = self.machines(now, &nodes);
+        let outside = machines.values().filter(|machine| !machine.is_member);
+        for name in outside.map(|machine| machine.group.clone()) {
+            groups.entry(name.clone()).or_insert_with(|| Group::gone(&name));
+        }
         self.edits.apply(self.seen_at, now, &mut groups, &mut machines);
         for group in groups.values_mut() {
             group.pin_revision = group.pin.and_then(|pin| self.revision(group, pin));
