@@ -65,6 +65,13 @@ pub(super) struct ExecutionArgs {
 }
 
 pub(super) fn run(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
+    let asks_for_a_roll = args.pace != PaceArgs::default() || args.kube != KubeArgs::default();
+    if asks_for_a_roll && !args.roll {
+        let message = "limits of a roll and the way to Kubernetes mean nothing without --roll";
+        return Err(Failure::new(ExitCode::Usage, message)
+            .hint("add --roll, or leave them out")
+            .into());
+    }
     match args.target.as_deref().map(Path::new) {
         Some(file) if is_plan_file(context, file) => run_saved(context, args, file),
         _ => run_fresh(context, args),

@@ -1,6 +1,9 @@
 //! How a cluster's API server is reached.
 
-#![expect(clippy::disallowed_methods, reason = "KUBECONFIG and HOME, as kubectl reads them")]
+#![cfg_attr(
+    feature = "aws",
+    expect(clippy::disallowed_methods, reason = "KUBECONFIG and HOME, as kubectl reads them")
+)]
 
 use std::path::PathBuf;
 
