@@ -82,7 +82,11 @@ fn json(text: &str) -> Value {
 }
 
 fn set_budget(at: &Path, rule: BudgetRule) {
-    meddle(at, |world| world.clusters.get_mut(STAGING).unwrap().guard("demo", "web", rule));
+    meddle(at, |world| {
+        world.clusters.get_mut(STAGING).unwrap().guard("demo", "web", rule);
+        // Its controller is a little late.
+        world.advance_secs(30);
+    });
 }
 
 /// The whole way: shown with its exit code, held by a budget with its name, mended, rolled.
