@@ -67,7 +67,7 @@ impl World {
         if machine.lifecycle == Lifecycle::Detaching {
             self.leave_group(instance_id);
         }
-        let ends = self.now.plus_secs(Self::END_SECS.0 + self.draw(Self::END_SECS.1));
+        let ends = self.end_of_now();
         let (least, spread) = Self::SHUTDOWN_NOTICED_SECS;
         let noticed = self.now.plus_secs(least + self.draw(spread));
         self.shade(instance_id);

@@ -159,7 +159,7 @@ impl World {
     /// Seconds that a machine's own software takes to complete a hook.
     const HOOK_SECS: (u64, u64) = (15, 20);
     /// Seconds that an instance takes to end.
-    pub(super) const END_SECS: (u64, u64) = (20, 20);
+    const END_SECS: (u64, u64) = (20, 20);
 
     /// A group's machines, ending ones among them, by id.
     pub fn members<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Machine> {
@@ -211,7 +211,7 @@ impl World {
     }
 
     pub(super) fn start_terminating(&mut self, instance_id: &str) {
-        let due = self.now.plus_secs(Self::END_SECS.0 + self.draw(Self::END_SECS.1));
+        let due = self.end_of_now();
         self.shade(instance_id);
         if let Some(machine) = self.machines.get_mut(instance_id)
             && machine.power < Power::ShuttingDown
@@ -219,6 +219,12 @@ impl World {
             machine.power = Power::ShuttingDown;
         }
         self.set_lifecycle(instance_id, Lifecycle::Terminating, Some(due));
+    }
+
+    /// When an instance that begins to end now has ended.
+    pub(super) fn end_of_now(&mut self) -> Time {
+        let drawn = Self::END_SECS.0 + self.draw(Self::END_SECS.1);
+        self.now.plus_secs(self.end_secs.unwrap_or(drawn))
     }
 
     /// What comes next in a machine's life.

@@ -135,6 +135,10 @@ pub struct World {
     /// Seconds that every machine takes to boot; none for as many as chance has it.
     #[serde(default)]
     pub boot_secs: Option<u64>,
+    /// Seconds that every machine takes to end, once nothing holds it; none for as many as chance has
+    /// it.
+    #[serde(default)]
+    pub end_secs: Option<u64>,
     /// Machines registered with target groups, by ARN and instance id.
     #[serde(default)]
     pub registrations: BTreeMap<String, BTreeMap<String, Registration>>,
@@ -258,6 +262,7 @@ impl World {
             shadows: BTreeMap::new(),
             launch_count: 0,
             boot_secs: None,
+            end_secs: None,
             registrations: BTreeMap::new(),
             agenda: BTreeSet::new(),
             objects: BTreeMap::new(),

@@ -48,10 +48,15 @@ impl Edits {
         })
     }
 
+    /// When the newest write was made; the beginning of time for none.
+    pub(super) fn newest(&self) -> Timestamp {
+        self.made.iter().map(|(at, _)| *at).max().unwrap_or(Timestamp::MIN)
+    }
+
     /// When a picture can be trusted to show every write; none when one taken at `seen_at` does.
     pub(super) fn trusted_at(&self, seen_at: Timestamp) -> Option<Timestamp> {
-        let newest = self.made.iter().map(|(at, _)| later(*at, TRUST_AFTER)).max()?;
-        (seen_at < newest).then_some(newest)
+        let trusted = later(self.newest(), TRUST_AFTER);
+        (seen_at < trusted).then_some(trusted)
     }
 
     /// Whether a machine was taken out of its group.
@@ -59,11 +64,11 @@ impl Edits {
         self.made.iter().any(|(_, step)| matches!(step, Step::Detach { .. }))
     }
 
-    /// Whether machines outside of groups were ended after a moment.
-    pub(super) fn ends_outside_since(&self, at: Timestamp) -> bool {
-        self.made
-            .iter()
-            .any(|(made_at, step)| matches!(step, Step::TerminateDetached { .. }) && *made_at >= at)
+    /// Whether machines outside of groups were ended so late that a reading of `at` may not show it.
+    pub(super) fn ends_outside_unseen(&self, at: Timestamp) -> bool {
+        self.made.iter().any(|(made_at, step)| {
+            matches!(step, Step::TerminateDetached { .. }) && at < later(*made_at, TRUST_AFTER)
+        })
     }
 
     /// Whether a machine was ended or taken out of its group.

@@ -245,7 +245,7 @@ impl<'a> Look<'a> {
         let goes = |m: &TaggedInstance| is_outside(m) && m.state == "shutting-down";
         let is_old = self.tagged.values().any(goes)
             || self.tagged_at.is_none_or(|at| {
-                later(at, TAGGED_AGE_MAX) <= now || self.edits.ends_outside_since(at)
+                later(at, TAGGED_AGE_MAX) <= now || self.edits.ends_outside_unseen(at)
             });
         if self.tagged_at.is_some() && !(has_outside && is_old) {
             return Ok(());

@@ -35,8 +35,9 @@ const FRESH_FOR_ENDING: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_secs(15);
 /// How often it is asked while new machines will tell of themselves by their nodes.
 const POLL_NODES: Duration = Duration::from_secs(180);
-/// How often it is asked while nothing but machines that end is waited for.
-const POLL_ENDS: Duration = Duration::from_secs(60);
+/// How often it is asked while nothing but machines that end is waited for: counted from the last write,
+/// since a look before that can show nothing new.
+const POLL_ENDS: Duration = Duration::from_secs(45);
 /// What was just asked of the API server shows within this.
 const RECENT: Duration = Duration::from_secs(3);
 /// Members report every ten seconds.
@@ -341,12 +342,12 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             }
         });
         let is_end = |wait: &Waiting| matches!(wait.reason, WaitReason::Termination);
-        let every = match () {
-            () if needs_cloud => POLL,
-            () if !waits.is_empty() && waits.iter().all(is_end) => POLL_ENDS,
-            () => POLL_NODES,
-        };
-        later(o.cloud_seen_at, every)
+        let only_ends = !waits.is_empty() && waits.iter().all(is_end);
+        match () {
+            () if needs_cloud => later(o.cloud_seen_at, POLL),
+            () if only_ends => later(self.look.edits.newest().max(o.cloud_seen_at), POLL_ENDS),
+            () => later(o.cloud_seen_at, POLL_NODES),
+        }
     }
 
     fn next_eviction(&self, now: Timestamp) -> Option<Timestamp> {

@@ -4,6 +4,7 @@
 
 mod bad_days;
 mod calls;
+mod makespan;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
