@@ -137,7 +137,8 @@ pub(super) fn retire_surplus(group: &mut GroupScene<'_>) {
 
 /// Marks as many machines as a surge has brought and nothing else takes away: all of it when nothing
 /// new begins any more, else what exceeds the machines that are to go anyway, since others may have
-/// ended some of those. The group gives them back: old ones first, then the newest.
+/// ended some of those. The group gives them back: those that serve nobody first, then old ones, then
+/// the newest.
 pub(super) fn return_surge(group: &mut GroupScene<'_>) {
     let going = group.outdated().filter(|m| m.machine.is_member).count();
     let going = if group.is_ending { 0 } else { going };
@@ -155,7 +156,8 @@ pub(super) fn return_surge(group: &mut GroupScene<'_>) {
         let m = &group.machines[*index];
         let is_begun = matches!(m.availability, Availability::Draining(_));
         let age = m.machine.launched_at.map(std::cmp::Reverse);
-        (!is_begun, group.is_current(m.machine), age, m.machine.instance_id.clone())
+        let serves = m.availability == Availability::Available;
+        (!is_begun, serves, group.is_current(m.machine), age, m.machine.instance_id.clone())
     });
     for index in members.into_iter().take(raised) {
         let m = &mut group.machines[index];

@@ -57,8 +57,7 @@ pub(super) fn finish(scene: &Scene<'_>, turn: &mut Turn) {
 
 /// A machine that ends is waited for, within a limit.
 fn wait_for_end(scene: &Scene<'_>, group: &GroupScene<'_>, m: &MachineScene<'_>, turn: &mut Turn) {
-    let since = scene.o.memory.leaving_since.get(m.id()).copied();
-    let until = later(since.unwrap_or(scene.o.now), END_MAX);
+    let until = ends_until(scene, m);
     if scene.o.now < until {
         return turn.work(group, Some(m), WaitReason::Termination, Some(until));
     }
@@ -70,6 +69,12 @@ fn wait_for_end(scene: &Scene<'_>, group: &GroupScene<'_>, m: &MachineScene<'_>,
                   again"
             .to_owned(),
     });
+}
+
+/// Until when a machine that ends may take.
+pub(super) fn ends_until(scene: &Scene<'_>, m: &MachineScene<'_>) -> Timestamp {
+    let since = scene.o.memory.leaving_since.get(m.id()).copied();
+    later(since.unwrap_or(scene.o.now), END_MAX)
 }
 
 /// One machine's drain; whether it is over.

@@ -36,3 +36,6 @@ pub fn decide(observation: &Observation, policy: &Policy) -> Decision {
     tidy::tidy(&scene, &mut turn);
     turn.decide(&scene)
 }
+
+#[cfg(test)]
+mod tests;

@@ -236,14 +236,19 @@ impl<'a> GroupScene<'a> {
             IntOrPercent::Percent(0) => 0,
             IntOrPercent::Percent(percent) => (wanted.max(0) * clamp(percent) / 100).max(1),
         };
-        let needs_one = missing == 0 && (self.max_surge() == 0 || self.retire.is_some());
+        let needs_one = missing == 0 && self.surge_allowed() == 0;
         if needs_one { 1 } else { missing }
+    }
+
+    /// How many machines may be brought that are too many: none any more when nothing new begins.
+    pub fn max_surge(&self) -> i32 {
+        if self.is_ending { 0 } else { self.surge_allowed() }
     }
 
     /// How many machines may be there too many: a percentage rounds up. A group behind target groups
     /// raises its desired capacity, as far as its maximum allows.
-    pub fn max_surge(&self) -> i32 {
-        if self.policy.role != RolloutRole::Node || self.retire.is_some() || self.is_ending {
+    fn surge_allowed(&self) -> i32 {
+        if self.policy.role != RolloutRole::Node || self.retire.is_some() {
             return 0;
         }
         let wanted = self.wanted();
@@ -296,6 +301,21 @@ impl MachineScene<'_> {
     /// Whether a roll has begun to take it away.
     pub fn is_begun(&self) -> bool {
         matches!(self.availability, Availability::Draining(_) | Availability::Leaving)
+    }
+
+    /// Whether it was there and does not serve now, whoever took it away; new machines are on their
+    /// way, and not away.
+    pub fn is_away(&self) -> bool {
+        match self.availability {
+            Availability::Available => false,
+            Availability::Coming(_) | Availability::Soaking(_) | Availability::Overdue => {
+                self.is_outdated()
+            }
+            Availability::Unready
+            | Availability::Cordoned
+            | Availability::Draining(_)
+            | Availability::Leaving => true,
+        }
     }
 }
 

@@ -267,14 +267,14 @@ fn passes(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Turn) -> boo
 
 /// One machine of those that the guard watches, if it lets it go.
 fn begin_one(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Turn) {
-    let is_busy = scene
-        .quorum()
-        .any(|group| group.machines.iter().any(|m| m.is_begun() || is_coming(m.availability)));
-    if is_busy || !turn.working.is_empty() {
+    if !turn.working.is_empty() {
         return;
     }
     let candidate = groups.iter().find_map(|group| Some((group, candidates(scene, group).next()?)));
     let Some((group, m)) = candidate else { return };
+    if await_others(scene, turn) {
+        return;
+    }
     if let Err(why) = quorum::may_go_now(scene, group, m) {
         let deadline = quorum::deadline(scene, group);
         if scene.o.now < deadline {
@@ -287,8 +287,20 @@ fn begin_one(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Turn) {
     begin(scene, group, m, turn);
 }
 
-fn is_coming(availability: Availability) -> bool {
-    matches!(availability, Availability::Coming(_) | Availability::Soaking(_))
+/// Waits for machines that come or go among those that the guard watches, whosever they are. Whether
+/// there are any.
+fn await_others(scene: &Scene<'_>, turn: &mut Turn) -> bool {
+    let before = turn.queued.len();
+    for (group, m) in scene.quorum().flat_map(|g| g.machines.iter().map(move |m| (g, m))) {
+        let (reason, until) = match m.availability {
+            Availability::Coming(until) => (WaitReason::Node, until),
+            Availability::Soaking(until) => (WaitReason::Soak, until),
+            _ if m.is_begun() => (WaitReason::Termination, finish::ends_until(scene, m)),
+            _ => continue,
+        };
+        turn.queue(group, Some(m), reason, Some(until));
+    }
+    turn.queued.len() > before
 }
 
 /// Machines that could be begun with, in their order: broken ones, then those that nobody may use

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::progress;
-use super::scene::{Availability, GroupScene, MachineScene, Scene, later};
+use super::scene::{GroupScene, MachineScene, Scene, later};
 use crate::roll::{Decision, HaltReason, Step, Verdict, WaitReason, Waiting};
 
 /// One turn: steps, waits, halts.
@@ -46,11 +46,7 @@ impl Tally {
             tally.wanted += group.wanted();
             for m in &group.machines {
                 *tally.zone_size.entry(m.machine.zone.clone()).or_default() += 1;
-                let is_away = matches!(
-                    m.availability,
-                    Availability::Draining(_) | Availability::Leaving | Availability::Unready
-                );
-                if is_away {
+                if m.is_away() {
                     tally.goes(group.name(), &m.machine.zone);
                 }
             }

@@ -148,31 +148,40 @@ fn raise(scene: &Scene<'_>, group: &GroupScene<'_>, more: i32, turn: &mut Turn) 
 /// Begins to drain as many as may be missing.
 pub(super) fn drain(scene: &Scene<'_>, group: &GroupScene<'_>, room: Option<i32>, turn: &mut Turn) {
     let mut available = group.available();
-    let begun = count(group.machines.iter().filter(|m| m.is_begun() && m.is_outdated()));
+    let mut begun = count(group.machines.iter().filter(|m| m.is_begun() && m.is_outdated()));
     let mut room = room.unwrap_or(i32::MAX);
-    let found: Vec<&MachineScene<'_>> = candidates(scene, group).collect();
-    for (begun, m) in (begun..).zip(found) {
+    let mut held = None;
+    for m in candidates(scene, group) {
         // A detached machine is the surge: it goes when its group needs it no more.
         let is_spare = !m.machine.is_member;
-        if begun >= at_once(scene, group) || (room <= 0 && !is_spare) || detaches(turn, m) {
-            return;
+        if begun >= at_once(scene, group) {
+            break;
+        }
+        if (room <= 0 && !is_spare) || detaches(turn, m) {
+            continue;
         }
         let serves = m.availability == Availability::Available;
         let left = available - i32::from(serves);
         if let Some(what) =
             over_its_own(group, m, left).or(over_the_whole(scene, group, m, left, turn))
         {
-            return turn.queue(group, Some(m), WaitReason::Limit { what }, None);
+            // A full zone holds up no machine of another one.
+            held.get_or_insert((m, what));
+            continue;
         }
         if !begin_with(scene, group, m, turn) {
-            return;
+            break;
         }
+        begun += 1;
         if serves {
             turn.tally.missing += i32::from(left < group.wanted());
             turn.tally.goes(group.name(), &m.machine.zone);
         }
         available = left;
         room = room.saturating_sub(i32::from(!is_spare));
+    }
+    if let Some((m, what)) = held {
+        turn.queue(group, Some(m), WaitReason::Limit { what }, None);
     }
 }
 
@@ -188,7 +197,7 @@ fn over_its_own(group: &GroupScene<'_>, m: &MachineScene<'_>, left: i32) -> Opti
     if m.availability != Availability::Available {
         return None;
     }
-    if m.is_surplus {
+    if m.is_surplus && group.retire.is_some() {
         return None;
     }
     // What stands outside its group is there so that nobody misses it.

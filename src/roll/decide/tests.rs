@@ -1,0 +1,84 @@
+//! Decisions about small clusters that are laid out by hand, and laws over arbitrary ones.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod laws;
+mod layout;
+
+use layout::{Layout, at};
+
+use crate::roll::decision::Verdict;
+use crate::roll::{RolloutRole, Stage, Step, WaitReason};
+use crate::spec::IntOrPercent;
+
+/// Machines whose nodes a decision cordons.
+fn cordoned(layout: &Layout) -> Vec<String> {
+    let verdict = layout.decide().verdict;
+    let Verdict::Act(steps) = verdict else { return Vec::new() };
+    let machines = steps.iter().filter_map(|step| match step {
+        Step::Cordon { machine, .. } => Some(machine.clone()),
+        _ => None,
+    });
+    machines.collect()
+}
+
+#[test]
+fn what_somebody_else_cordoned_uses_up_its_zones_share() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 3), ("two", RolloutRole::Node, 1)]);
+    layout.policy.cluster.max_unavailable_per_zone = Some(IntOrPercent::Int(1));
+    layout.limits("one").max_unavailable = IntOrPercent::Int(2);
+    assert_eq!(cordoned(&layout), ["one-0", "one-1"], "two-0 is of the same zone as one-0");
+    layout.renew("one-0");
+    layout.node("one-0").unschedulable = true;
+    assert_eq!(cordoned(&layout), ["one-1"], "none of zone a");
+}
+
+#[test]
+fn a_full_zone_holds_up_no_machine_of_another_one() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 3), ("two", RolloutRole::Node, 1)]);
+    layout.policy.cluster.max_unavailable_per_zone = Some(IntOrPercent::Int(1));
+    layout.limits("one").max_unavailable = IntOrPercent::Int(3);
+    layout.unready("two-0");
+    assert_eq!(cordoned(&layout), ["one-1", "one-2", "two-0"], "two-0 is away already");
+}
+
+#[test]
+fn what_failed_goes_within_the_limits_of_its_group() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 3)]);
+    layout.limits("one").max_surge = IntOrPercent::Int(1);
+    layout.limits("one").max_unavailable = IntOrPercent::Int(0);
+    layout.fail("one");
+    layout.renew("one-0");
+    assert_eq!(cordoned(&layout), [""; 0], "none may be missing, and no other one comes");
+    layout.limits("one").max_surge = IntOrPercent::Int(0);
+    assert_eq!(cordoned(&layout), ["one-0"], "a group without any room has to miss one");
+}
+
+#[test]
+fn control_planes_wait_for_one_that_comes_even_when_it_will_be_replaced() {
+    let mut layout = Layout::new(&[("cp", RolloutRole::ControlPlane, 3)]);
+    assert_eq!(cordoned(&layout), ["cp-0"]);
+    layout.machine("cp-1").stage = Stage::Booting;
+    layout.machine("cp-1").launched_at = Some(at(-60));
+    let verdict = layout.decide().verdict;
+    let Verdict::Wait(waits) = verdict else { panic!("{verdict:?}") };
+    let told: Vec<_> = waits.iter().map(|wait| (wait.machine.as_deref(), &wait.reason)).collect();
+    assert_eq!(told, [(Some("cp-1"), &WaitReason::Node)]);
+    assert!(waits.iter().all(|wait| wait.deadline > Some(at(0))), "{waits:?}");
+}
+
+#[test]
+fn a_surge_is_given_back_by_what_serves_nobody_and_never_by_what_is_missed() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 4)]);
+    layout.limits("one").max_surge = IntOrPercent::Int(1);
+    layout.limits("one").max_unavailable = IntOrPercent::Int(0);
+    layout.renew("one-0");
+    layout.raise("one", 1);
+    layout.halt();
+    assert_eq!(cordoned(&layout), ["one-1"], "all four serve, three have to");
+    layout.unready("one-0");
+    assert_eq!(cordoned(&layout), ["one-0"]);
+    layout.unready("one-2");
+    layout.machine("one-2").launched_at = Some(at(-1));
+    assert_eq!(cordoned(&layout), ["one-2"], "the newest of those");
+}

@@ -1,0 +1,208 @@
+//! What holds of every decision, however the cluster stands.
+
+use proptest::prelude::*;
+
+use super::layout::{Layout, at};
+use crate::roll::decide::scene::{Availability, Scene};
+use crate::roll::decision::Verdict;
+use crate::roll::mark::DRAIN_ANNOTATION;
+use crate::roll::{RolloutRole, Stage, Step};
+use crate::spec::IntOrPercent;
+
+/// What may have become of a machine.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Serves,
+    IsNew,
+    Boots,
+    IsUnready,
+    IsCordoned,
+    Drains,
+    Leaves,
+    IsOutside,
+}
+
+fn state() -> impl Strategy<Value = State> {
+    use State::*;
+    prop_oneof![
+        4 => Just(Serves),
+        3 => Just(IsNew),
+        1 => Just(Boots),
+        1 => Just(IsUnready),
+        1 => Just(IsCordoned),
+        1 => Just(Drains),
+        1 => Just(Leaves),
+        1 => Just(IsOutside),
+    ]
+}
+
+/// How a group stands: its machines, how many may be too many or missing, its surge, and, rarely, a
+/// failure.
+type Standing = (Vec<(State, bool)>, u32, u32, i32, bool);
+
+fn standing() -> impl Strategy<Value = Standing> {
+    (
+        proptest::collection::vec((state(), any::<bool>()), 1..6),
+        0..3_u32,
+        0..3_u32,
+        0..2,
+        proptest::bool::weighted(0.1),
+    )
+}
+
+/// Two pools and a control plane.
+fn layout() -> impl Strategy<Value = Layout> {
+    let limit = || proptest::option::of((1..4_u32).prop_map(IntOrPercent::Int));
+    let groups = [standing(), standing(), standing()];
+    (groups, limit(), limit()).prop_map(|(groups, all, per_zone)| {
+        let names = [
+            ("cp", RolloutRole::ControlPlane),
+            ("one", RolloutRole::Node),
+            ("two", RolloutRole::Node),
+        ];
+        let sizes = groups.each_ref().map(|(machines, ..)| i32::try_from(machines.len()).unwrap());
+        let laid: Vec<(&str, RolloutRole, i32)> =
+            names.iter().zip(sizes).map(|((name, role), size)| (*name, *role, size)).collect();
+        let mut layout = Layout::new(&laid);
+        layout.policy.cluster.max_unavailable = all;
+        layout.policy.cluster.max_unavailable_per_zone = per_zone;
+        for ((name, role), (machines, surge, missing, raised, has_failed)) in
+            names.into_iter().zip(groups)
+        {
+            layout.limits(name).max_surge = IntOrPercent::Int(surge);
+            layout.limits(name).max_unavailable = IntOrPercent::Int(missing);
+            let is_worker = role == RolloutRole::Node;
+            for (index, (state, is_old)) in machines.into_iter().enumerate() {
+                become_so(&mut layout, &format!("{name}-{index}"), state, is_old, is_worker);
+            }
+            if is_worker && raised > 0 {
+                layout.raise(name, raised);
+            }
+            if has_failed && is_worker {
+                layout.fail(name);
+            }
+        }
+        layout
+    })
+}
+
+fn become_so(layout: &mut Layout, id: &str, state: State, is_old: bool, is_worker: bool) {
+    if !is_old {
+        layout.renew(id);
+    }
+    match state {
+        State::Serves => {}
+        State::IsNew => layout.renew(id),
+        State::Boots => {
+            let machine = layout.machine(id);
+            (machine.stage, machine.launched_at) = (Stage::Booting, Some(at(-60)));
+        }
+        State::IsUnready => layout.unready(id),
+        State::IsCordoned => layout.node(id).unschedulable = true,
+        State::Drains => {
+            let node = layout.node(id);
+            node.unschedulable = true;
+            node.annotations.insert(DRAIN_ANNOTATION.to_owned(), at(-60).to_string());
+        }
+        State::Leaves => layout.machine(id).stage = Stage::Leaving,
+        State::IsOutside if is_worker => layout.detach(id),
+        State::IsOutside => {}
+    }
+}
+
+/// The machines that serve and that a decision begins to take away.
+fn taken<'a>(scene: &'a Scene<'_>, steps: &'a [Step]) -> Vec<(&'a str, &'a str, &'a str)> {
+    let takes = |id: &str| {
+        steps.iter().any(|step| match step {
+            Step::Cordon { machine, .. } => machine == id,
+            Step::Terminate { machines, .. } | Step::TerminateDetached { machines } => {
+                machines.contains(id)
+            }
+            _ => false,
+        })
+    };
+    scene
+        .machines()
+        .filter(|(_, m)| m.availability == Availability::Available && takes(m.id()))
+        .map(|(group, m)| (group.name(), m.machine.zone.as_str(), m.id()))
+        .collect()
+}
+
+/// What a limit allows.
+fn most(limit: IntOrPercent) -> usize {
+    match limit {
+        IntOrPercent::Int(count) => count as usize,
+        IntOrPercent::Percent(_) => usize::MAX,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    /// I8 and I10: what a group may miss, what a zone and the whole cluster may.
+    #[test]
+    fn no_decision_takes_more_than_the_limits_allow(layout in layout()) {
+        let decision = layout.decide();
+        let Verdict::Act(steps) = &decision.verdict else { return Ok(()) };
+        let scene = Scene::of(&layout.observation, &layout.policy);
+        let taken = taken(&scene, steps);
+        for group in scene.workers() {
+            let limits = group.policy;
+            let (surge, missing) = (most(limits.max_surge), most(limits.max_unavailable));
+            let may_miss = if surge == 0 { missing.max(1) } else { missing };
+            let less = taken.iter().filter(|(of, ..)| *of == group.name()).count();
+            let serve = usize::try_from(group.available()).unwrap() - less;
+            let floor = usize::try_from(group.wanted()).unwrap().saturating_sub(may_miss);
+            prop_assert!(less == 0 || serve >= floor, "{}: {serve} of {floor}", group.name());
+        }
+        for zone in ["a", "b", "c"] {
+            let Some(limit) = layout.policy.cluster.max_unavailable_per_zone else { continue };
+            let workers = scene.workers().flat_map(|group| &group.machines);
+            let is_new = |a: Availability| {
+                matches!(a, Availability::Coming(_) | Availability::Available)
+            };
+            let away = workers
+                .filter(|m| m.machine.zone == zone && !is_new(m.availability))
+                .count();
+            let less = taken.iter().filter(|(group, of, _)| *of == zone && *group != "cp").count();
+            prop_assert!(less == 0 || away + less <= most(limit), "{zone}: {away} and {less}");
+        }
+        if let Some(limit) = layout.policy.cluster.max_unavailable {
+            let missing = |without: &dyn Fn(&str) -> usize| -> usize {
+                let of = |group: &crate::roll::decide::GroupScene<'_>| {
+                    let serve = usize::try_from(group.available()).unwrap() - without(group.name());
+                    usize::try_from(group.wanted()).unwrap().saturating_sub(serve)
+                };
+                scene.workers().map(of).sum()
+            };
+            let less = |group: &str| taken.iter().filter(|(of, ..)| *of == group).count();
+            let (before, after) = (missing(&|_| 0), missing(&less));
+            prop_assert!(after <= before || after <= most(limit), "{before} to {after}");
+        }
+    }
+
+    /// I1: of the control plane one machine at a time.
+    #[test]
+    fn of_what_the_guard_watches_one_goes_when_all_others_serve(layout in layout()) {
+        let Verdict::Act(steps) = layout.decide().verdict else { return Ok(()) };
+        let scene = Scene::of(&layout.observation, &layout.policy);
+        let taken = taken(&scene, &steps);
+        let cps: Vec<_> = taken.iter().filter(|(group, ..)| *group == "cp").collect();
+        prop_assert!(cps.len() <= 1, "{cps:?}");
+        let mut others = scene.quorum().flat_map(|group| &group.machines);
+        let serves = others.all(|m| m.availability == Availability::Available);
+        prop_assert!(cps.is_empty() || serves);
+    }
+
+    /// Done is said when nothing is to be replaced and no group carries a note, and not before.
+    #[test]
+    fn done_means_that_nothing_is_left(layout in layout()) {
+        if layout.decide().verdict != Verdict::Done {
+            return Ok(());
+        }
+        let scene = Scene::of(&layout.observation, &layout.policy);
+        let left: Vec<&str> = scene.machines().filter(|(_, m)| m.is_outdated()).map(|(_, m)| m.id()).collect();
+        prop_assert!(left.is_empty(), "{left:?}");
+        prop_assert!(scene.groups.iter().all(|group| group.group.mark.is_none()));
+    }
+}
