@@ -19,6 +19,10 @@ const RENEWAL: RetryLimits = RetryLimits {
     deadline: Duration::from_secs(3_600),
 };
 
+/// A look at the lease that took longer proves nothing any more: the process may have been stopped or
+/// asleep in between, with the answer waiting for it.
+const LOOK_MAX: Duration = Duration::from_secs(10);
+
 /// A lease that is ours.
 #[derive(Debug)]
 pub struct Lease {
@@ -29,6 +33,8 @@ pub struct Lease {
     seen_at: Timestamp,
     /// When a look last failed, which is no proof of anything.
     failed_at: Timestamp,
+    /// Once lost it stays lost, for all who share it.
+    lost: Option<LeaseError>,
 }
 
 impl Lease {
@@ -40,7 +46,7 @@ impl Lease {
         asked_at: Timestamp,
     ) -> Self {
         let cluster = cluster.to_owned();
-        Self { cluster, record, etag, seen_at: asked_at, failed_at: Timestamp::MIN }
+        Self { cluster, record, etag, seen_at: asked_at, failed_at: Timestamp::MIN, lost: None }
     }
 
     /// Until when it is ours.
@@ -53,7 +59,7 @@ impl Lease {
     /// # Errors
     /// As [`Lease::ensure`].
     pub async fn keep<C: Cloud>(&mut self, cloud: &C) -> Result<(), LeaseError> {
-        match self.record.is_due(cloud.now()) {
+        match self.lost.is_some() || self.record.is_due(cloud.now()) {
             true => self.renew(cloud).await,
             false => Ok(()),
         }
@@ -73,8 +79,8 @@ impl Lease {
         let now = cloud.now();
         let looked_at = self.seen_at.max(self.failed_at);
         let is_fresh = now <= later(looked_at, age_max);
-        let is_enough = self.record.covers_a_call(now);
-        if is_fresh && is_enough && !self.record.is_due(now) {
+        let is_ours = self.lost.is_none() && self.record.covers_a_call(now);
+        if is_fresh && is_ours && !self.record.is_due(now) {
             return Ok(());
         }
         self.renew(cloud).await
@@ -82,6 +88,15 @@ impl Lease {
 
     /// Writes it anew, which proves that it was ours until then.
     pub(super) async fn renew<C: Cloud>(&mut self, cloud: &C) -> Result<(), LeaseError> {
+        if let Some(lost) = &self.lost {
+            return Err(lost.clone());
+        }
+        let renewed = self.try_to_renew(cloud).await;
+        self.lost = renewed.as_ref().err().cloned();
+        renewed
+    }
+
+    async fn try_to_renew<C: Cloud>(&mut self, cloud: &C) -> Result<(), LeaseError> {
         let started = cloud.now();
         let mut rng = store::jitter(started);
         for attempt in 1..RENEWAL.attempts_max {
@@ -90,8 +105,7 @@ impl Lease {
             let error = match self.write(cloud, renewed).await {
                 Ok(()) => {
                     self.seen_at = asked_at;
-                    // The process may have slept while it was written.
-                    if self.record.covers_a_call(cloud.now()) {
+                    if self.is_proven(cloud.now(), asked_at) {
                         return Ok(());
                     }
                     continue;
@@ -105,7 +119,7 @@ impl Lease {
             };
             let now = cloud.now();
             self.failed_at = now;
-            if error.is_passing() && self.record.covers_a_call(now) {
+            if error.is_passing() && self.is_proven(now, asked_at) {
                 return Ok(());
             }
             let wait = RENEWAL.wait(attempt, since(now, started), rng.f64());
@@ -117,6 +131,11 @@ impl Lease {
             }
         }
         Err(self.lost("it could not be renewed in time"))
+    }
+
+    /// Whether a call may be made after a look that was asked for at `asked_at`.
+    fn is_proven(&self, now: Timestamp, asked_at: Timestamp) -> bool {
+        self.record.covers_a_call(now) && now <= later(asked_at, LOOK_MAX)
     }
 
     async fn write<C: Cloud>(&mut self, cloud: &C, record: LeaseRecord) -> Result<(), StoreError> {

@@ -1,7 +1,8 @@
-//! A simulated cloud that is reached from a machine with a wrong clock: until the bucket has
-//! answered, the machine's time is all there is.
+//! A simulated cloud that is reached from a machine with a wrong clock (until the bucket has answered,
+//! the machine's time is all there is), or from one that falls asleep.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -20,11 +21,23 @@ pub(super) struct Misled {
     inner: SimCloud,
     off_secs: i64,
     has_heard: AtomicBool,
+    nap: Mutex<Option<Duration>>,
 }
 
 impl Misled {
     pub(super) fn by(off_secs: i64) -> Self {
-        Self { inner: SimCloud::in_memory(1), off_secs, has_heard: AtomicBool::new(false) }
+        Self {
+            inner: SimCloud::in_memory(1),
+            off_secs,
+            has_heard: AtomicBool::new(false),
+            nap: Mutex::default(),
+        }
+    }
+
+    /// The next write is done, and then the machine sleeps for so long before it hears of that.
+    /// Meanwhile somebody removes what it wrote.
+    pub(super) fn falls_asleep_in_the_next_write(&self, nap: Duration) {
+        *self.nap.lock().unwrap() = Some(nap);
     }
 
     fn hear<T>(&self, answer: T) -> T {
@@ -101,7 +114,13 @@ impl Cloud for Misled {
         body: Vec<u8>,
         condition: Condition,
     ) -> Result<String, StoreError> {
-        self.hear(self.inner.put(key, body, condition).await)
+        let answer = self.inner.put(key, body, condition).await;
+        let nap = self.nap.lock().unwrap().take();
+        if let Some(nap) = nap {
+            self.inner.remove(key, Condition::Match(answer.clone()?)).await?;
+            self.inner.sleep(nap).await;
+        }
+        self.hear(answer)
     }
 
     async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
