@@ -4,9 +4,11 @@
 //! kprod answers for its own acts alone. It cannot know at once what the world does by itself, so a loss
 //! counts against it only when it is old enough to have been seen ([`Ledger::NOTICE_MS`]).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::truth::{self, Member};
+use crate::apply::lease;
 use crate::kube::PodId;
 use crate::resource::{DETACHED_TAG, OWNER_TAG, TARGET_TAG};
 use crate::roll::mark::DetachMark;
@@ -30,6 +32,8 @@ pub struct Ledger {
     /// When the lease's object changed last, by whomever.
     pub lease_changed_at: Time,
     lease: Option<String>,
+    /// The entity tag of the lease's object: while it stays, so does who holds it.
+    lease_etag: Option<String>,
     /// Machines whose nodes somebody else cordoned.
     pub cordoned_by_others: BTreeSet<String>,
     /// When somebody else uncordoned a machine's node.
@@ -117,6 +121,7 @@ impl Ledger {
             losses: Vec::new(),
             lease_changed_at: world.now,
             lease: None,
+            lease_etag: None,
             cordoned_by_others: BTreeSet::new(),
             uncordoned_at: BTreeMap::new(),
             budgets: truth::budget_rules(world, cluster),
@@ -145,52 +150,53 @@ impl Ledger {
         let now = world.now;
         self.look_at_members(world);
         let world = &*world;
-        let serving = serving(world, &self.cluster, &self.policy);
-        let mut new = Vec::new();
-        for (id, (machine, group, serves)) in &serving {
-            let known = self.machines.entry((*id).to_owned()).or_insert_with(|| {
-                new.push((*id).to_owned());
-                MachineBook {
-                    group: group.clone(),
-                    zone: machine.availability_zone.clone(),
-                    serves: false,
-                    since: now,
-                    has_served: false,
-                    is_begun: false,
-                }
-            });
-            if known.serves != *serves {
-                known.serves = *serves;
-                known.since = now;
-                if !*serves && !known.is_begun {
-                    self.losses.push(Loss {
-                        at: now,
-                        instance_id: (*id).to_owned(),
-                        group: known.group.clone(),
-                        zone: known.zone.clone(),
-                    });
-                }
-            }
-            known.has_served |= *serves;
-        }
-        let losses = &mut self.losses;
-        self.machines.retain(|id, book| {
-            let is_there = serving.contains_key(id.as_str());
-            if !is_there && book.serves && !book.is_begun {
-                let (group, zone) = (book.group.clone(), book.zone.clone());
-                losses.push(Loss { at: now, instance_id: id.clone(), group, zone });
-            }
-            is_there
-        });
+        let new = self.look_at_machines(world);
         self.look_at_lease(world);
         for (name, book) in &mut self.groups {
             let stored = world.groups.get(name);
             let target = stored.and_then(|stored| stored.group.tags.get(TARGET_TAG));
-            let target = target.map(|tag| tag.value.clone());
-            if book.target != target {
-                book.target = target;
+            let target = target.map(|tag| tag.value.as_str());
+            if book.target.as_deref() != target {
+                book.target = target.map(str::to_owned);
                 book.target_changed_at = now;
             }
+        }
+        new
+    }
+
+    /// Notes who serves and who does not any more. Gives the machines that were not there before.
+    fn look_at_machines(&mut self, world: &World) -> Vec<String> {
+        let now = world.now;
+        let serving = serving(world, &self.cluster, &self.policy);
+        let mut new = Vec::new();
+        for (machine, group, serves) in &serving {
+            let id = &machine.instance_id;
+            if !self.machines.contains_key(id) {
+                new.push(id.clone());
+                self.machines.insert(id.clone(), MachineBook::new(machine, group, now));
+            }
+            let Some(known) = self.machines.get_mut(id) else { continue };
+            if known.serves != *serves {
+                known.serves = *serves;
+                known.since = now;
+                if !*serves && !known.is_begun {
+                    self.losses.push(known.lost(id, now));
+                }
+            }
+            known.has_served |= *serves;
+        }
+        // Every machine that is there has its book by now: others have one only if there are more.
+        if self.machines.len() > serving.len() {
+            let there: BTreeSet<&str> =
+                serving.iter().map(|(machine, ..)| machine.instance_id.as_str()).collect();
+            let losses = &mut self.losses;
+            self.machines.retain(|id, book| {
+                let is_there = there.contains(id.as_str());
+                if !is_there && book.serves && !book.is_begun {
+                    losses.push(book.lost(id, now));
+                }
+                is_there
+            });
         }
         new
     }
@@ -225,6 +231,11 @@ impl Ledger {
     }
 
     fn look_at_lease(&mut self, world: &World) {
+        let etag = world.objects.get(&lease::key(&self.cluster)).map(|object| &object.etag);
+        if self.lease_etag.as_ref() == etag {
+            return;
+        }
+        self.lease_etag = etag.cloned();
         let holder = truth::lease_holder(world, &self.cluster);
         if self.lease != holder {
             self.lease = holder;
@@ -312,37 +323,55 @@ impl Ledger {
     }
 }
 
+impl MachineBook {
+    fn new(machine: &Machine, group: &str, now: Time) -> Self {
+        Self {
+            group: group.to_owned(),
+            zone: machine.availability_zone.clone(),
+            serves: false,
+            since: now,
+            has_served: false,
+            is_begun: false,
+        }
+    }
+
+    fn lost(&self, instance_id: &str, at: Time) -> Loss {
+        let (group, zone) = (self.group.clone(), self.zone.clone());
+        Loss { at, instance_id: instance_id.to_owned(), group, zone }
+    }
+}
+
 /// Every machine of the cluster with its group, and whether it serves.
 fn serving<'a>(
     world: &'a World,
     cluster: &str,
     policy: &Policy,
-) -> BTreeMap<&'a str, (&'a Machine, String, bool)> {
+) -> Vec<(&'a Machine, Cow<'a, str>, bool)> {
     let nodes = truth::nodes(world, cluster);
-    let mut found = BTreeMap::new();
+    let mut found = Vec::with_capacity(world.machines.len());
     for machine in world.machines.values() {
         if machine.tags.get(OWNER_TAG).is_none_or(|owner| owner != cluster) {
             continue;
         }
         let Some(group) = group_of(machine) else { continue };
-        let Some(limits) = policy.groups.get(&group) else { continue };
+        let Some(limits) = policy.groups.get(group.as_ref()) else { continue };
         let runs = machine.lifecycle == Lifecycle::InService;
-        let node = nodes.get(machine.instance_id.as_str());
         let is_node = limits.role.joins() && !policy.cloudonly;
-        let works = !is_node || node.is_some_and(|n| n.is_ready() && !n.unschedulable);
-        found.insert(machine.instance_id.as_str(), (machine, group, runs && works));
+        let node = || nodes.get(machine.instance_id.as_str());
+        let works = || !is_node || node().is_some_and(|n| n.is_ready() && !n.unschedulable);
+        found.push((machine, group, runs && works()));
     }
     found
 }
 
 /// The group of a machine: the one that counts it, or the one that it was taken out of.
-pub fn group_of(machine: &Machine) -> Option<String> {
+fn group_of(machine: &Machine) -> Option<Cow<'_, str>> {
     let marked = || {
         let mark = machine.tags.get(DETACHED_TAG)?.parse::<DetachMark>().ok()?;
-        Some(mark.group)
+        Some(Cow::Owned(mark.group))
     };
-    let of_asg = || machine.tags.get("aws:autoscaling:groupName").cloned();
-    machine.group.clone().or_else(marked).or_else(of_asg)
+    let of_asg = || machine.tags.get("aws:autoscaling:groupName").map(Cow::from);
+    machine.group.as_ref().map(Cow::from).or_else(marked).or_else(of_asg)
 }
 
 /// A count as AWS counts.

@@ -120,7 +120,7 @@ impl Process {
     fn look(&self) {
         let stage = &self.shared.stage;
         // A world in memory never fails to be read.
-        let _ = self.shared.cloud.with_world(|world| stage.look(world));
+        let _ = self.shared.cloud.with_world(|world| stage.look_once(world));
     }
 
     /// Checks an act on the truth; whether it broke an invariant.

@@ -22,7 +22,7 @@ use crate::event::{Event, RollEvent};
 use crate::kube::sim::SimKube;
 use crate::roll::driver::{self, RollRequest};
 use crate::roll::{Policy, WaitReason, Waiting};
-use crate::sim::Time;
+use crate::sim::{Time, World};
 
 /// Runs that are made while faults go on.
 const RUNS_MAX: u32 = 24;
@@ -124,8 +124,11 @@ impl<'a> Play<'a> {
     fn new(mut scene: Scene, options: &'a Options) -> Self {
         let ledger = Ledger::open(&mut scene.world, &scene.cluster, &scene.policy);
         let stage = Stage::new(ledger, scene.seed, &scene.faults, options.keeps_lines);
+        // From now on the world is the cloud's.
+        let none = World::new(SimCloud::ACCOUNT, SimCloud::REGION, scene.seed);
+        let world = std::mem::replace(&mut scene.world, none);
         Self {
-            cloud: SimCloud::from_world(scene.world.clone()),
+            cloud: SimCloud::from_world(world),
             stage: Arc::new(stage),
             options,
             rng: RefCell::new(stream(scene.seed, "people")),

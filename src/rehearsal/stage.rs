@@ -26,6 +26,8 @@ struct State {
     seed: u64,
     faults: Faults,
     newcomers: u64,
+    /// The moment that the world was last taken in at, unless it was meddled with since.
+    looked_at: Option<Time>,
     trace: Trace,
 }
 
@@ -51,7 +53,8 @@ impl Stage {
     pub fn new(ledger: Ledger, seed: u64, faults: &Faults, keeps_lines: bool) -> Self {
         let (violation, newcomers, trace) = (None, 0, Trace::default());
         let faults = faults.clone();
-        let state = State { ledger, violation, seed, faults, newcomers, trace };
+        let looked_at = None;
+        let state = State { ledger, violation, seed, faults, newcomers, looked_at, trace };
         Self { state: Mutex::new(state), keeps_lines }
     }
 
@@ -80,11 +83,21 @@ impl Stage {
         remember(&mut self.lock().ledger)
     }
 
+    /// Takes in the world as it is now, for processes: what they do to it takes time, so that one look
+    /// at each moment is enough.
+    pub fn look_once(&self, world: &mut World) {
+        if self.lock().looked_at != Some(world.now) {
+            self.look(world);
+        }
+    }
+
     /// Takes in the world as it is now, and lets faults have their say about machines that came.
     pub fn look(&self, world: &mut World) {
         let mut state = self.lock();
         let state = &mut *state;
-        for id in state.ledger.look(world) {
+        let new = state.ledger.look(world);
+        state.looked_at = new.is_empty().then_some(world.now);
+        for id in new {
             state.newcomers += 1;
             let mut rng = stream(state.seed, &format!("newcomer {}", state.newcomers));
             let mut meets = |fault| rng.u32(0..1000) < state.faults.permille(fault);

@@ -121,8 +121,9 @@ impl Swarm {
         let scene = Scene::draw(seed, templates, choose).await?;
         let faults = scene.faults.clone();
         let options = Options { keeps_lines: self.tells_all, ..Options::default() };
-        let mut outcome = simulate(scene.clone(), &options).await;
-        if self.is_twice(seed) && outcome.violation.is_none() {
+        let again = self.is_twice(seed).then(|| scene.clone());
+        let mut outcome = simulate(scene, &options).await;
+        if let Some(scene) = again.filter(|_| outcome.violation.is_none()) {
             let again = simulate(scene, &options).await;
             if again.trace != outcome.trace {
                 let how = format!("simulated again, seed {seed} takes another way");
