@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::clock::Time;
-use super::{Machine, World};
+use super::{Machine, StoredZone, World};
 use crate::cloud::Entry;
 use crate::etcd::{MemberReport, MemberRole, Topology};
 use crate::resource::OWNER_TAG;
@@ -209,6 +209,9 @@ impl World {
 
     /// Finds a cluster's members by their volumes; where there are none, what was named stays.
     fn find_members(&mut self, cluster: &str) {
+        let zone = format!("internal.{cluster}");
+        let zones: Vec<&StoredZone> =
+            self.zones.values().filter(|known| known.name == zone).collect();
         let mut found: BTreeMap<String, BTreeMap<String, (Host, String)>> = BTreeMap::new();
         for volume in self.volumes.values() {
             if volume.volume.tags.get(OWNER_TAG).is_none_or(|owner| owner != cluster) {
@@ -219,7 +222,7 @@ impl World {
                 Some((key.strip_prefix("k8s.io/etcd/")?, value.split_once('/')?.0))
             });
             for (etcd, member) in tag {
-                let host = self.member_host(cluster, etcd, member);
+                let host = self.member_host(&zone, &zones, etcd, member);
                 let members = found.entry(etcd.to_owned()).or_default();
                 members.insert(member.to_owned(), (host, volume.volume_id.clone()));
             }
@@ -235,20 +238,18 @@ impl World {
     }
 
     /// The interface that a member's name points to (`desired::dns`).
-    fn member_host(&self, cluster: &str, etcd: &str, member: &str) -> Host {
-        let zone = format!("internal.{cluster}");
+    fn member_host(&self, zone: &str, zones: &[&StoredZone], etcd: &str, member: &str) -> Host {
         let name = match etcd {
             "main" => format!("etcd-{member}.{zone}"),
             other => format!("etcd-{other}-{member}.{zone}"),
         };
-        let zones = self.zones.values().filter(|known| known.name == zone);
-        let records = zones.filter_map(|known| known.records.get(&name)?.get("A"));
-        let addresses: BTreeSet<&str> = records
+        let records = zones.iter().filter_map(|known| known.records.get(&name)?.get("A"));
+        let addresses: Vec<&str> = records
             .flat_map(|records| records.resource_records.iter().filter_map(|value| value.known()))
             .collect();
         let mut interfaces = self.interfaces.values();
         interfaces
-            .find(|known| addresses.contains(known.private_ip_address.as_str()))
+            .find(|known| addresses.contains(&known.private_ip_address.as_str()))
             .map_or(Host::Nowhere, |known| Host::Interface(known.network_interface_id.clone()))
     }
 }
@@ -275,6 +276,11 @@ impl StoredMember {
         }
     }
 
+    /// Whether a machine hosts it, and is up.
+    fn runs_on(&self, machine: &Machine) -> bool {
+        self.host.is(machine) && machine.is_up()
+    }
+
     /// Whether it votes at a moment, as the others know it. One that is down still does.
     fn votes(&self, at: Time) -> bool {
         self.run.as_ref().is_none_or(|run| !run.joins || run.caught_up_at <= at)
@@ -290,8 +296,10 @@ struct Ills<'a> {
 
 impl<'a> Ills<'a> {
     fn of(&self, member: &str) -> impl Iterator<Item = &'a MemberFault> {
-        let key = format!("{}/{}/{member}", self.cluster, self.etcd);
-        self.faults.get(&key).into_iter().flatten()
+        // Mostly nothing ails anybody, and this is asked often.
+        let key = || format!("{}/{}/{member}", self.cluster, self.etcd);
+        let known = if self.faults.is_empty() { None } else { self.faults.get(&key()) };
+        known.into_iter().flatten()
     }
 
     fn any(&self, member: &str, is: impl Fn(&MemberFault) -> bool) -> bool {
@@ -333,19 +341,16 @@ impl StoredEtcd {
         now: Time,
         ills: &Ills<'_>,
     ) {
-        let names: Vec<String> = self.members.keys().cloned().collect();
-        for name in names {
+        let is_kept = |member: &StoredMember| {
+            let run = member.run.as_ref();
+            let machine = run.and_then(|run| machines.get(&run.instance_id));
+            machine.is_some_and(|machine| member.runs_on(machine))
+        };
+        let moved = self.members.iter().filter(|(_, member)| !is_kept(member));
+        let moved: Vec<String> = moved.map(|(name, _)| name.clone()).collect();
+        for name in moved {
             let Some(member) = self.members.get(&name) else { continue };
-            let runs = |machine: &&Machine| member.host.is(machine) && machine.is_up();
-            if member
-                .run
-                .as_ref()
-                .and_then(|run| machines.get(&run.instance_id))
-                .is_some_and(|m| runs(&m))
-            {
-                continue;
-            }
-            let running = machines.values().find(runs);
+            let running = machines.values().find(|machine| member.runs_on(machine));
             let last = self.newest_report(&name, now, ills);
             let is_first_look = self.epochs.is_empty();
             let Some(member) = self.members.get_mut(&name) else { continue };
@@ -363,8 +368,8 @@ impl StoredEtcd {
 
     /// A leader among those that are healthy, if they are enough; the one they have, if they can.
     fn elect(&mut self, now: Time, ills: &Ills<'_>) {
-        let able: Vec<String> =
-            self.members.keys().filter(|name| self.is_able(name, now, ills)).cloned().collect();
+        let able: Vec<&String> =
+            self.members.keys().filter(|name| self.is_able(name, now, ills)).collect();
         let enough = able.len() > self.members.len() / 2;
         let is_first_look = self.epochs.is_empty();
         let (term, leader) = match self.epochs.back() {
@@ -372,8 +377,8 @@ impl StoredEtcd {
             None => (1, None),
         };
         let chosen = match &leader {
-            Some(leader) if enough && able.contains(leader) => Some(leader.clone()),
-            _ => able.first().filter(|_| enough).cloned(),
+            Some(leader) if enough && able.contains(&leader) => Some(leader.clone()),
+            _ => able.first().filter(|_| enough).map(|name| (*name).clone()),
         };
         if chosen != leader || is_first_look {
             // What stood before anybody looked stood for long.

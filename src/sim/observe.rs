@@ -74,11 +74,12 @@ impl World {
     pub fn observe_groups(&mut self, query: &Query) -> Result<BTreeMap<Key, Observed>, CloudError> {
         self.begin_read("DescribeAutoScalingGroups")?;
         self.settle();
-        let query = Query { deep: false, ..query.clone() };
-        let mut look = Look { world: self, query: &query, now: self.now, found: BTreeMap::new() };
+        let shallow = query.deep.then(|| Query { deep: false, ..query.clone() });
+        let query = shallow.as_ref().unwrap_or(query);
+        let mut look = Look { world: self, query, now: self.now, found: BTreeMap::new() };
         look.groups();
         let found = look.found;
-        self.record_group_reads(&query, &found);
+        self.record_group_reads(query, &found);
         Ok(found)
     }
 
