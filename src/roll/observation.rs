@@ -33,11 +33,11 @@ pub struct Observation {
     /// The cluster; none where Kubernetes is left out.
     pub kube: Option<Arc<KubeView>>,
     /// What etcd's members report, by etcd cluster and member; a member without a report is absent.
-    pub members: Facts,
+    pub members: Arc<Facts>,
     /// What the API server says is not ready, where it was asked.
     pub api_unready: Option<String>,
     /// The cluster before the roll's first step.
-    pub baseline: Baseline,
+    pub baseline: Arc<Baseline>,
     /// What this run remembers of its own doing; a run that goes on from another one begins empty.
     pub memory: Memory,
     /// Somebody asked the roll to pause.

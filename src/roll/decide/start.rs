@@ -1,5 +1,7 @@
 //! What may begin: groups in their order, each prepared, and machines within every limit.
 
+use jiff::Timestamp;
+
 use super::gate;
 use super::scene::{Availability, GroupScene, Scene, later};
 use super::turn::Turn;
@@ -87,7 +89,7 @@ pub(super) fn is_open(scene: &Scene<'_>, group: &GroupScene<'_>) -> bool {
     if is_enough {
         return group.in_scope && moves;
     }
-    let pending = candidates(scene, group).next().is_some();
+    let pending = startable(scene, group).next().is_some();
     group.in_scope && (moves || pending || (!group.is_pinned() && !scene.p.abort))
 }
 
@@ -309,22 +311,32 @@ pub(super) fn candidates<'s, 'a>(
     scene: &'s Scene<'a>,
     group: &'s GroupScene<'a>,
 ) -> impl Iterator<Item = &'s MachineScene<'a>> {
-    let mut found: Vec<&MachineScene<'_>> = group
+    let mut found: Vec<&MachineScene<'_>> = startable(scene, group).collect();
+    found.sort_by(|left, right| urgency(left).cmp(&urgency(right)));
+    let room = scene.p.machines_max.map(|most| most.saturating_sub(scene.o.memory.begun.len()));
+    found.into_iter().take(room.unwrap_or(usize::MAX))
+}
+
+/// The same in any order, and however many there may be.
+fn startable<'s, 'a>(
+    scene: &'s Scene<'a>,
+    group: &'s GroupScene<'a>,
+) -> impl Iterator<Item = &'s MachineScene<'a>> {
+    group
         .outdated()
         .filter(|m| !m.is_begun() && !scene.o.memory.skipped.contains(m.id()))
         .filter(|m| group.policy.drain_and_terminate || !m.machine.is_member)
         .filter(|m| !group.is_ending || is_left_over(group, m))
-        .collect();
-    found.sort_by_key(|m| {
-        let rank = match m.availability {
-            Availability::Unready | Availability::Overdue => 0,
-            Availability::Cordoned => 1,
-            _ => 2,
-        };
-        (!m.machine.is_member, rank, m.machine.launched_at, m.id().to_owned())
-    });
-    let room = scene.p.machines_max.map(|most| most.saturating_sub(scene.o.memory.begun.len()));
-    found.into_iter().take(room.unwrap_or(usize::MAX))
+}
+
+/// A machine's place among the candidates.
+fn urgency<'s>(m: &'s MachineScene<'_>) -> (bool, u8, Option<Timestamp>, &'s str) {
+    let rank = match m.availability {
+        Availability::Unready | Availability::Overdue => 0,
+        Availability::Cordoned => 1,
+        _ => 2,
+    };
+    (!m.machine.is_member, rank, m.machine.launched_at, m.id())
 }
 
 /// Whether a machine has to go even when nothing new begins.

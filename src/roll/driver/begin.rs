@@ -1,5 +1,6 @@
 //! Before the first turn: lease, journal, the roll's id, the baseline.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -113,13 +114,14 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             self.resumed = true;
             self.look.id.clone_from(&id);
             if let Some(baseline) = self.read_baseline(&id).await? {
-                self.look.baseline = baseline;
+                self.look.baseline = Arc::new(baseline);
                 return Ok(());
             }
         }
         let view = o.kube.as_deref();
         let api_unready = o.api_unready.is_some();
-        self.look.baseline = view.map(|view| baseline(view, api_unready)).unwrap_or_default();
+        let taken = view.map(|view| baseline(view, api_unready)).unwrap_or_default();
+        self.look.baseline = Arc::new(taken);
         Ok(())
     }
 
@@ -137,7 +139,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         let record = RollRecord {
             format_version: FORMAT_VERSION,
             holder: self.holder.clone(),
-            baseline: self.look.baseline.clone(),
+            baseline: Baseline::clone(&self.look.baseline),
         };
         let body = serde_json::to_vec_pretty(&record).unwrap_or_default();
         let put = || self.cloud.put(&key, body.clone(), Condition::Absent);

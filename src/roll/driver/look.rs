@@ -36,7 +36,7 @@ pub struct Look<'a> {
     /// The roll's id.
     pub(super) id: String,
     /// The cluster before the roll.
-    pub(super) baseline: Baseline,
+    pub(super) baseline: Arc<Baseline>,
     /// What this run remembers.
     pub(super) memory: Memory,
     /// Its own writes.
@@ -53,11 +53,11 @@ pub struct Look<'a> {
     tagged_at: Option<Timestamp>,
     statuses: BTreeMap<String, String>,
     targets: BTreeMap<String, BTreeMap<String, TargetState>>,
-    /// Revisions of template versions, which never change.
-    revisions: BTreeMap<(String, u64), Option<String>>,
+    /// Revisions of versions by template, which never change.
+    revisions: BTreeMap<String, BTreeMap<u64, Option<String>>>,
     /// When machines were first seen, for those whose launch nobody told.
     first_seen: BTreeMap<String, Timestamp>,
-    facts: Facts,
+    facts: Arc<Facts>,
     paused: Option<Pause>,
     api_unready: Option<String>,
 }
@@ -89,7 +89,7 @@ impl<'a> Look<'a> {
             policy,
             started_at: now,
             id: String::new(),
-            baseline: Baseline::default(),
+            baseline: Arc::default(),
             memory: Memory::default(),
             edits: Edits::default(),
             is_stale: true,
@@ -103,7 +103,7 @@ impl<'a> Look<'a> {
             targets: BTreeMap::new(),
             revisions: BTreeMap::new(),
             first_seen: BTreeMap::new(),
-            facts: Facts::new(),
+            facts: Arc::default(),
             paused: None,
             api_unready: None,
         }
@@ -150,7 +150,7 @@ impl<'a> Look<'a> {
                 let Ok(report) = serde_json::from_slice::<MemberReport>(&entry.body) else {
                     continue;
                 };
-                let known = self.facts.entry(etcd.clone()).or_default();
+                let known = Arc::make_mut(&mut self.facts).entry(etcd.clone()).or_default();
                 let fact = MemberFact::next(known.get(member), report, entry.written_at);
                 known.insert(member.clone(), fact);
             }
@@ -288,14 +288,15 @@ impl<'a> Look<'a> {
         for group in self.groups.values() {
             let template = &group.launch_template_name;
             if let Some(target) = &group.target {
-                let known = (template.clone(), target.version);
-                self.revisions.insert(known, Some(target.revision.clone()));
+                let known = self.revisions.entry(template.clone()).or_default();
+                known.insert(target.version, Some(target.revision.clone()));
             }
             let members = self.members.get(&group.name).into_iter().flatten();
             let outside = self.tagged.values().filter(|m| detached_from(m) == Some(&group.name));
             let versions = members.filter_map(|m| m.launch_template_version);
+            let known = self.revisions.get(template);
             for version in versions.chain(outside.filter_map(|m| m.version)).chain(group.pin) {
-                if !self.revisions.contains_key(&(template.clone(), version)) {
+                if !known.is_some_and(|known| known.contains_key(&version)) {
                     wanted.entry(template.clone()).or_default().insert(version);
                 }
             }
@@ -309,7 +310,7 @@ impl<'a> Look<'a> {
             for version in versions {
                 let facts = found.get(&template).and_then(|known| known.get(&version));
                 let revision = facts.and_then(|facts| facts.revision.clone());
-                self.revisions.insert((template.clone(), version), revision);
+                self.revisions.entry(template.clone()).or_default().insert(version, revision);
             }
         }
         Ok(())
@@ -441,7 +442,7 @@ impl<'a> Look<'a> {
     }
 
     fn revision(&self, group: &Group, version: u64) -> Option<String> {
-        self.revisions.get(&(group.launch_template_name.clone(), version)).cloned().flatten()
+        self.revisions.get(&group.launch_template_name)?.get(&version)?.clone()
     }
 
     fn targets_of(&self, group: &Group, id: &str) -> Option<BTreeMap<String, TargetState>> {

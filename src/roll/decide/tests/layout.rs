@@ -15,8 +15,8 @@ use crate::kube::{Condition, KubeView, Node, Taint, TaintEffect};
 use crate::roll::decide::decide;
 use crate::roll::mark::{DetachMark, OUTDATED_TAINT, Raised, RollMark};
 use crate::roll::{
-    Baseline, ClusterPolicy, Decision, DrainOutcome, Group, GroupPolicy, HaltReason, Machine,
-    Memory, Observation, Policy, RolloutRole, Stage, Target,
+    ClusterPolicy, Decision, DrainOutcome, Group, GroupPolicy, HaltReason, Machine, Memory,
+    Observation, Policy, RolloutRole, Stage, Target,
 };
 use crate::spec::IntOrPercent;
 
@@ -152,9 +152,9 @@ fn observation() -> Observation {
         groups: BTreeMap::new(),
         machines: BTreeMap::new(),
         kube: Some(Arc::new(view)),
-        members: Facts::from([("main".to_owned(), MEMBERS.map(fact).into())]),
+        members: Arc::new(Facts::from([("main".to_owned(), MEMBERS.map(fact).into())])),
         api_unready: None,
-        baseline: Baseline::default(),
+        baseline: Arc::default(),
         memory: Memory::default(),
         paused: None,
     }
