@@ -82,3 +82,17 @@ fn a_surge_is_given_back_by_what_serves_nobody_and_never_by_what_is_missed() {
     layout.machine("one-2").launched_at = Some(at(-1));
     assert_eq!(cordoned(&layout), ["one-2"], "the newest of those");
 }
+
+#[test]
+fn machines_that_are_not_drained_end_once_the_surge_that_stands_in_for_them_is_noted() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 3)]);
+    layout.policy.cloudonly = true;
+    layout.limits("one").max_surge = IntOrPercent::Int(3);
+    layout.group("one").target_group_arns.insert("arn:shop".to_owned());
+    let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
+    assert!(matches!(&steps[..], [Step::Mark { .. }, Step::SetDesired { to: 6, .. }]), "{steps:?}");
+    layout.group("one").desired = 6;
+    layout.raise("one", 3);
+    let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
+    assert!(matches!(&steps[..], [Step::Terminate { shrink: true, .. }]), "{steps:?}");
+}

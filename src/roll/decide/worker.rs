@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::finish;
 use super::scene::{Availability, GroupScene, MachineScene, Scene, count, later};
 use super::start::{begin as begin_with, candidates};
 use super::turn::Turn;
@@ -31,7 +32,10 @@ pub(super) fn begin(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Tu
         }
         let room = canary_room(scene, group, turn);
         let surged = surge(scene, group, room, turn);
-        if !awaits_others(scene, group) {
+        // What ends at once takes its place with it when a surge stands in for it: that is known once
+        // the surge is noted.
+        let ends_at_once = !finish::drains(group.policy.role, scene);
+        if !awaits_others(scene, group) && !(ends_at_once && surged > 0) {
             drain(scene, group, room.map(|room| room - surged), turn);
         }
     }
