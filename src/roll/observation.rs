@@ -75,10 +75,12 @@ pub struct Group {
     pub target_group_arns: BTreeSet<String>,
     /// What its newest failed launch says, while it is short of machines.
     pub failed_activity: Option<String>,
-    /// Whether somebody removed it while machines of it stood outside.
-    pub is_gone: bool,
     /// Whether that is the machines' own fault, and not that AWS has none to give.
     pub is_machines_fault: bool,
+    /// What helps against it, where a launch failed.
+    pub way_out: Option<&'static str>,
+    /// Whether somebody removed it while machines of it stood outside.
+    pub is_gone: bool,
 }
 
 impl Group {
@@ -101,6 +103,7 @@ impl Group {
             failed_activity: None,
             is_gone: true,
             is_machines_fault: false,
+            way_out: None,
         }
     }
 }
@@ -195,6 +198,8 @@ pub struct Memory {
     pub begun: BTreeSet<String>,
     /// Machines whose drain took too long and that are left for a later roll.
     pub skipped: BTreeSet<String>,
+    /// Groups that this run has seen and that somebody deleted since.
+    pub deleted: BTreeSet<String>,
     /// Why nothing new begins any more, each once.
     pub halts: Vec<HaltReason>,
 }

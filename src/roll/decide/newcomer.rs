@@ -187,8 +187,9 @@ fn short(group: &GroupScene<'_>) -> HaltReason {
             group.group.desired,
             group.policy.boot_timeout.as_secs()
         ),
-        way_out: "see its scaling activities; more types or zones help where capacity lacks; then \
-                  run the same command again"
-            .to_owned(),
+        way_out: format!(
+            "{}; then run the same command again",
+            group.group.way_out.unwrap_or("see its scaling activities")
+        ),
     }
 }

@@ -25,6 +25,9 @@ pub(super) fn start(scene: &Scene<'_>, turn: &mut Turn) {
     if let Some(halt) = too_broken(scene) {
         turn.halt(halt);
     }
+    for halt in deleted(scene) {
+        turn.halt(halt);
+    }
     if scene.p.abort || !turn.halts.is_empty() {
         return end(scene, turn);
     }
@@ -116,6 +119,24 @@ fn too_broken(scene: &Scene<'_>) -> Option<HaltReason> {
         way_out: "look for what they have in common: network, zone, API server, image; a repair \
                   replaces a few machines"
             .to_owned(),
+    })
+}
+
+/// Groups that somebody deleted while they were rolled. Who did that may be about to do more.
+fn deleted<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = HaltReason> + 's {
+    let is_rolled = |name: &&String| {
+        let in_scope = scene.p.only.is_empty() || scene.p.only.contains(*name);
+        in_scope && scene.p.groups.contains_key(*name) && !scene.p.retire.contains_key(*name)
+    };
+    let names = scene.o.memory.deleted.iter().filter(is_rolled).filter(|_| !scene.p.abort);
+    names.map(|name| HaltReason {
+        group: Some(name.clone()),
+        object: format!("group {name}"),
+        message: "was deleted while it was rolled".to_owned(),
+        way_out: format!(
+            "see who deleted it; `kprod apply {}` makes it again, then run the same command again",
+            scene.o.cluster
+        ),
     })
 }
 

@@ -117,7 +117,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             // What is gone needs no mark, and no removal.
             KubeErrorKind::NotFound => Ok(StepEnd::Made),
             kind if kind.is_passing() => Ok(StepEnd::Moved(error.to_string())),
-            _ => Err(kube_failure(&error)),
+            _ => Err(self.worded(kube_failure(&error))),
         }
     }
 
@@ -139,7 +139,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
                     message: error.message,
                 },
                 kind if kind.is_passing() => EvictionAnswer::Failed { message: error.message },
-                _ => return Err(kube_failure(&error)),
+                _ => return Err(self.worded(kube_failure(&error))),
             },
         };
         let at = self.cloud.now();

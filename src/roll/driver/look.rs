@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::edits::Edits;
+use super::edits::{Edits, TRUST_AFTER};
 use crate::apply::failure::cloud_failure;
 use crate::apply::lease::later;
 use crate::apply::store::{PATIENT, persist};
@@ -51,12 +51,16 @@ pub struct Look<'a> {
     members: BTreeMap<String, Vec<Instance>>,
     tagged: BTreeMap<String, TaggedInstance>,
     tagged_at: Option<Timestamp>,
+    /// Whether a machine outside of a group may be gone: nobody sees its node serve.
+    doubts_outside: bool,
     statuses: BTreeMap<String, String>,
     targets: BTreeMap<String, BTreeMap<String, TargetState>>,
     /// Revisions of versions by template, which never change.
     revisions: BTreeMap<String, BTreeMap<u64, Option<String>>>,
     /// When machines were first seen, for those whose launch nobody told.
     first_seen: BTreeMap<String, Timestamp>,
+    /// Groups that were seen, and since when readings lack them.
+    known: BTreeMap<String, Option<Timestamp>>,
     facts: Arc<Facts>,
     paused: Option<Pause>,
     api_unready: Option<String>,
@@ -99,10 +103,12 @@ impl<'a> Look<'a> {
             members: BTreeMap::new(),
             tagged: BTreeMap::new(),
             tagged_at: None,
+            doubts_outside: false,
             statuses: BTreeMap::new(),
             targets: BTreeMap::new(),
             revisions: BTreeMap::new(),
             first_seen: BTreeMap::new(),
+            known: BTreeMap::new(),
             facts: Arc::default(),
             paused: None,
             api_unready: None,
@@ -184,6 +190,7 @@ impl<'a> Look<'a> {
         let query = Query { brief, ..self.query.clone() };
         let found = cloud.groups(&query).await.map_err(|error| cloud_failure(&error, false))?;
         self.take_groups(&found);
+        self.note_missing(at);
         self.seen_at = at;
         self.is_stale = false;
         self.read_tagged(cloud, at).await?;
@@ -232,10 +239,27 @@ impl<'a> Look<'a> {
                     target_group_arns: arns.map(str::to_owned).collect(),
                     failed_activity: facts.failed_activity.clone(),
                     is_machines_fault: facts.is_machines_fault(),
+                    way_out: facts.failed_activity.as_ref().map(|_| facts.way_out()),
                     is_gone: false,
                 },
             );
         }
+    }
+
+    /// Notes groups that are not there any more: deleted, once a later reading can be trusted to say so.
+    fn note_missing(&mut self, at: Timestamp) {
+        self.known.extend(self.groups.keys().map(|name| (name.clone(), None)));
+        for (name, since) in self.known.iter_mut().filter(|(n, _)| !self.groups.contains_key(*n)) {
+            if at >= later(*since.get_or_insert(at), TRUST_AFTER) {
+                self.memory.deleted.insert(name.clone());
+            }
+        }
+    }
+
+    /// When it can be told whether groups that are missing were deleted; none where none is missing.
+    pub(super) fn missing_until(&self) -> Option<Timestamp> {
+        let open = self.known.iter().filter(|(name, _)| !self.memory.deleted.contains(*name));
+        open.filter_map(|(_, since)| Some(later((*since)?, TRUST_AFTER))).max()
     }
 
     /// Machines outside of groups, and when all were launched: at first, and while some are outside.
@@ -243,7 +267,8 @@ impl<'a> Look<'a> {
         let is_outside = |m: &TaggedInstance| m.tags.contains_key(DETACHED_TAG);
         let has_outside = self.tagged.values().any(is_outside) || self.edits.detaches();
         let goes = |m: &TaggedInstance| is_outside(m) && m.state == "shutting-down";
-        let is_old = self.tagged.values().any(goes)
+        let is_old = self.doubts_outside
+            || self.tagged.values().any(goes)
             || self.tagged_at.is_none_or(|at| {
                 later(at, TAGGED_AGE_MAX) <= now || self.edits.ends_outside_unseen(at)
             });
@@ -343,6 +368,8 @@ impl<'a> Look<'a> {
         let nodes = nodes_by_instance(view.as_deref());
         let mut machines = self.machines(now, &nodes);
         let outside = machines.values().filter(|machine| !machine.is_member);
+        let node = |m: &Machine| view.as_ref()?.nodes.get(m.node.as_ref()?);
+        self.doubts_outside = outside.clone().any(|m| node(m).is_none_or(|node| !node.is_ready()));
         for name in outside.map(|machine| machine.group.clone()) {
             groups.entry(name.clone()).or_insert_with(|| Group::gone(&name));
         }
@@ -502,25 +529,34 @@ fn stage_of(lifecycle_state: &str) -> Stage {
     }
 }
 
-/// An API server that does not answer, or says no, as a failure of a run that has begun nothing.
+/// An API server that does not answer, or says no, as a failure: exit 6 where waiting may help, else
+/// exit 1. A run that has begun something ends with 6 either way.
 pub fn kube_failure(error: &KubeError) -> Failure {
-    let again = "run the same command again: it goes on from here";
+    let again = "run the same command again: it goes on from where it was";
     let hint = match error.kind {
         KubeErrorKind::Unauthorized => {
             format!("the credentials of the kubeconfig are not taken: renew them, then {again}")
         }
         KubeErrorKind::Forbidden => {
-            "`kprod policy CLUSTER --for kubernetes` prints the ClusterRole that a roll needs"
-                .to_owned()
+            format!(
+                "`kprod policy CLUSTER --for kubernetes` prints the ClusterRole that a roll needs; \
+                 give it, then {again}"
+            )
         }
         KubeErrorKind::Certificate => format!(
             "look at the certificates' dates, the kubeconfig's CA and this machine's clock, \
              then {again}"
         ),
         KubeErrorKind::Config => {
-            "name the kubeconfig and its context with --kubeconfig and --context".to_owned()
+            format!(
+                "name the kubeconfig and its context with --kubeconfig and --context, then {again}"
+            )
         }
         _ => format!("see that the API server answers `kubectl get --raw /readyz`, then {again}"),
     };
-    Failure::new(ExitCode::Halted, error.to_string()).hint(hint)
+    // Credentials and roles may be unknown for a moment to an API server that has just started.
+    let may_pass = error.kind.is_passing()
+        || matches!(error.kind, KubeErrorKind::Unauthorized | KubeErrorKind::Forbidden);
+    let code = if may_pass { ExitCode::Halted } else { ExitCode::Error };
+    Failure::new(code, error.to_string()).hint(hint)
 }

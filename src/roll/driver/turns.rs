@@ -115,6 +115,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
     /// Looks; an API server that does not answer is waited for within limits.
     async fn observe(&mut self) -> Result<Observation, Failure> {
         let started = self.cloud.now();
+        let mut attempt = 0;
         loop {
             let failure = match self.look.observe(self.cloud, self.kube).await {
                 Ok(observation) => return Ok(observation),
@@ -124,12 +125,20 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             if !self.has_begun || is_over || !is_passing(&failure) {
                 return Err(self.worded(failure));
             }
+            attempt += 1;
+            (self.announce)(Event::Retrying {
+                address: None,
+                operation: "Look".to_owned(),
+                attempt,
+                wait_ms: millis(POLL),
+                why: failure.message,
+            });
             self.pause(POLL).await?;
         }
     }
 
     /// Before anything was begun there is nothing to go on with.
-    fn worded(&self, failure: Failure) -> Failure {
+    pub(super) fn worded(&self, failure: Failure) -> Failure {
         match failure.code {
             ExitCode::Halted if !self.has_begun => Failure { code: ExitCode::Error, ..failure },
             ExitCode::Error if self.has_begun => Failure { code: ExitCode::Halted, ..failure },
@@ -195,10 +204,11 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         }
     }
 
-    /// A run ends when its own writes are seen: whoever looks next sees what it says. Whether there
-    /// was something to wait for.
+    /// A run ends when its own writes are seen, and groups that are missing are known to be deleted:
+    /// whoever looks next sees what it says. Whether there was something to wait for.
     async fn settles(&mut self, o: &Observation) -> Result<bool, Failure> {
-        let Some(at) = self.look.edits.trusted_at(o.cloud_seen_at) else { return Ok(false) };
+        let own = self.look.edits.trusted_at(o.cloud_seen_at);
+        let Some(at) = own.max(self.look.missing_until()) else { return Ok(false) };
         self.look.is_stale = true;
         if let Ok(wait) = Duration::try_from(at.duration_since(o.now)) {
             self.pause(wait).await?;

@@ -14,18 +14,18 @@ use kprod::sim::kubernetes::{Amount, BudgetRule, PodStop};
 use super::{NEW_IMAGE, applied, assert_clean, machines, roll, tell};
 use crate::apply::{PROD, STAGING};
 
-async fn staging() -> (SimCloud, Query, Policy, World) {
+pub(super) async fn staging() -> (SimCloud, Query, Policy, World) {
     let (cloud, spec, query) = applied(STAGING, &[NEW_IMAGE]).await;
     let before = cloud.with_world(|world| world.clone()).unwrap();
     let policy = Policy::of(&spec);
     (cloud, query, policy, before)
 }
 
-async fn run(cloud: &SimCloud, query: &Query, policy: &Policy) -> RollReport {
+pub(super) async fn run(cloud: &SimCloud, query: &Query, policy: &Policy) -> RollReport {
     roll(cloud, query, policy, &tell(cloud)).await.unwrap()
 }
 
-fn said(report: &RollReport) -> String {
+pub(super) fn said(report: &RollReport) -> String {
     let failure = report.failure.as_ref().expect("it should have halted");
     assert_eq!(failure.code, ExitCode::Halted, "{failure:#?}");
     format!("{} {}", failure.message, failure.details.join("; "))

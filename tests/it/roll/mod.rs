@@ -5,6 +5,7 @@
 mod bad_days;
 mod calls;
 mod makespan;
+mod meanwhile;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
