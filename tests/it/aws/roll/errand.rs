@@ -67,7 +67,15 @@ impl Errand {
     /// # Errors
     /// All that the process said, when it told no end.
     pub(super) fn run(&self, account: &Account<'_>) -> Result<Told, String> {
-        let (_, told, said) = self.start(account).finish();
+        self.end(self.start(account))
+    }
+
+    /// Waits for a process that was started.
+    ///
+    /// # Errors
+    /// As [`Errand::run`].
+    pub(super) fn end(&self, run: Run) -> Result<Told, String> {
+        let (_, told, said) = run.finish();
         let end = told.lines().find_map(|line| line.strip_prefix("TOLD "));
         let end = end.and_then(|end| serde_json::from_str(end).ok());
         end.ok_or_else(|| {

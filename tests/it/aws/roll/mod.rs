@@ -3,6 +3,7 @@
 //!
 //! Time runs faster (see `fast`), and each roll is a process of its own (see `errand`).
 
+mod bad_days;
 mod binary;
 mod errand;
 mod fast;
