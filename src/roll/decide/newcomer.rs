@@ -176,14 +176,18 @@ fn give_up(
 
 /// A group that did not get its machines in time.
 fn short(group: &GroupScene<'_>) -> HaltReason {
-    let have = group.machines.iter().filter(|m| m.machine.is_member).count();
+    let serves = |m: &&MachineScene<'_>| {
+        use Availability::{Coming, Leaving, Overdue, Soaking};
+        m.machine.is_member && !matches!(m.availability, Coming(_) | Soaking(_) | Overdue | Leaving)
+    };
+    let have = group.machines.iter().filter(serves).count();
     let why = group.group.failed_activity.as_deref();
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     HaltReason {
         group: Some(group.name().to_owned()),
         object: group.name().to_owned(),
         message: format!(
-            "has {have} of {} machines after {} s{why}",
+            "has {have} of {} machines in service after {} s{why}",
             group.group.desired,
             group.policy.boot_timeout.as_secs()
         ),

@@ -3,6 +3,7 @@
 //! AWS is asked seldom, since each listing counts: a picture of the groups is kept, and made anew
 //! when something says that it is out of date. The cluster tells of itself by watches.
 
+mod missing;
 mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::edits::{Edits, TRUST_AFTER};
+use super::edits::Edits;
 use crate::apply::failure::cloud_failure;
 use crate::apply::lease::later;
 use crate::apply::store::{PATIENT, persist};
@@ -244,22 +245,6 @@ impl<'a> Look<'a> {
                 },
             );
         }
-    }
-
-    /// Notes groups that are not there any more: deleted, once a later reading can be trusted to say so.
-    fn note_missing(&mut self, at: Timestamp) {
-        self.known.extend(self.groups.keys().map(|name| (name.clone(), None)));
-        for (name, since) in self.known.iter_mut().filter(|(n, _)| !self.groups.contains_key(*n)) {
-            if at >= later(*since.get_or_insert(at), TRUST_AFTER) {
-                self.memory.deleted.insert(name.clone());
-            }
-        }
-    }
-
-    /// When it can be told whether groups that are missing were deleted; none where none is missing.
-    pub(super) fn missing_until(&self) -> Option<Timestamp> {
-        let open = self.known.iter().filter(|(name, _)| !self.memory.deleted.contains(*name));
-        open.filter_map(|(_, since)| Some(later((*since)?, TRUST_AFTER))).max()
     }
 
     /// Machines outside of groups, and when all were launched: at first, and while some are outside.

@@ -226,10 +226,12 @@ async fn a_quota_that_is_reached_halts_the_roll_with_what_aws_says() {
     let most = before.machines.len();
     cloud.with_world(|world| world.faults.machines_max = Some(most)).unwrap();
     let report = run(&cloud, &query, &policy).await;
-    halted(report, &[POOL, "vCPU limit", "quota", "the same command"]);
+    halted(report, &[POOL, "2 of 3", "vCPU limit", "quota", "the same command"]);
     let machine = cloud.with_world(|world| world.machines.len()).unwrap();
     assert_eq!(machine, most, "no machine was ended for want of its substitute");
     cloud.with_world(|world| world.faults.machines_max = None).unwrap();
+    // The group goes on trying by itself, less and less often.
+    cloud.sleep(Duration::from_secs(900)).await;
     ends_well(&cloud, &query, &policy, &before).await;
 }
 
