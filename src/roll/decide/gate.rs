@@ -44,7 +44,8 @@ fn pods(view: &KubeView, baseline: &Baseline, away: &BTreeSet<&str>) -> Vec<Regr
     let worse = unready_pods(view, away).into_iter().filter_map(|(owner, count)| {
         let before = baseline.unready_pods.get(&owner).copied().unwrap_or(0);
         let more = count.checked_sub(before).filter(|more| *more > 0)?;
-        let what = format!("has {more} pods more that are not ready than before the roll");
+        let noun = if more == 1 { "pod" } else { "pods" };
+        let what = format!("has {more} {noun} not ready that were ready before the roll");
         Some(Regression { object: owner, what })
     });
     worse.collect()
