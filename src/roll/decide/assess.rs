@@ -70,7 +70,8 @@ pub(super) fn reasons(
     if p.abort {
         return reasons;
     }
-    reasons.extend(unhealthy(o, p, machine, node, availability));
+    reasons.extend(unhealthy(o, p, machine, node));
+    reasons.extend(never_joined(p, group, availability).filter(|_| machine.unhealthy.is_none()));
     if p.repair.is_some() {
         return reasons;
     }
@@ -175,7 +176,6 @@ fn unhealthy(
     p: &Policy,
     machine: &Machine,
     node: Option<&Node>,
-    availability: Availability,
 ) -> Option<MachineReason> {
     let broken_for = p.repair.as_ref().map_or(BROKEN_FOR, |repair| repair.broken_for);
     if machine.stage == crate::roll::Stage::Leaving {
@@ -183,10 +183,6 @@ fn unhealthy(
     }
     if let Some(why) = &machine.unhealthy {
         return Some(MachineReason::Unhealthy { why: why.clone() });
-    }
-    if p.repair.is_some() && availability == Availability::Overdue {
-        let why = "it never joined the cluster".to_owned();
-        return Some(MachineReason::Unhealthy { why });
     }
     let broken = |(kind, condition): (&String, &crate::kube::Condition)| {
         let is_bad = match kind.as_str() {
@@ -199,6 +195,18 @@ fn unhealthy(
     };
     let why = node?.conditions.iter().find_map(broken)?;
     Some(MachineReason::Unhealthy { why })
+}
+
+/// Launched long ago and no node yet. What becomes of new machines of a group that a roll works on is
+/// decided as they are watched.
+fn never_joined(
+    p: &Policy,
+    group: &GroupScene<'_>,
+    availability: Availability,
+) -> Option<MachineReason> {
+    let is_watched = p.repair.is_none() && group.group.mark.is_some();
+    let is_late = availability == Availability::Overdue && !is_watched;
+    is_late.then(|| MachineReason::Unhealthy { why: "it never joined the cluster".to_owned() })
 }
 
 fn aged(o: &Observation, group: &GroupScene<'_>, machine: &Machine) -> Option<MachineReason> {

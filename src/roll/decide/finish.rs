@@ -14,6 +14,7 @@ use super::turn::Turn;
 use crate::kube::drain::{Drain, DrainPod, DrainPolicy, drain, next_attempt};
 use crate::kube::{KubeView, Node};
 use crate::roll::decision::PodStep;
+use crate::roll::mark::RollMark;
 use crate::roll::{
     DrainOutcome, EvictionAnswer, HaltReason, RolloutRole, Step, TargetState, WaitReason,
 };
@@ -307,28 +308,48 @@ fn end(scene: &Scene<'_>, group: &GroupScene<'_>, ending: Vec<&MachineScene<'_>>
 
 /// Ends members of a group: all that leave more than they came, in one call.
 pub(super) fn end_members(group: &GroupScene<'_>, members: &[&MachineScene<'_>], turn: &mut Turn) {
-    let shrinking = shrink_count(group, members.len());
+    let shrinking = shrink_count(group, members.len(), turn);
     let (stay, shrink) = members.split_at(members.len() - shrinking);
     for (some, shrink) in [(stay, false), (shrink, true)] {
-        if !some.is_empty() {
-            let machines = some.iter().map(|m| m.id().to_owned()).collect();
-            let group = group.name().to_owned();
-            turn.steps.push(Step::Terminate { group, machines, shrink });
+        if some.is_empty() {
+            continue;
         }
+        let machines = some.iter().map(|m| m.id().to_owned()).collect();
+        let step = Step::Terminate { group: group.name().to_owned(), machines, shrink };
+        if shrink { give_back(group, step, turn) } else { turn.steps.push(step) }
     }
 }
 
-/// How many of `ending` machines take their place with them.
-fn shrink_count(group: &GroupScene<'_>, ending: usize) -> usize {
+/// Ends machines that take their place with them, and keeps the note of a surge true: before, it says
+/// what the group has without the surge, whatever others have made of that; after, what is left of it.
+/// So neither a lost answer nor an autoscaler makes a part of it be given back twice.
+fn give_back(group: &GroupScene<'_>, step: Step, turn: &mut Turn) {
+    note_surge(group, turn);
+    turn.steps.push(step);
+    note_surge(group, turn);
+}
+
+fn note_surge(group: &GroupScene<'_>, turn: &mut Turn) {
+    let Some(mark) = turn.mark_of(group).filter(|mark| mark.raised.is_some()) else { return };
+    let noted = RollMark { raised: turn.still_raised(group), ..mark.clone() };
+    if noted != *mark {
+        turn.steps.push(Step::Mark { group: group.name().to_owned(), mark: noted });
+    }
+}
+
+/// How many of `ending` machines take their place with them, after what this turn has ended already.
+fn shrink_count(group: &GroupScene<'_>, ending: usize, turn: &Turn) -> usize {
     if group.retire.is_some_and(|retire| !matches!(retire, crate::roll::Retire::OutOf(_))) {
         return ending;
     }
-    let raised = usize::try_from(group.raised()).unwrap_or(0);
+    let raised = usize::try_from(turn.raised(group)).unwrap_or(0);
     if group.is_ending {
         return raised.min(ending);
     }
     // The last machines of a roll give back what its surge has added.
-    let left = group.outdated().filter(|m| m.machine.is_member).count().saturating_sub(ending);
+    let (ended, _) = turn.ended(group.name());
+    let members = group.outdated().filter(|m| m.machine.is_member).count();
+    let left = members.saturating_sub(ended).saturating_sub(ending);
     raised.saturating_sub(left).min(ending)
 }
 

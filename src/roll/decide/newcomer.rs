@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::assess::has_failed;
+use super::quorum;
 use super::scene::{Availability, GroupScene, MachineScene, Scene, count, later};
 use super::turn::Turn;
 use crate::roll::mark::NEWCOMER_ANNOTATION;
@@ -86,7 +87,8 @@ fn judge(scene: &Scene<'_>, group: &GroupScene<'_>, is_late: bool, turn: &mut Tu
         .machines
         .iter()
         .filter(|m| m.availability == Availability::Overdue && m.machine.is_member)
-        .filter(|m| group.is_current(m.machine))
+        // What the surge has brought is given back, and not launched again.
+        .filter(|m| group.is_current(m.machine) && !m.is_surplus)
         .collect();
     let dying = group.machines.iter().any(|m| {
         m.availability == Availability::Leaving && group.is_current(m.machine) && !m.is_outdated()
@@ -166,9 +168,14 @@ fn give_up(
     turn: &mut Turn,
 ) {
     if group.policy.role.is_quorum()
-        && let Some(Err(why)) = overdue.first().map(|m| super::quorum::may_go_now(scene, group, m))
+        && let Some(Err(why)) = overdue.first().map(|m| quorum::may_go_now(scene, group, m))
     {
-        return turn.halt(super::quorum::refused(group, why));
+        let deadline = quorum::deadline(scene, group);
+        if scene.o.now < deadline {
+            let reason = WaitReason::Quorum { why };
+            return turn.work(group, overdue.first().copied(), reason, Some(deadline));
+        }
+        return turn.halt(quorum::refused(group, why));
     }
     let machines = overdue.iter().map(|m| m.id().to_owned()).collect();
     turn.steps.push(Step::GiveUp { group: group.name().to_owned(), machines });

@@ -9,7 +9,7 @@ use super::worker;
 use super::{assess, finish, quorum};
 use crate::kube::drain::{DrainPolicy, drain};
 use crate::roll::decide::scene::MachineScene;
-use crate::roll::mark::{OUTDATED_TAINT, Raised, RollMark};
+use crate::roll::mark::{OUTDATED_TAINT, RollMark};
 use crate::roll::{DrainOutcome, HaltReason, RolloutRole, Step, WaitReason};
 
 /// Processes that would end or move machines behind the roll's back.
@@ -38,10 +38,8 @@ pub(super) fn start(scene: &Scene<'_>, turn: &mut Turn) {
     else {
         return;
     };
-    if first > 1
-        && let Some(halt) = ahead_of_the_api(scene)
-    {
-        return turn.halt(halt);
+    if first > 1 && !api_servers_allow(scene, turn) {
+        return;
     }
     let groups: Vec<&GroupScene<'_>> = scene.groups.iter().filter(|g| is_open(scene, g)).collect();
     for group in groups.iter().filter(|group| group.turn() > first) {
@@ -140,31 +138,61 @@ fn deleted<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = HaltReason> + 's {
     })
 }
 
-/// Kubelets never run ahead of the API servers: workers go when every control-plane machine is as
-/// wanted, or runs the version that they would bring.
+/// Kubelets never run ahead of the API servers: workers go when every control-plane group is as
+/// wanted, or runs the version that they would bring and would launch no older one. An API server that
+/// is on its way is waited for.
 /// Source: Kubernetes, "Version skew policy".
-fn ahead_of_the_api(scene: &Scene<'_>) -> Option<HaltReason> {
-    let behind =
-        scene.groups.iter().filter(|group| group.policy.role == RolloutRole::ControlPlane).find(
-            |group| {
-                // One that went back to what it came from is not where the workers would go.
-                let went_back = assess::has_failed(group.group, scene.p);
-                went_back || group.outdated().next().is_some() || !group.is_pinned()
-            },
-        )?;
-    let wanted = scene.p.kubernetes_version.as_deref().and_then(minor);
-    let nodes = behind.machines.iter().filter_map(|m| m.node);
-    let oldest = nodes.filter_map(|node| minor(&node.kubelet_version)).min();
-    if wanted.is_some() && oldest.is_some() && oldest >= wanted {
-        return None;
+fn api_servers_allow(scene: &Scene<'_>, turn: &mut Turn) -> bool {
+    let mut control_plane =
+        scene.groups.iter().filter(|group| group.policy.role == RolloutRole::ControlPlane);
+    let Some(behind) = control_plane.find(|group| is_behind(scene, group)) else { return true };
+    let coming = behind.machines.iter().find_map(|m| match m.availability {
+        Availability::Coming(until) if m.node.is_none() => Some((m, until)),
+        _ => None,
+    });
+    match coming {
+        Some((m, until)) => turn.queue(behind, Some(m), WaitReason::Node, Some(until)),
+        None => turn.halt(ahead_of_the_api(scene, behind)),
     }
-    Some(HaltReason {
+    false
+}
+
+fn ahead_of_the_api(scene: &Scene<'_>, behind: &GroupScene<'_>) -> HaltReason {
+    let way_out = if assess::has_failed(behind.group, scene.p) {
+        "change what its machines are built from, or give `--retry`"
+    } else {
+        "roll the control plane too: leave `--only` out, or name it there"
+    };
+    HaltReason {
         group: Some(behind.name().to_owned()),
         object: behind.name().to_owned(),
         message: "goes first: new workers could run a kubelet that is newer than its API server"
             .to_owned(),
-        way_out: "roll the control plane too: leave `--only` out, or name it there".to_owned(),
-    })
+        way_out: way_out.to_owned(),
+    }
+}
+
+/// Whether an API server of a group is older than what workers would bring, or may come to be.
+fn is_behind(scene: &Scene<'_>, group: &GroupScene<'_>) -> bool {
+    let wanted = scene.p.kubernetes_version.as_deref().and_then(minor);
+    let of = |m: &MachineScene<'_>| m.node.and_then(|node| minor(&node.kubelet_version));
+    let staying = || group.machines.iter().filter(|m| m.availability != Availability::Leaving);
+    // A repair brings no other version than there was.
+    let wanted_now = wanted.filter(|_| scene.p.repair.is_none());
+    if wanted_now.is_some_and(|wanted| staying().filter_map(of).any(|runs| runs < wanted)) {
+        return true;
+    }
+    // One that went back to what it came from is not where the workers would go.
+    let went_back = assess::has_failed(group.group, scene.p);
+    if !went_back && group.outdated().next().is_none() && group.is_pinned() {
+        return false;
+    }
+    let Some(wanted) = wanted else { return true };
+    let runs_it = |m: &MachineScene<'_>| of(m).is_some_and(|runs| runs >= wanted);
+    // What its next machine runs is known by those of the version that it is pinned to.
+    let launches_it =
+        staying().any(|m| group.group.pin.is_some() && m.machine.version == group.group.pin);
+    !(staying().all(runs_it) && launches_it)
 }
 
 /// The minor version of `v1.34.2` or `1.34.2`.
@@ -184,8 +212,8 @@ fn prepare(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bool {
     if scene.p.retry && assess::has_failed_mark(group.group) {
         turn.steps.push(Step::ClearFailed { group: name.clone() });
     }
-    let wanted = mark(scene, group);
-    if group.group.mark.as_ref() != Some(&wanted) {
+    let wanted = mark(scene, group, turn);
+    if turn.mark_of(group) != Some(&wanted) {
         turn.steps.push(Step::Mark { group: name.clone(), mark: wanted.clone() });
     }
     let missing: Vec<String> =
@@ -207,12 +235,12 @@ fn prepare(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bool {
 }
 
 /// What the roll notes on a group; what an earlier run of it has noted stays.
-fn mark(scene: &Scene<'_>, group: &GroupScene<'_>) -> RollMark {
-    if let Some(mark) = &group.group.mark {
+fn mark(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &Turn) -> RollMark {
+    if let Some(mark) = turn.mark_of(group) {
         let moves = !group.is_pinned() && !assess::has_failed(group.group, scene.p);
         let from = if moves { group.group.pin } else { mark.from };
         let (id, from) = (scene.o.id.clone(), from.or(mark.from));
-        return RollMark { id, from, raised: still_raised(group), ..mark.clone() };
+        return RollMark { id, from, raised: turn.still_raised(group), ..mark.clone() };
     }
     let suspended = SUSPENDED.into_iter().filter(|p| !group.group.suspended.contains(*p));
     RollMark {
@@ -222,14 +250,6 @@ fn mark(scene: &Scene<'_>, group: &GroupScene<'_>) -> RollMark {
         suspended: suspended.map(str::to_owned).collect(),
         raised: None,
     }
-}
-
-/// What is still there of a surge: what was given back is noted no more, so that nobody takes what an
-/// autoscaler adds later for it.
-fn still_raised(group: &GroupScene<'_>) -> Option<Raised> {
-    let raised = group.group.mark.as_ref()?.raised?;
-    let by = raised.outstanding(group.group.desired);
-    (by > 0).then_some(Raised { by, ..raised })
 }
 
 fn lowered_minimum(group: &GroupScene<'_>) -> Option<i32> {

@@ -4,10 +4,13 @@
 
 mod laws;
 mod layout;
+mod surge;
+mod versions;
 
 use layout::{Layout, at};
 
 use crate::roll::decision::Verdict;
+use crate::roll::mark::Raised;
 use crate::roll::{RolloutRole, Stage, Step, WaitReason};
 use crate::spec::IntOrPercent;
 
@@ -94,5 +97,9 @@ fn machines_that_are_not_drained_end_once_the_surge_that_stands_in_for_them_is_n
     layout.group("one").desired = 6;
     layout.raise("one", 3);
     let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
-    assert!(matches!(&steps[..], [Step::Terminate { shrink: true, .. }]), "{steps:?}");
+    let [Step::Terminate { shrink: true, machines, .. }, Step::Mark { mark, .. }] = &steps[..]
+    else {
+        panic!("{steps:?}")
+    };
+    assert_eq!((machines.len(), mark.raised), (1, Some(Raised { base: 3, by: 2 })));
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::progress;
 use super::scene::{GroupScene, MachineScene, Scene, later};
+use crate::roll::mark::{Raised, RollMark};
 use crate::roll::{Decision, HaltReason, Step, Verdict, WaitReason, Waiting};
 
 /// One turn: steps, waits, halts.
@@ -109,6 +110,39 @@ impl Turn {
     /// Whether a group has steps in this turn.
     pub(super) fn touches(&self, group: &str) -> bool {
         self.steps.iter().any(|step| step.group() == Some(group))
+    }
+
+    /// Members of a group that this turn ends, and how many of them take their place with them.
+    pub(super) fn ended(&self, group: &str) -> (usize, usize) {
+        let ended = self.steps.iter().filter_map(|step| match step {
+            Step::Terminate { group: of, machines, shrink } if of == group => {
+                Some((machines.len(), if *shrink { machines.len() } else { 0 }))
+            }
+            _ => None,
+        });
+        ended.fold((0, 0), |(all, shrinking), (more, less)| (all + more, shrinking + less))
+    }
+
+    /// What a group's surge still adds once this turn's steps are made.
+    pub(super) fn raised(&self, group: &GroupScene<'_>) -> i32 {
+        let given_back = i32::try_from(self.ended(group.name()).1).unwrap_or(i32::MAX);
+        group.raised().saturating_sub(given_back).max(0)
+    }
+
+    /// The same as a group's note says it, over what the group has without it: what was given back is
+    /// noted no more, so that nobody takes what an autoscaler adds for it.
+    pub(super) fn still_raised(&self, group: &GroupScene<'_>) -> Option<Raised> {
+        let by = self.raised(group);
+        (by > 0).then_some(Raised { base: group.wanted(), by })
+    }
+
+    /// The note on a group once this turn's steps are made.
+    pub(super) fn mark_of<'t>(&'t self, group: &GroupScene<'t>) -> Option<&'t RollMark> {
+        let made = self.steps.iter().rev().find_map(|step| match step {
+            Step::Mark { group: of, mark } if of == group.name() => Some(mark),
+            _ => None,
+        });
+        made.or(group.group.mark.as_ref())
     }
 
     /// The verdict. Steps first; then what was begun has its time; then halts count.

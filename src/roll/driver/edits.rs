@@ -23,15 +23,21 @@ pub(super) struct Edits {
 }
 
 impl Edits {
-    /// Notes a step that was made.
-    pub(super) fn add(&mut self, at: Timestamp, step: &Step, seen: &BTreeMap<String, Group>) {
+    /// Notes a step that was made, after a look whose picture of the cloud was taken at `seen_at`.
+    pub(super) fn add(
+        &mut self,
+        at: Timestamp,
+        step: &Step,
+        seen: &BTreeMap<String, Group>,
+        seen_at: Timestamp,
+    ) {
         if !step.is_cloud() {
             return;
         }
         self.made.push((at, step.clone()));
         // What shrinks a group is noted as the number that it leads to, so that it counts once.
         if let Step::Terminate { group, machines, shrink: true } = step {
-            let from = self.desired(group).or_else(|| Some(seen.get(group)?.desired));
+            let from = self.desired(group, seen_at).or_else(|| Some(seen.get(group)?.desired));
             let count = i32::try_from(machines.len()).unwrap_or(0);
             if let Some(from) = from {
                 let to = from.saturating_sub(count);
@@ -40,9 +46,11 @@ impl Edits {
         }
     }
 
-    /// The desired capacity that was last written, while no picture shows it for certain.
-    fn desired(&self, group: &str) -> Option<i32> {
-        self.made.iter().rev().find_map(|(_, step)| match step {
+    /// The desired capacity that was last written, while the picture does not show it for certain: what
+    /// it shows later is what others have made of it.
+    fn desired(&self, group: &str, seen_at: Timestamp) -> Option<i32> {
+        let hidden = self.made.iter().rev().filter(|(at, _)| seen_at < later(*at, TRUST_AFTER));
+        hidden.map(|(_, step)| step).find_map(|step| match step {
             Step::SetDesired { group: of, to, .. } if of == group => Some(*to),
             _ => None,
         })
@@ -207,5 +215,34 @@ fn keys(step: &Step) -> Vec<String> {
         Step::Protect { node } => vec![format!("protect {node}")],
         Step::DeleteNode { uid, .. } => vec![format!("delete {uid}")],
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::collections::BTreeMap;
+
+    use super::{Edits, Group, Step, TRUST_AFTER, later};
+
+    #[test]
+    fn a_write_that_a_picture_shows_hides_nothing_that_others_wrote_since() {
+        let name = "pool".to_owned();
+        let began = "2026-01-01T12:00:00Z".parse().unwrap();
+        let group =
+            |desired| BTreeMap::from([(name.clone(), Group { desired, ..Group::gone(&name) })]);
+        let set = Step::SetDesired { group: name.clone(), from: 4, to: 6 };
+        let machines = ["i-1".to_owned()].into();
+        let shrink = Step::Terminate { group: name.clone(), machines, shrink: true };
+        for (waits, seen, left) in [(TRUST_AFTER, 8, 7), (TRUST_AFTER / 2, 4, 5)] {
+            let mut edits = Edits::default();
+            edits.add(began, &set, &group(4), began);
+            let now = later(began, waits);
+            edits.add(now, &shrink, &group(seen), now);
+            let mut groups = group(seen);
+            edits.apply(now, now, &mut groups, &mut BTreeMap::new());
+            assert_eq!(groups[&name].desired, left, "{seen} were seen after {waits:?}");
+        }
     }
 }

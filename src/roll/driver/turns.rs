@@ -280,7 +280,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         self.failures.remove(&format!("{step:?}"));
         self.look.memory.made(step);
         let now = self.cloud.now();
-        self.look.edits.add(now, step, &o.groups);
+        self.look.edits.add(now, step, &o.groups, o.cloud_seen_at);
         self.look.note(step);
         self.recent.add(now, step);
         let ended = match step {

@@ -1,0 +1,98 @@
+//! The note of a surge stays true whatever an autoscaler does meanwhile, and each part of it is given back
+//! once.
+
+use super::layout::{Layout, at};
+use crate::roll::decision::Verdict;
+use crate::roll::mark::Raised;
+use crate::roll::{RolloutRole, Step};
+
+/// Nine machines that are as wanted: two are a surge over five, two came from an autoscaler.
+fn grown() -> Layout {
+    let mut layout = Layout::new(&[("pool", RolloutRole::Node, 9)]);
+    for at in 0..9 {
+        layout.renew(&format!("pool-{at}"));
+    }
+    layout.group("pool").mark.as_mut().unwrap().raised = Some(Raised { base: 5, by: 2 });
+    // Machines end without a drain.
+    layout.policy.cloudonly = true;
+    layout
+}
+
+fn steps(layout: &Layout) -> Vec<Step> {
+    match layout.decide().verdict {
+        Verdict::Act(steps) => steps,
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_surge_is_given_back_once_whatever_an_autoscaler_has_added() {
+    let mut layout = grown();
+    for _ in 0..20 {
+        for step in steps(&layout) {
+            match step {
+                Step::Mark { mark, .. } => layout.group("pool").mark = Some(mark),
+                Step::Unmark { .. } => layout.group("pool").mark = None,
+                Step::Terminate { machines, shrink, .. } => {
+                    assert!(shrink, "{machines:?} would be launched anew");
+                    layout.group("pool").desired -= i32::try_from(machines.len()).unwrap();
+                    layout.observation.machines.retain(|id, _| !machines.contains(id));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(layout.group("pool").desired, 7);
+    assert_eq!(layout.group("pool").mark, None);
+}
+
+#[test]
+fn a_surge_is_noted_as_it_is_before_a_part_of_it_goes_and_after() {
+    let mut layout = grown();
+    layout.policy.abort = true;
+    let steps = steps(&layout);
+    let told = steps.iter().filter_map(|step| match step {
+        Step::Mark { mark, .. } => Some(mark.raised),
+        _ => None,
+    });
+    let told: Vec<Option<Raised>> = told.collect();
+    let gone = steps.iter().filter(|step| matches!(step, Step::Terminate { shrink: true, .. }));
+    let left = 2 - i32::try_from(gone.count()).unwrap();
+    assert!(left < 2, "{steps:?}");
+    assert_eq!(told.first(), Some(&Some(Raised { base: 7, by: 2 })), "{steps:?}");
+    assert_eq!(told.last(), Some(&(left > 0).then_some(Raised { base: 7, by: left })));
+}
+
+#[test]
+fn a_surge_that_never_came_is_given_back_and_not_launched_again() {
+    let mut layout = grown();
+    layout.group("pool").mark.as_mut().unwrap().raised = Some(Raised { base: 8, by: 1 });
+    layout.policy.cloudonly = false;
+    layout.node("pool-0").instance_id = None;
+    layout.machine("pool-0").launched_at = Some(at(-3600));
+    layout.observation.run_started_at = at(-3600);
+    let steps = steps(&layout);
+    assert!(!steps.iter().any(|step| matches!(step, Step::GiveUp { .. })), "{steps:?}");
+    let gone = steps.iter().filter(|step| {
+        matches!(step, Step::Terminate { machines, shrink: true, .. } if machines.contains("pool-0"))
+    });
+    assert_eq!(gone.count(), 1, "{steps:?}");
+}
+
+#[test]
+fn a_machine_that_never_joined_is_replaced_where_nothing_else_is_to_be_done() {
+    let mut layout = Layout::new(&[("pool", RolloutRole::Node, 2)]);
+    for id in ["pool-0", "pool-1"] {
+        layout.renew(id);
+    }
+    layout.node("pool-0").instance_id = None;
+    layout.machine("pool-0").launched_at = Some(at(-3600));
+    layout.observation.run_started_at = at(-3600);
+    let mark = layout.group("pool").mark.take();
+    let begun = steps(&layout);
+    assert!(begun.iter().any(|step| matches!(step, Step::Mark { .. })), "{begun:?}");
+    layout.group("pool").mark = mark;
+    let given_up =
+        |step: &Step| matches!(step, Step::GiveUp { machines, .. } if machines.contains("pool-0"));
+    assert!(steps(&layout).iter().any(given_up));
+}
