@@ -303,6 +303,16 @@ impl MachineScene<'_> {
         matches!(self.availability, Availability::Draining(_) | Availability::Leaving)
     }
 
+    /// Whether work runs on it, or may: it serves, or is ready and only does not count yet.
+    pub fn works(&self) -> bool {
+        let is_ready = || self.node.is_some_and(Node::is_ready);
+        match self.availability {
+            Availability::Available | Availability::Soaking(_) => true,
+            Availability::Coming(_) => is_ready(),
+            _ => false,
+        }
+    }
+
     /// Whether it was there and does not serve now, whoever took it away; new machines are on their
     /// way, and not away.
     pub fn is_away(&self) -> bool {

@@ -11,7 +11,7 @@ use layout::{Layout, at};
 
 use crate::roll::decision::Verdict;
 use crate::roll::mark::Raised;
-use crate::roll::{RolloutRole, Stage, Step, WaitReason};
+use crate::roll::{RolloutRole, Stage, Step, TargetState, WaitReason};
 use crate::spec::IntOrPercent;
 
 /// Machines whose nodes a decision cordons.
@@ -102,4 +102,15 @@ fn machines_that_are_not_drained_end_once_the_surge_that_stands_in_for_them_is_n
         panic!("{steps:?}")
     };
     assert_eq!((machines.len(), mark.raised), (1, Some(Raised { base: 3, by: 2 })));
+}
+
+#[test]
+fn what_is_ready_and_does_not_count_yet_goes_within_the_limits_as_well() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 4)]);
+    layout.policy.cluster.max_unavailable_per_zone = Some(IntOrPercent::Int(1));
+    layout.limits("one").max_unavailable = IntOrPercent::Int(4);
+    layout.machine("one-0").stage = Stage::Leaving;
+    layout.machine("one-3").launched_at = Some(at(-60));
+    layout.machine("one-3").targets = Some([("arn".to_owned(), TargetState::Initial)].into());
+    assert_eq!(cordoned(&layout), ["one-1", "one-2"], "one-3 is in the zone of one-0");
 }

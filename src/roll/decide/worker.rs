@@ -179,6 +179,8 @@ pub(super) fn drain(scene: &Scene<'_>, group: &GroupScene<'_>, room: Option<i32>
         begun += 1;
         if serves {
             turn.tally.missing += i32::from(left < group.wanted());
+        }
+        if m.works() {
             turn.tally.goes(group.name(), &m.machine.zone);
         }
         available = left;
@@ -198,7 +200,7 @@ fn detaches(turn: &Turn, m: &MachineScene<'_>) -> bool {
 
 /// The group's own limit, if a machine's end would break it.
 fn over_its_own(group: &GroupScene<'_>, m: &MachineScene<'_>, left: i32) -> Option<String> {
-    if m.availability != Availability::Available {
+    if !m.works() {
         return None;
     }
     if m.is_surplus && group.retire.is_some() {
@@ -234,7 +236,7 @@ fn over_the_whole(
     left: i32,
     turn: &Turn,
 ) -> Option<String> {
-    if m.availability != Availability::Available {
+    if !m.works() {
         return None;
     }
     let of = |limit: IntOrPercent, all: i32| match limit {
