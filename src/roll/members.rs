@@ -1,7 +1,7 @@
 //! Reads what etcd's members report from the state bucket.
 
 use crate::apply::pool::{Task, bounded};
-use crate::apply::store::{BRIEF, persist};
+use crate::apply::store::{PATIENT, persist};
 use crate::cloud::{Cloud, Entry, StoreError};
 use crate::etcd::report::report_key;
 use crate::etcd::{Facts, MemberFact, MemberReport, Topology};
@@ -28,7 +28,7 @@ pub async fn read<C: Cloud>(
     let reads = places.iter().map(|(etcd, member)| {
         let key = report_key(cluster, etcd, member);
         let read: Task<'_, _> =
-            Box::pin(async move { persist(cloud, BRIEF, || cloud.get(&key)).await });
+            Box::pin(async move { persist(cloud, PATIENT, || cloud.get(&key)).await });
         read
     });
     let entries = bounded(AT_ONCE, reads.collect()).await;

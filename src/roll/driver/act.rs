@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::look::kube_failure;
+use super::failure::kube_failure;
 use super::turns::Run;
 use crate::apply::failure::{cloud_failure, stopped};
 use crate::apply::journal::JournalStep;

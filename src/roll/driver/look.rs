@@ -3,6 +3,7 @@
 //! AWS is asked seldom, since each listing counts: a picture of the groups is kept, and made anew
 //! when something says that it is out of date. The cluster tells of itself by watches.
 
+mod assemble;
 mod missing;
 mod strangers;
 
@@ -13,19 +14,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::edits::Edits;
+use super::failure::kube_failure;
 use crate::apply::failure::cloud_failure;
 use crate::apply::lease::later;
-use crate::apply::store::{PATIENT, persist};
 use crate::apply::store_failure;
 use crate::cloud::{Cloud, Instance, Observed, Query, TaggedInstance};
-use crate::error::{ExitCode, Failure};
-use crate::etcd::report::report_key;
-use crate::etcd::{Facts, MemberFact, MemberReport};
-use crate::kube::{Kube, KubeError, KubeErrorKind, KubeView};
+use crate::error::Failure;
+use crate::etcd::Facts;
+use crate::kube::Kube;
 use crate::resource::{DETACHED_TAG, Key, Resource};
 use crate::roll::observation::Memory;
 use crate::roll::{
-    Baseline, Group, Machine, Observation, Pause, Policy, Stage, Step, Target, TargetState, pause,
+    Baseline, Group, Observation, Pause, Policy, Step, Target, TargetState, members, pause,
 };
 
 /// What a run knows of the world, and how fresh that is.
@@ -144,23 +144,10 @@ impl<'a> Look<'a> {
 
     /// Reads what members report; cheap, and asked often while the guard waits.
     pub(super) async fn read_members<C: Cloud>(&mut self, cloud: &C) -> Result<(), Failure> {
-        if !self.rolls_quorum() {
-            return Ok(());
-        }
-        for (etcd, cluster) in &self.policy.topology.clusters {
-            for member in cluster.members.keys() {
-                let key = report_key(&self.query.cluster, etcd, member);
-                let found = persist(cloud, PATIENT, || cloud.get(&key)).await;
-                let found = found.map_err(|error| store_failure(&error, &self.query.cluster))?;
-                let Some(entry) = found else { continue };
-                // What cannot be read is no report: the guard says which is missing.
-                let Ok(report) = serde_json::from_slice::<MemberReport>(&entry.body) else {
-                    continue;
-                };
-                let known = Arc::make_mut(&mut self.facts).entry(etcd.clone()).or_default();
-                let fact = MemberFact::next(known.get(member), report, entry.written_at);
-                known.insert(member.clone(), fact);
-            }
+        if self.rolls_quorum() {
+            let cluster = &self.query.cluster;
+            let found = members::read(cloud, cluster, &self.policy.topology, &self.facts).await;
+            self.facts = Arc::new(found.map_err(|error| store_failure(&error, cluster))?);
         }
         Ok(())
     }
@@ -343,148 +330,6 @@ impl<'a> Look<'a> {
         self.paused = pause::read(cloud, &self.query.cluster).await?;
         Ok(())
     }
-
-    /// Puts the parts together, with this run's own writes that the reads may not show.
-    pub(super) fn assemble(&mut self, now: Timestamp, view: Option<Arc<KubeView>>) -> Observation {
-        let mut groups = self.groups.clone();
-        for group in groups.values_mut() {
-            group.pin_revision = group.pin.and_then(|pin| self.revision(group, pin));
-        }
-        let nodes = nodes_by_instance(view.as_deref());
-        let mut machines = self.machines(now, &nodes);
-        let outside = machines.values().filter(|machine| !machine.is_member);
-        let node = |m: &Machine| view.as_ref()?.nodes.get(m.node.as_ref()?);
-        self.doubts_outside = outside.clone().any(|m| node(m).is_none_or(|node| !node.is_ready()));
-        for name in outside.map(|machine| machine.group.clone()) {
-            groups.entry(name.clone()).or_insert_with(|| Group::gone(&name));
-        }
-        self.edits.apply(self.seen_at, now, &mut groups, &mut machines);
-        for group in groups.values_mut() {
-            group.pin_revision = group.pin.and_then(|pin| self.revision(group, pin));
-        }
-        self.forget_gone_pods(view.as_deref());
-        Observation {
-            now,
-            run_started_at: self.started_at,
-            cluster: self.query.cluster.clone(),
-            id: self.id.clone(),
-            cloud_seen_at: self.seen_at,
-            groups,
-            machines,
-            kube: view,
-            members: self.facts.clone(),
-            baseline: self.baseline.clone(),
-            api_unready: self.api_unready.clone(),
-            memory: self.memory.clone(),
-            paused: self.paused.clone(),
-        }
-    }
-
-    fn machines(
-        &mut self,
-        now: Timestamp,
-        nodes: &BTreeMap<String, String>,
-    ) -> BTreeMap<String, Machine> {
-        let mut machines = BTreeMap::new();
-        for (name, members) in &self.members {
-            let Some(group) = self.groups.get(name) else { continue };
-            for member in members {
-                let id = &member.instance_id;
-                let first_seen = *self.first_seen.entry(id.clone()).or_insert(now);
-                let tagged = self.tagged.get(id);
-                let version = member.launch_template_version;
-                let machine = Machine {
-                    instance_id: id.clone(),
-                    group: name.clone(),
-                    detached: tagged.and_then(detach_mark),
-                    is_member: true,
-                    zone: member.availability_zone.clone(),
-                    instance_type: member.instance_type.clone(),
-                    stage: stage_of(&member.lifecycle_state),
-                    unhealthy: self.unhealthy(member),
-                    version,
-                    revision: version.and_then(|version| self.revision(group, version)),
-                    launched_at: tagged.and_then(|m| m.launched_at).or(Some(first_seen)),
-                    node: nodes.get(id).cloned(),
-                    targets: self.targets_of(group, id),
-                };
-                machines.insert(id.clone(), machine);
-            }
-        }
-        for outside in self.tagged.values() {
-            if let Some(machine) = self.outside(outside, nodes) {
-                machines.entry(machine.instance_id.clone()).or_insert(machine);
-            }
-        }
-        machines
-    }
-
-    /// A machine that carries a detach mark and is in no group.
-    fn outside(&self, found: &TaggedInstance, nodes: &BTreeMap<String, String>) -> Option<Machine> {
-        let mark = detach_mark(found)?;
-        let group = self.groups.get(&mark.group);
-        let ends = matches!(found.state.as_str(), "shutting-down" | "stopping" | "stopped");
-        if found.state == "terminated" {
-            return None;
-        }
-        let revision = |version| group.and_then(|group| self.revision(group, version));
-        Some(Machine {
-            instance_id: found.instance_id.clone(),
-            group: mark.group.clone(),
-            detached: Some(mark),
-            is_member: false,
-            zone: found.availability_zone.clone(),
-            instance_type: found.instance_type.clone(),
-            stage: if ends { Stage::Leaving } else { Stage::Serving },
-            unhealthy: None,
-            version: found.version,
-            revision: found.version.and_then(revision),
-            launched_at: found.launched_at,
-            node: nodes.get(&found.instance_id).cloned(),
-            targets: None,
-        })
-    }
-
-    fn unhealthy(&self, member: &Instance) -> Option<String> {
-        if let Some(status) = self.statuses.get(&member.instance_id) {
-            return Some(status.clone());
-        }
-        let is_unhealthy = member.health_status.eq_ignore_ascii_case("unhealthy");
-        is_unhealthy.then(|| "Auto Scaling calls it unhealthy".to_owned())
-    }
-
-    fn revision(&self, group: &Group, version: u64) -> Option<String> {
-        self.revisions.get(&group.launch_template_name)?.get(&version)?.clone()
-    }
-
-    fn targets_of(&self, group: &Group, id: &str) -> Option<BTreeMap<String, TargetState>> {
-        if group.mark.is_none() || group.target_group_arns.is_empty() {
-            return None;
-        }
-        let known = group.target_group_arns.iter().filter_map(|arn| {
-            let state = self.targets.get(arn)?.get(id)?;
-            Some((arn.clone(), *state))
-        });
-        Some(known.collect())
-    }
-
-    /// Evictions of pods that are gone are remembered no longer.
-    fn forget_gone_pods(&mut self, view: Option<&KubeView>) {
-        let Some(view) = view.filter(|_| !self.memory.evictions.is_empty()) else { return };
-        let attempts = &mut self.memory.evictions;
-        let mut there = BTreeSet::new();
-        for pod in view.pods.values().flat_map(BTreeMap::values) {
-            if attempts.contains_key(&pod.uid) {
-                there.insert(pod.uid.clone());
-            }
-        }
-        attempts.retain(|uid, _| there.contains(uid));
-    }
-}
-
-fn nodes_by_instance(view: Option<&KubeView>) -> BTreeMap<String, String> {
-    let nodes = view.into_iter().flat_map(|view| view.nodes.values());
-    nodes.filter_map(|node| Some((node.instance_id.clone()?, node.name.clone()))).collect()
 }
 
 fn target_of(text: &str) -> Option<Target> {
@@ -492,56 +337,7 @@ fn target_of(text: &str) -> Option<Target> {
     Some(Target { version: version.parse().ok()?, revision: revision.to_owned() })
 }
 
-fn detach_mark(found: &TaggedInstance) -> Option<crate::roll::mark::DetachMark> {
-    found.tags.get(DETACHED_TAG)?.parse().ok()
-}
-
 fn detached_from(found: &TaggedInstance) -> Option<&str> {
     let (group, _) = found.tags.get(DETACHED_TAG)?.rsplit_once(' ')?;
     Some(group)
-}
-
-/// Source: Auto Scaling user guide, "Amazon EC2 Auto Scaling instance lifecycle".
-fn stage_of(lifecycle_state: &str) -> Stage {
-    match lifecycle_state {
-        "InService" => Stage::Serving,
-        state if state.starts_with("Pending") || state.starts_with("Warmed") => Stage::Booting,
-        state if state.starts_with("Terminat") || state == "Detaching" || state == "Detached" => {
-            Stage::Leaving
-        }
-        // Standby: somebody else has taken it out of service.
-        _ => Stage::Serving,
-    }
-}
-
-/// An API server that does not answer, or says no, as a failure: exit 6 where waiting may help, else
-/// exit 1. A run that has begun something ends with 6 either way.
-pub fn kube_failure(error: &KubeError) -> Failure {
-    let again = "run the same command again: it goes on from where it was";
-    let hint = match error.kind {
-        KubeErrorKind::Unauthorized => {
-            format!("the credentials of the kubeconfig are not taken: renew them, then {again}")
-        }
-        KubeErrorKind::Forbidden => {
-            format!(
-                "`kprod policy CLUSTER --for kubernetes` prints the ClusterRole that a roll needs; \
-                 give it, then {again}"
-            )
-        }
-        KubeErrorKind::Certificate => format!(
-            "look at the certificates' dates, the kubeconfig's CA and this machine's clock, \
-             then {again}"
-        ),
-        KubeErrorKind::Config => {
-            format!(
-                "name the kubeconfig and its context with --kubeconfig and --context, then {again}"
-            )
-        }
-        _ => format!("see that the API server answers `kubectl get --raw /readyz`, then {again}"),
-    };
-    // Credentials and roles may be unknown for a moment to an API server that has just started.
-    let may_pass = error.kind.is_passing()
-        || matches!(error.kind, KubeErrorKind::Unauthorized | KubeErrorKind::Forbidden);
-    let code = if may_pass { ExitCode::Halted } else { ExitCode::Error };
-    Failure::new(code, error.to_string()).hint(hint)
 }

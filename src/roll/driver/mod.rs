@@ -6,13 +6,15 @@
 mod act;
 mod begin;
 mod edits;
+mod failure;
 mod look;
 mod turns;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use look::{Look, kube_failure, look};
+pub use failure::kube_failure;
+pub use look::{Look, look};
 
 use super::policy::Policy;
 use super::{Decision, Progress};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::edits::TRUST_AFTER;
-use super::{Look, stage_of};
+use super::Look;
+use super::assemble::stage_of;
 use crate::apply::lease::later;
 use crate::cloud::Instance;
 use crate::kube::{KubeView, Node};

@@ -1,0 +1,175 @@
+//! What was read, put together into one observation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Look;
+use crate::cloud::{Instance, TaggedInstance};
+use crate::kube::KubeView;
+use crate::resource::DETACHED_TAG;
+use crate::roll::mark::DetachMark;
+use crate::roll::{Group, Machine, Observation, Stage, TargetState};
+
+impl Look<'_> {
+    /// Puts the parts together, with this run's own writes that the reads may not show.
+    pub(in crate::roll::driver) fn assemble(
+        &mut self,
+        now: Timestamp,
+        view: Option<Arc<KubeView>>,
+    ) -> Observation {
+        let mut groups = self.groups.clone();
+        let nodes = nodes_by_instance(view.as_deref());
+        let mut machines = self.machines(now, &nodes);
+        let outside = machines.values().filter(|machine| !machine.is_member);
+        let node = |m: &Machine| view.as_ref()?.nodes.get(m.node.as_ref()?);
+        self.doubts_outside = outside.clone().any(|m| node(m).is_none_or(|node| !node.is_ready()));
+        for name in outside.map(|machine| machine.group.clone()) {
+            groups.entry(name.clone()).or_insert_with(|| Group::gone(&name));
+        }
+        self.edits.apply(self.seen_at, now, &mut groups, &mut machines);
+        for group in groups.values_mut() {
+            group.pin_revision = group.pin.and_then(|pin| self.revision(group, pin));
+        }
+        self.forget_gone_pods(view.as_deref());
+        Observation {
+            now,
+            run_started_at: self.started_at,
+            cluster: self.query.cluster.clone(),
+            id: self.id.clone(),
+            cloud_seen_at: self.seen_at,
+            groups,
+            machines,
+            kube: view,
+            members: self.facts.clone(),
+            baseline: self.baseline.clone(),
+            api_unready: self.api_unready.clone(),
+            memory: self.memory.clone(),
+            paused: self.paused.clone(),
+        }
+    }
+
+    fn machines(
+        &mut self,
+        now: Timestamp,
+        nodes: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, Machine> {
+        let mut machines = BTreeMap::new();
+        for (name, members) in &self.members {
+            let Some(group) = self.groups.get(name) else { continue };
+            for member in members {
+                let id = &member.instance_id;
+                let first_seen = *self.first_seen.entry(id.clone()).or_insert(now);
+                let tagged = self.tagged.get(id);
+                let version = member.launch_template_version;
+                let machine = Machine {
+                    instance_id: id.clone(),
+                    group: name.clone(),
+                    detached: tagged.and_then(detach_mark),
+                    is_member: true,
+                    zone: member.availability_zone.clone(),
+                    instance_type: member.instance_type.clone(),
+                    stage: stage_of(&member.lifecycle_state),
+                    unhealthy: self.unhealthy(member),
+                    version,
+                    revision: version.and_then(|version| self.revision(group, version)),
+                    launched_at: tagged.and_then(|m| m.launched_at).or(Some(first_seen)),
+                    node: nodes.get(id).cloned(),
+                    targets: self.targets_of(group, id),
+                };
+                machines.insert(id.clone(), machine);
+            }
+        }
+        for outside in self.tagged.values() {
+            if let Some(machine) = self.outside(outside, nodes) {
+                machines.entry(machine.instance_id.clone()).or_insert(machine);
+            }
+        }
+        machines
+    }
+
+    /// A machine that carries a detach mark and is in no group.
+    fn outside(&self, found: &TaggedInstance, nodes: &BTreeMap<String, String>) -> Option<Machine> {
+        let mark = detach_mark(found)?;
+        let group = self.groups.get(&mark.group);
+        let ends = matches!(found.state.as_str(), "shutting-down" | "stopping" | "stopped");
+        if found.state == "terminated" {
+            return None;
+        }
+        let revision = |version| group.and_then(|group| self.revision(group, version));
+        Some(Machine {
+            instance_id: found.instance_id.clone(),
+            group: mark.group.clone(),
+            detached: Some(mark),
+            is_member: false,
+            zone: found.availability_zone.clone(),
+            instance_type: found.instance_type.clone(),
+            stage: if ends { Stage::Leaving } else { Stage::Serving },
+            unhealthy: None,
+            version: found.version,
+            revision: found.version.and_then(revision),
+            launched_at: found.launched_at,
+            node: nodes.get(&found.instance_id).cloned(),
+            targets: None,
+        })
+    }
+
+    fn unhealthy(&self, member: &Instance) -> Option<String> {
+        if let Some(status) = self.statuses.get(&member.instance_id) {
+            return Some(status.clone());
+        }
+        let is_unhealthy = member.health_status.eq_ignore_ascii_case("unhealthy");
+        is_unhealthy.then(|| "Auto Scaling calls it unhealthy".to_owned())
+    }
+
+    fn revision(&self, group: &Group, version: u64) -> Option<String> {
+        self.revisions.get(&group.launch_template_name)?.get(&version)?.clone()
+    }
+
+    fn targets_of(&self, group: &Group, id: &str) -> Option<BTreeMap<String, TargetState>> {
+        if group.mark.is_none() || group.target_group_arns.is_empty() {
+            return None;
+        }
+        let known = group.target_group_arns.iter().filter_map(|arn| {
+            let state = self.targets.get(arn)?.get(id)?;
+            Some((arn.clone(), *state))
+        });
+        Some(known.collect())
+    }
+
+    /// Evictions of pods that are gone are remembered no longer.
+    fn forget_gone_pods(&mut self, view: Option<&KubeView>) {
+        let Some(view) = view.filter(|_| !self.memory.evictions.is_empty()) else { return };
+        let attempts = &mut self.memory.evictions;
+        let mut there = BTreeSet::new();
+        for pod in view.pods.values().flat_map(BTreeMap::values) {
+            if attempts.contains_key(&pod.uid) {
+                there.insert(pod.uid.clone());
+            }
+        }
+        attempts.retain(|uid, _| there.contains(uid));
+    }
+}
+
+fn nodes_by_instance(view: Option<&KubeView>) -> BTreeMap<String, String> {
+    let nodes = view.into_iter().flat_map(|view| view.nodes.values());
+    nodes.filter_map(|node| Some((node.instance_id.clone()?, node.name.clone()))).collect()
+}
+
+fn detach_mark(found: &TaggedInstance) -> Option<DetachMark> {
+    found.tags.get(DETACHED_TAG)?.parse().ok()
+}
+
+/// Source: Auto Scaling user guide, "Amazon EC2 Auto Scaling instance lifecycle".
+pub(super) fn stage_of(lifecycle_state: &str) -> Stage {
+    match lifecycle_state {
+        "InService" => Stage::Serving,
+        state if state.starts_with("Pending") || state.starts_with("Warmed") => Stage::Booting,
+        state if state.starts_with("Terminat") || state == "Detaching" || state == "Detached" => {
+            Stage::Leaving
+        }
+        // Standby: somebody else has taken it out of service.
+        _ => Stage::Serving,
+    }
+}
