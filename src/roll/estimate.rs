@@ -205,11 +205,8 @@ impl Shared {
 
     /// What a greedy schedule loses at most: all slots but one idle during the last hold.
     fn lost(&self) -> Duration {
-        let all = self.holds.iter().fold(0_u32, |sum, (count, _)| sum.saturating_add(*count));
-        let longest = self.holds.iter().map(|(_, each)| each.as_millis()).max().unwrap_or(0);
-        if all == 0 {
-            return Duration::ZERO;
-        }
+        let held = self.holds.iter().filter(|(count, _)| *count > 0);
+        let longest = held.map(|(_, each)| each.as_millis()).max().unwrap_or(0);
         let slots = u128::from(self.slots.max(1));
         millis(longest * (slots - 1) / slots)
     }

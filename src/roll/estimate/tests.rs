@@ -119,6 +119,19 @@ fn times_are_those_that_were_seen() {
     assert_eq!(times.boot, Times::ASSUMED.boot, "nothing has booted yet");
 }
 
+/// A slot more once made it longer: the longest hold was that of the group with nothing to do.
+#[test]
+fn a_group_without_machines_costs_nothing() {
+    let all = GroupWork { surges: false, ..GroupWork::new(4, 8, Times::ASSUMED) };
+    let times = Times { drain: Duration::from_secs(9_000), ..Times::ASSUMED };
+    let none = GroupWork { machines: [(String::new(), 0)].into(), times, ..all.clone() };
+    let zone_slots: BTreeMap<_, _> = [(String::new(), 8)].into();
+    let alone =
+        Work { workers: vec![all.clone()], zone_slots: zone_slots.clone(), ..Work::default() };
+    let beside = Work { workers: vec![all, none], zone_slots, ..Work::default() };
+    assert_eq!(estimate(&beside), estimate(&alone));
+}
+
 fn any_group() -> impl Strategy<Value = GroupWork> {
     let machines = proptest::collection::btree_map("[a-c]", 0_u32..30, 0..3);
     let parts = (0_u64..200, 0_u64..60, 0_u64..200, 0_u64..60);
