@@ -1,6 +1,8 @@
 //! A simulated cloud that is reached from a machine with a wrong clock (until the bucket has answered,
 //! the machine's time is all there is), or from one that falls asleep.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

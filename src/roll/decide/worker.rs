@@ -34,8 +34,8 @@ pub(super) fn begin(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Tu
         let surged = surge(scene, group, room, turn);
         // What ends at once takes its place with it when a surge stands in for it: that is known once
         // the surge is noted.
-        let ends_at_once = !finish::drains(group.policy.role, scene);
-        if !awaits_others(scene, group) && !(ends_at_once && surged > 0) {
+        let awaits_surge = surged > 0 && !finish::drains(group.policy.role, scene);
+        if !awaits_surge && !awaits_others(scene, group) {
             drain(scene, group, room.map(|room| room - surged), turn);
         }
     }
