@@ -46,6 +46,9 @@ pub struct NodePatch {
     pub annotations: BTreeMap<String, Option<String>>,
     /// Labels to set, and to remove where there is no value.
     pub labels: BTreeMap<String, Option<String>>,
+    /// Changes nothing, and ends with a conflict, when the node takes work by now: for a patch that was
+    /// decided on because it did not.
+    pub if_away: bool,
 }
 
 impl KubeCall {

@@ -120,6 +120,11 @@ impl Node {
         self.conditions.get("Ready").is_some_and(|condition| condition.status == "True")
     }
 
+    /// Whether it is ready, and nobody has cordoned it.
+    pub fn takes_work(&self) -> bool {
+        self.is_ready() && !self.unschedulable
+    }
+
     /// Since when it is ready.
     pub fn ready_since(&self) -> Option<Timestamp> {
         let condition = self.conditions.get("Ready")?;

@@ -10,7 +10,7 @@ use super::fault::{Fault, Faults, stream};
 use super::invariant::{self, Look, Moment, Violation};
 use super::ledger::Ledger;
 use super::truth;
-use crate::kube::KubeCall;
+use crate::kube::{KubeCall, Node};
 use crate::sim::{Time, World};
 
 /// What all processes of one simulation share.
@@ -207,7 +207,9 @@ fn take_note(ledger: &mut Ledger, world: &World, act: &Act<'_>) {
         Act::Kube(KubeCall::PatchNode { node, patch }) => {
             let Some(unschedulable) = patch.unschedulable else { return };
             let nodes = truth::nodes(world, &ledger.cluster);
-            let id = nodes.iter().find(|(_, known)| known.name == *node).map(|(id, _)| *id);
+            let is_meant =
+                |known: &Node| known.name == *node && !(patch.if_away && known.takes_work());
+            let id = nodes.iter().find(|(_, known)| is_meant(known)).map(|(id, _)| *id);
             match (id, unschedulable) {
                 (Some(id), true) => ledger.begin(id),
                 (Some(id), false) => ledger.let_be(id),

@@ -203,8 +203,9 @@ pub enum Step {
     /// Taints nodes that will be replaced.
     Taint { nodes: BTreeSet<String> },
     /// Begins with a machine: cordons its node and notes when, and whether somebody had cordoned it
-    /// before.
-    Cordon { machine: String, node: String, at: Timestamp, was_cordoned: bool },
+    /// before. Of one that took no work nobody asked whether it may be missed: it is let be when it is
+    /// back by then.
+    Cordon { machine: String, node: String, at: Timestamp, was_cordoned: bool, if_away: bool },
     /// Takes every mark of a roll off a node; uncordons it if a roll cordoned it.
     Release { node: String, uncordon: bool },
     /// The same for a machine whose drain took too long: it is left for a later roll.

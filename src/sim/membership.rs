@@ -153,7 +153,8 @@ impl World {
         Ok(Reply::default())
     }
 
-    /// A machine is out of its group, and says so.
+    /// A machine is out of its group, and says so; one that ended meanwhile is gone, since nobody else
+    /// has it in a list.
     pub(super) fn leave_group(&mut self, instance_id: &str) {
         self.shade(instance_id);
         let Some(machine) = self.machines.get_mut(instance_id) else { return };
@@ -162,6 +163,10 @@ impl World {
         machine.due = None;
         machine.is_unhealthy = false;
         machine.tags.remove(GROUP_TAG);
+        if machine.power == Power::Terminated {
+            self.machines.remove(instance_id);
+            self.ended.insert(instance_id.to_owned(), self.now);
+        }
         if let Some(name) = name {
             self.wake(&name);
         }

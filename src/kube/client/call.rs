@@ -1,4 +1,5 @@
-//! One [`KubeCall`], one request; only a change of taints reads the node first.
+//! One [`KubeCall`], one request; only a change of taints, and one that rests on what a node is like,
+//! reads the node first.
 
 use http::{Method, Request};
 use serde_json::{Map, Value, json};
@@ -15,10 +16,15 @@ pub(super) async fn make(connection: &Connection, call: &KubeCall) -> Result<(),
     let (method, path, body) = match call {
         KubeCall::PatchNode { node, patch } => {
             let path = node_path(node);
-            let before = match patch.add_taints.is_empty() && patch.remove_taints.is_empty() {
-                true => None,
-                false => Some(read(connection, operation, &path).await?),
+            let has_taints = !patch.add_taints.is_empty() || !patch.remove_taints.is_empty();
+            let before = match has_taints || patch.if_away {
+                true => Some(read(connection, operation, &path).await?),
+                false => None,
             };
+            if patch.if_away && before.as_ref().is_some_and(takes_work) {
+                let message = format!("{node} is back: it is ready, and takes pods");
+                return Err(KubeError::new(KubeErrorKind::Conflict, operation, message));
+            }
             let Some(body) = node_patch(patch, before.as_ref()) else { return Ok(()) };
             (Method::PATCH, path, body)
         }
@@ -126,15 +132,27 @@ fn node_patch(patch: &NodePatch, before: Option<&Value>) -> Option<Value> {
         let taints = before["spec"]["taints"].as_array().cloned().unwrap_or_default();
         let after = taints_after(patch, &taints);
         if after != taints {
+            spec.insert("taints".to_owned(), json!(after.clone()));
+        }
+        if metadata.is_empty() && spec.is_empty() {
+            return None;
+        }
+        if patch.if_away || after != taints {
             let version = before["metadata"]["resourceVersion"].clone();
             metadata.insert("resourceVersion".to_owned(), version);
-            spec.insert("taints".to_owned(), json!(after));
         }
     }
     if metadata.is_empty() && spec.is_empty() {
         return None;
     }
     Some(json!({"metadata": metadata, "spec": spec}))
+}
+
+/// Whether a node is ready, and nobody has cordoned it.
+fn takes_work(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_ready = |one: &Value| one["type"] == "Ready" && one["status"] == "True";
+    conditions.iter().any(is_ready) && node["spec"]["unschedulable"] != true
 }
 
 /// The taints after a patch. Those it is not about stay as they are, with the time at which they
@@ -199,6 +217,26 @@ mod tests {
         assert_eq!(made["metadata"], json!({"resourceVersion": "7"}));
         let again = node_patch(&patch, Some(&node(after)));
         assert_eq!(again, None, "nothing is left to be done");
+    }
+
+    #[test]
+    fn what_rests_on_a_node_that_is_away_carries_the_version_that_said_so() {
+        let patch = NodePatch { unschedulable: Some(true), if_away: true, ..NodePatch::default() };
+        let node = |ready: &str, unschedulable: Value| {
+            json!({
+                "metadata": {"resourceVersion": "7"},
+                "spec": {"unschedulable": unschedulable},
+                "status": {"conditions": [{"type": "Ready", "status": ready}]},
+            })
+        };
+        let before = node("Unknown", Value::Null);
+        let made = node_patch(&patch, Some(&before)).unwrap();
+        assert_eq!(made["metadata"], json!({"resourceVersion": "7"}));
+        assert!(takes_work(&node("True", Value::Null)));
+        let away = [before, node("False", Value::Null), node("True", true.into()), json!({})];
+        for node in away {
+            assert!(!takes_work(&node), "{node}");
+        }
     }
 
     #[test]

@@ -93,6 +93,8 @@ fn workers_that_go<'a>(look: &Look<'a>) -> BTreeMap<&'a str, BTreeSet<&'a str>> 
         }
     };
     match act {
+        // One that is made only of nodes that take no work takes none away.
+        Act::Kube(KubeCall::PatchNode { patch, .. }) if patch.if_away => {}
         Act::Kube(KubeCall::PatchNode { node, patch }) if patch.unschedulable == Some(true) => {
             let nodes = truth::nodes(look.world, &ledger.cluster);
             nodes.iter().filter(|(_, known)| known.name == *node).for_each(|(id, _)| add(id));

@@ -8,6 +8,7 @@ use crate::apply::lease;
 use crate::cloud::Call;
 use crate::kube::KubeCall;
 use crate::rehearsal::act::Act;
+use crate::rehearsal::ledger::count;
 use crate::rehearsal::truth;
 use crate::resource::{DETACHED_TAG, OWNER_TAG, ROLL_TAG};
 use crate::roll::{DrainOutcome, RolloutRole};
@@ -168,11 +169,33 @@ fn needed(look: &Look<'_>, act: Act<'_>) -> Result<(), String> {
             && !ledger.is_fresh(look.world.now, group.meddled_at);
         let target = group.target.as_deref().and_then(|target| target.split_once(':'));
         let is_current = target.is_some_and(|(version, _)| version == machine.version.to_string());
-        if is_current && is_settled && book.serves && machine.group.is_some() {
+        let is_needed = is_current && is_settled && book.serves && machine.group.is_some();
+        if is_needed && !gives_back(look, act) {
             return Err(format!("{id} of {} ends, it is as wanted and serves", book.group));
         }
     }
     Ok(())
+}
+
+/// Whether machines take with them what a surge has added: as much of it as there are no outdated
+/// machines left to take it.
+fn gives_back(look: &Look<'_>, act: Act<'_>) -> bool {
+    let Act::Cloud(Call::TerminateInstanceInAutoScalingGroup {
+        auto_scaling_group_name: group,
+        instance_ids,
+        should_decrement_desired_capacity: true,
+    }) = act
+    else {
+        return false;
+    };
+    let Some(book) = look.ledger.groups.get(group) else { return false };
+    let target = book.target.as_deref().and_then(|target| target.split_once(':'));
+    let is_current = |version: u64| target.is_some_and(|(of, _)| of == version.to_string());
+    let taking = look.world.members(group).filter(|machine| {
+        let stays = !is_ending(machine.lifecycle) && !is_current(machine.version);
+        stays || instance_ids.contains(&machine.instance_id)
+    });
+    count(taking) <= book.raised
 }
 
 fn nothing_left(look: &Look<'_>) -> Result<(), String> {

@@ -405,6 +405,7 @@ pub(super) fn begin(
             node: node.name.clone(),
             at: scene.o.now,
             was_cordoned: node.unschedulable,
+            if_away: !node.takes_work(),
         }),
         None if m.machine.is_member => finish::end_members(group, &[m], turn),
         None => {

@@ -105,6 +105,21 @@ fn machines_that_are_not_drained_end_once_the_surge_that_stands_in_for_them_is_n
 }
 
 #[test]
+fn what_took_no_work_is_let_be_when_it_is_back_by_then() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 4)]);
+    layout.unready("one-1");
+    layout.node("one-2").unschedulable = true;
+    layout.limits("one").max_unavailable = IntOrPercent::Int(3);
+    let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
+    let told = steps.iter().filter_map(|step| match step {
+        Step::Cordon { machine, if_away, .. } => Some((machine.as_str(), *if_away)),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [("one-1", true), ("one-2", true), ("one-0", false)]);
+}
+
+#[test]
 fn what_is_ready_and_does_not_count_yet_goes_within_the_limits_as_well() {
     let mut layout = Layout::new(&[("one", RolloutRole::Node, 4)]);
     layout.policy.cluster.max_unavailable_per_zone = Some(IntOrPercent::Int(1));

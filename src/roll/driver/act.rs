@@ -303,8 +303,9 @@ fn kube_calls(step: &Step, o: &Observation) -> Vec<KubeCall> {
     let patch = |node: &String, patch: NodePatch| KubeCall::PatchNode { node: node.clone(), patch };
     match step {
         Step::Taint { nodes } => nodes.iter().map(|node| patch(node, taint(&o.id))).collect(),
-        Step::Cordon { node, at, was_cordoned, .. } => {
-            vec![patch(node, cordon(&at.to_string(), *was_cordoned))]
+        Step::Cordon { node, at, was_cordoned, if_away, .. } => {
+            let cordon = cordon(&at.to_string(), *was_cordoned);
+            vec![patch(node, NodePatch { if_away: *if_away, ..cordon })]
         }
         Step::Release { node, uncordon } | Step::Skip { node, uncordon, .. } => {
             vec![patch(node, release(node, *uncordon, o))]

@@ -211,11 +211,15 @@ impl Kubernetes {
     /// Changes a node's marks.
     ///
     /// # Errors
-    /// 404 when there is no such node.
+    /// 404 when there is no such node; 409 when it takes work, and the patch is for one that does not.
     pub(super) fn patch_node(&mut self, name: &str, patch: &NodePatch) -> Result<(), Refusal> {
-        let NodePatch { unschedulable, add_taints, remove_taints, annotations, labels } = patch;
+        let NodePatch { unschedulable, add_taints, remove_taints, annotations, labels, if_away } =
+            patch;
         let stored = self.nodes.get(name).ok_or_else(|| Refusal::not_found("nodes", name))?;
         let node = &stored.node;
+        if *if_away && node.takes_work() {
+            return Err(Refusal::conflict("nodes", name, "it takes work"));
+        }
         let mut fields = NodeFields {
             unschedulable: unschedulable.unwrap_or(node.unschedulable),
             taints: node.taints.clone(),

@@ -51,6 +51,19 @@ fn a_detached_machine_runs_on_and_its_group_launches_another() {
 }
 
 #[test]
+fn a_machine_that_ends_while_it_is_detached_is_gone() {
+    let mut world = account(1);
+    running_group(&mut world, group("web", 2, 2, "ab"));
+    let before = ids(&world, "web");
+    world.end_secs = Some(1);
+    world.terminate_instance(&before[0]).unwrap();
+    make(&mut world, &detach("web", &[&before[0]], false)).unwrap();
+    world.advance_secs(600);
+    assert!(!world.machines.contains_key(&before[0]), "it is in nobody's list");
+    assert_eq!(ids(&world, "web").len(), 2);
+}
+
+#[test]
 fn detaching_is_for_machines_that_serve_twenty_at_most_and_not_below_the_minimum() {
     let mut world = account(1);
     running_group(&mut world, group("web", 3, 6, "abc"));

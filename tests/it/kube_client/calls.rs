@@ -103,6 +103,29 @@ async fn a_change_of_taints_is_made_of_what_is_there_now() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_patch_of_a_node_that_is_away_asks_whether_it_still_is() {
+    let patch = NodePatch { unschedulable: Some(true), if_away: true, ..NodePatch::default() };
+    let call = KubeCall::PatchNode { node: "a".to_owned(), patch };
+    let with = |ready: &'static str| {
+        move |request: &Request, _: usize| {
+            let mut node = node("a", "77");
+            node["status"]["conditions"] = json!([{"type": "Ready", "status": ready}]);
+            assert!(matches!(request.method.as_str(), "GET" | "PATCH"));
+            Answer::json(200, &node)
+        }
+    };
+    let (result, asked) = called(&call, with("True")).await;
+    let error = result.unwrap_err();
+    assert_eq!(error.kind, KubeErrorKind::Conflict);
+    holds(&error, &["PatchNode", "a is back"]);
+    assert_eq!(asked.len(), 1, "nothing is changed");
+    let (result, asked) = called(&call, with("Unknown")).await;
+    result.unwrap();
+    assert_eq!(asked[1].body["metadata"]["resourceVersion"], "77");
+    assert_eq!(asked[1].body["spec"]["unschedulable"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_names_the_object_it_means() {
     let gone =
         |_: &Request, _| Answer::json(404, &status(404, "NotFound", "nodes \"a\" not found"));

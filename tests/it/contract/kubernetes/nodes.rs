@@ -19,7 +19,12 @@ pub(super) async fn seen<G: Ground>(scene: &Scene<'_, G>) {
 pub(super) async fn cordon<G: Ground>(scene: &Scene<'_, G>) {
     let node = scene.node("a").await;
     for unschedulable in [true, true, false, false, true] {
-        let patch = NodePatch { unschedulable: Some(unschedulable), ..NodePatch::default() };
+        // Nobody runs the node, so that a patch for one that is away is made as any other.
+        let patch = NodePatch {
+            unschedulable: Some(unschedulable),
+            if_away: unschedulable,
+            ..NodePatch::default()
+        };
         scene.patch(&node, patch).await;
         scene.node_is(&node, |node| node.unschedulable == unschedulable).await;
     }
