@@ -203,8 +203,8 @@ pub enum Step {
     /// Taints nodes that will be replaced.
     Taint { nodes: BTreeSet<String> },
     /// Begins with a machine: cordons its node and notes when, and whether somebody had cordoned it
-    /// before. Of one that took no work nobody asked whether it may be missed: it is let be when it is
-    /// back by then.
+    /// before. The same anew where somebody took that off. Of one that took no work nobody asked whether
+    /// it may be missed: it is let be when it is back by then.
     Cordon { machine: String, node: String, at: Timestamp, was_cordoned: bool, if_away: bool },
     /// Takes every mark of a roll off a node; uncordons it if a roll cordoned it.
     Release { node: String, uncordon: bool },

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::cordon;
 use super::quorum;
 use super::scene::{Availability, GroupScene, MachineScene, Scene, later, was_cordoned};
 use super::turn::Turn;
@@ -88,6 +89,10 @@ fn go_on(
     turn: &mut Turn,
 ) -> bool {
     let Some(view) = scene.view() else { return true };
+    if cordon::is_off(node) {
+        cordon::again(scene, group, m, node, since, turn);
+        return false;
+    }
     let is_deregistered = deregister(scene, group, m, since, turn);
     let is_empty = empty(scene, view, group, m, node, since, turn);
     if !is_deregistered || !is_empty {
@@ -180,16 +185,26 @@ fn empty(
         return true;
     }
     if is_late && !force {
-        give_up(group, m, node, &left, scene, turn);
+        give_up(group, m, node, not_drained(scene, group, node, &left), turn);
         return false;
     }
-    if force && scene.o.now >= later(deadline, group.policy.drain_timeout) {
+    if force
+        && scene.o.now >= later(deadline, group.policy.drain_timeout)
+        && was_forced(scene, &left, deadline)
+    {
         return true;
     }
     evict(scene, node, &left, turn);
     let held = held(scene, &left);
     turn.work(group, Some(m), WaitReason::Pods { left: left.left(), held }, Some(deadline));
     false
+}
+
+/// Whether every pod that is left was asked to end since the time was up: a run that slept over it has
+/// not asked yet.
+fn was_forced(scene: &Scene<'_>, left: &Drain, deadline: Timestamp) -> bool {
+    let attempts = &scene.o.memory.evictions;
+    left.delete.iter().all(|pod| attempts.get(&pod.uid).is_some_and(|asked| asked.at >= deadline))
 }
 
 /// Whether a drain is over. Pods that were deleted from a node that does not answer are not waited
@@ -242,12 +257,11 @@ fn held(scene: &Scene<'_>, left: &Drain) -> Option<(crate::kube::PodId, String)>
 }
 
 /// The drain took too long: the machine is let be, and the policy says what that means.
-fn give_up(
+pub(super) fn give_up(
     group: &GroupScene<'_>,
     m: &MachineScene<'_>,
     node: &Node,
-    left: &Drain,
-    scene: &Scene<'_>,
+    why: HaltReason,
     turn: &mut Turn,
 ) {
     turn.steps.push(Step::Skip {
@@ -257,9 +271,13 @@ fn give_up(
     });
     // A machine outside of its group cannot stay there for a later roll without anybody knowing.
     let is_left = group.policy.on_drain_timeout == DrainOutcome::Skip && m.machine.is_member;
-    if is_left {
-        return;
+    if !is_left {
+        turn.halt(why);
     }
+}
+
+/// What is left on a node when its time is up, as a reason to halt.
+fn not_drained(scene: &Scene<'_>, group: &GroupScene<'_>, node: &Node, left: &Drain) -> HaltReason {
     let (object, why) = match held(scene, left) {
         Some((pod, why)) => (format!("pod {pod}"), format!("does not leave {}: {why}", node.name)),
         None => match (left.leaving.first(), left.evict.first()) {
@@ -270,14 +288,14 @@ fn give_up(
             (None, None) => (format!("node {}", node.name), "was not drained".to_owned()),
         },
     };
-    turn.halt(HaltReason {
+    HaltReason {
         group: Some(group.name().to_owned()),
         object,
         message: format!("{why}, {} s after the drain began", group.policy.drain_timeout.as_secs()),
         way_out: "mend the budget or the pod, then run the same command again; or set \
                   `onDrainTimeout` or `drainTimeout` of the group"
             .to_owned(),
-    });
+    }
 }
 
 /// Ends machines that are drained: those of the group in one call, of which as many shrink it as its

@@ -6,6 +6,7 @@
 //! what is finished.
 
 mod assess;
+mod cordon;
 mod finish;
 mod gate;
 mod newcomer;

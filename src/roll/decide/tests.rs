@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod drains;
 mod laws;
 mod layout;
 mod surge;

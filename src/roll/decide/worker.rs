@@ -212,8 +212,27 @@ fn over_its_own(group: &GroupScene<'_>, m: &MachineScene<'_>, left: i32) -> Opti
     if left >= group.wanted() - most {
         return None;
     }
-    let missing = (group.wanted() - left - 1).max(0);
-    Some(format!("{missing} of {} machines are missing", group.wanted()))
+    Some(missing(group, left + 1))
+}
+
+fn missing(group: &GroupScene<'_>, serve: i32) -> String {
+    let missing = (group.wanted() - serve).max(0);
+    format!("{missing} of {} machines are missing", group.wanted())
+}
+
+/// Which limit is broken while a machine is away that is counted so already: it is not taken away anew.
+pub(super) fn over_already(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    m: &MachineScene<'_>,
+    turn: &Turn,
+) -> Option<String> {
+    let serve = group.available();
+    let is_missed = !m.is_surplus || group.retire.is_none();
+    if is_missed && serve < group.wanted() - group.max_unavailable() {
+        return Some(missing(group, serve));
+    }
+    over_limits(scene, group, &m.machine.zone, serve, 0, turn)
 }
 
 /// Machines of a group that may be worked on at once.
@@ -239,6 +258,18 @@ fn over_the_whole(
     if !m.works() {
         return None;
     }
+    over_limits(scene, group, &m.machine.zone, left, 1, turn)
+}
+
+/// The same for so many more machines of a zone than are away.
+fn over_limits(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    zone: &str,
+    left: i32,
+    more: i32,
+    turn: &Turn,
+) -> Option<String> {
     let of = |limit: IntOrPercent, all: i32| match limit {
         IntOrPercent::Int(count) => i32::try_from(count).unwrap_or(i32::MAX),
         IntOrPercent::Percent(percent) => {
@@ -248,15 +279,14 @@ fn over_the_whole(
     let tally = &turn.tally;
     if let Some(limit) = scene.p.cluster.max_unavailable
         && left < group.wanted()
-        && tally.missing + 1 > of(limit, tally.wanted)
+        && tally.missing + more > of(limit, tally.wanted)
     {
         return Some(format!("{} workers of the cluster are missing", tally.missing));
     }
-    let zone = m.machine.zone.as_str();
     let away = tally.by_zone.get(zone).copied().unwrap_or(0);
     let size = tally.zone_size.get(zone).copied().unwrap_or(0);
     if let Some(limit) = scene.p.cluster.max_unavailable_per_zone
-        && away + 1 > of(limit, size)
+        && away + more > of(limit, size)
     {
         return Some(format!("{away} workers of {zone} are away"));
     }
@@ -264,7 +294,7 @@ fn over_the_whole(
     let away = tally.by_group.get(&key).copied().unwrap_or(0);
     let size = count(group.machines.iter().filter(|other| other.machine.zone == zone));
     if let Some(limit) = group.policy.max_unavailable_per_zone
-        && away + 1 > of(limit, size)
+        && away + more > of(limit, size)
     {
         return Some(format!("{away} of its machines in {zone} are away"));
     }

@@ -304,7 +304,7 @@ fn kube_calls(step: &Step, o: &Observation) -> Vec<KubeCall> {
     match step {
         Step::Taint { nodes } => nodes.iter().map(|node| patch(node, taint(&o.id))).collect(),
         Step::Cordon { node, at, was_cordoned, if_away, .. } => {
-            let cordon = cordon(&at.to_string(), *was_cordoned);
+            let cordon = cordon(node, &at.to_string(), *was_cordoned, o);
             vec![patch(node, NodePatch { if_away: *if_away, ..cordon })]
         }
         Step::Release { node, uncordon } | Step::Skip { node, uncordon, .. } => {
@@ -335,13 +335,21 @@ fn taint(id: &str) -> NodePatch {
     NodePatch { add_taints: [taint].into(), ..NodePatch::default() }
 }
 
-fn cordon(at: &str, was_cordoned: bool) -> NodePatch {
+fn cordon(name: &str, at: &str, was_cordoned: bool, o: &Observation) -> NodePatch {
     let mut annotations = BTreeMap::from([(DRAIN_ANNOTATION.to_owned(), Some(at.to_owned()))]);
-    if was_cordoned {
-        annotations.insert(WAS_CORDONED_ANNOTATION.to_owned(), Some("true".to_owned()));
+    let is_noted = carries(name, WAS_CORDONED_ANNOTATION, o);
+    if was_cordoned || is_noted {
+        let note = was_cordoned.then(|| "true".to_owned());
+        annotations.insert(WAS_CORDONED_ANNOTATION.to_owned(), note);
     }
     let labels = [(NO_BALANCER_LABEL.to_owned(), Some("kprod".to_owned()))].into();
     NodePatch { unschedulable: Some(true), annotations, labels, ..NodePatch::default() }
+}
+
+/// Whether a node is seen to have an annotation.
+fn carries(name: &str, key: &str, o: &Observation) -> bool {
+    let node = o.kube.as_ref().and_then(|view| view.nodes.get(name));
+    node.is_some_and(|node| node.annotations.contains_key(key))
 }
 
 fn protect(id: &str) -> NodePatch {
@@ -355,7 +363,7 @@ fn protect(id: &str) -> NodePatch {
 /// Takes off what a roll has put on a node, and nothing that others did.
 fn release(name: &str, uncordon: bool, o: &Observation) -> NodePatch {
     let node = o.kube.as_ref().and_then(|view| view.nodes.get(name));
-    let carries = |key: &str| node.is_some_and(|node| node.annotations.contains_key(key));
+    let carries = |key: &str| carries(name, key, o);
     let mut patch = NodePatch { unschedulable: uncordon.then_some(false), ..NodePatch::default() };
     patch.remove_taints.insert(OUTDATED_TAINT.to_owned());
     for key in [DRAIN_ANNOTATION, WAS_CORDONED_ANNOTATION, NEWCOMER_ANNOTATION] {

@@ -18,6 +18,7 @@ enum State {
     IsUnready,
     IsCordoned,
     Drains,
+    DrainsUncordoned,
     Leaves,
     IsOutside,
 }
@@ -31,6 +32,7 @@ fn state() -> impl Strategy<Value = State> {
         1 => Just(IsUnready),
         1 => Just(IsCordoned),
         1 => Just(Drains),
+        1 => Just(DrainsUncordoned),
         1 => Just(Leaves),
         1 => Just(IsOutside),
     ]
@@ -99,9 +101,9 @@ fn become_so(layout: &mut Layout, id: &str, state: State, is_old: bool, is_worke
         }
         State::IsUnready => layout.unready(id),
         State::IsCordoned => layout.node(id).unschedulable = true,
-        State::Drains => {
+        State::Drains | State::DrainsUncordoned => {
             let node = layout.node(id);
-            node.unschedulable = true;
+            node.unschedulable = matches!(state, State::Drains);
             node.annotations.insert(DRAIN_ANNOTATION.to_owned(), at(-60).to_string());
         }
         State::Leaves => layout.machine(id).stage = Stage::Leaving,
@@ -192,6 +194,22 @@ proptest! {
         let mut others = scene.quorum().flat_map(|group| &group.machines);
         let serves = others.all(|m| m.availability == Availability::Available);
         prop_assert!(cps.is_empty() || serves);
+    }
+
+    /// I9: what ends takes no work any more.
+    #[test]
+    fn no_machine_ends_whose_node_takes_work(layout in layout()) {
+        let Verdict::Act(steps) = layout.decide().verdict else { return Ok(()) };
+        let view = layout.observation.kube.as_ref().unwrap();
+        for step in &steps {
+            let (Step::Terminate { machines, .. } | Step::TerminateDetached { machines }) = step
+            else {
+                continue;
+            };
+            for node in machines.iter().filter_map(|id| view.nodes.get(id)) {
+                prop_assert!(node.unschedulable || !node.is_ready(), "{} ends", node.name);
+            }
+        }
     }
 
     /// Done is said when nothing is to be replaced and no group carries a note, and not before.

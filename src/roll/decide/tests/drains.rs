@@ -1,0 +1,109 @@
+//! Drains that others interfere with, or that a run sleeps over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::layout::{Layout, at};
+use crate::kube::{Pod, PodId, PodPhase};
+use crate::roll::decision::Verdict;
+use crate::roll::mark::DRAIN_ANNOTATION;
+use crate::roll::{
+    DrainOutcome, EvictionAnswer, EvictionAttempt, RolloutRole, Stage, Step, WaitReason,
+};
+
+/// Three machines, of which one is drained, as its note says; it rests no more.
+fn drained() -> Layout {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 3)]);
+    layout.limits("one").post_drain_delay = Duration::ZERO;
+    let node = layout.node("one-0");
+    node.unschedulable = true;
+    node.annotations.insert(DRAIN_ANNOTATION.to_owned(), at(-60).to_string());
+    layout
+}
+
+/// A pod of a node.
+fn pod(node: &str) -> Pod {
+    Pod {
+        id: PodId { namespace: "shop".to_owned(), name: "cart".to_owned() },
+        uid: "cart".to_owned(),
+        node: Some(node.to_owned()),
+        created_at: at(-7200),
+        phase: PodPhase::Running,
+        is_ready: true,
+        deleted_until: None,
+        grace_secs: 30,
+        owner: None,
+        is_mirror: false,
+        has_empty_dir: false,
+        priority_class: String::new(),
+        labels: BTreeMap::new(),
+        tolerates_all: false,
+    }
+}
+
+fn steps(layout: &Layout) -> Vec<Step> {
+    match layout.decide().verdict {
+        Verdict::Act(steps) => steps,
+        _ => Vec::new(),
+    }
+}
+
+fn ends(layout: &Layout) -> bool {
+    steps(layout).iter().any(|step| matches!(step, Step::Terminate { .. }))
+}
+
+#[test]
+fn a_node_that_somebody_uncordons_is_cordoned_anew_before_its_machine_ends() {
+    let mut layout = drained();
+    assert!(ends(&layout));
+    layout.node("one-0").unschedulable = false;
+    let steps = steps(&layout);
+    let [Step::Cordon { machine, at: noted, was_cordoned: false, .. }] = &steps[..] else {
+        panic!("{steps:?}")
+    };
+    assert_eq!((machine.as_str(), *noted), ("one-0", at(-60)), "its time does not begin anew");
+}
+
+#[test]
+fn a_node_that_somebody_uncordons_is_waited_for_while_others_are_missed() {
+    let mut layout = drained();
+    layout.node("one-0").unschedulable = false;
+    layout.unready("one-1");
+    layout.machine("one-1").stage = Stage::Leaving;
+    let Verdict::Wait(waits) = layout.decide().verdict else { panic!() };
+    let wait = waits.iter().find(|wait| wait.machine.as_deref() == Some("one-0")).unwrap();
+    assert!(matches!(wait.reason, WaitReason::Limit { .. }), "{wait:?}");
+    assert_eq!(wait.deadline, Some(at(2 * 900 - 60)));
+}
+
+#[test]
+fn who_uncordons_a_node_for_ever_has_it_left_alone() {
+    let mut layout = drained();
+    layout.node("one-0").unschedulable = false;
+    layout.node("one-0").annotations.insert(DRAIN_ANNOTATION.to_owned(), at(-1800).to_string());
+    layout.observation.run_started_at = at(-3600);
+    let decision = layout.decide();
+    assert!(decision.halts.iter().any(|halt| halt.object == "node one-0"), "{decision:?}");
+    let Verdict::Act(steps) = decision.verdict else { panic!() };
+    assert!(matches!(&steps[0], Step::Skip { machine, .. } if machine == "one-0"), "{steps:?}");
+}
+
+#[test]
+fn pods_that_are_to_go_by_force_are_asked_to_end_even_by_a_run_that_slept_over_it() {
+    let mut layout = drained();
+    layout.limits("one").on_drain_timeout = DrainOutcome::Force;
+    layout.node("one-0").annotations.insert(DRAIN_ANNOTATION.to_owned(), at(-3600).to_string());
+    layout.observation.run_started_at = at(-3600);
+    let pod = pod("one-0");
+    let view = Arc::make_mut(layout.observation.kube.as_mut().unwrap());
+    view.pods.insert("one-0".to_owned(), [(pod.id.clone(), pod)].into());
+    let told = steps(&layout);
+    assert!(matches!(&told[..], [Step::DeletePods { .. }]), "{told:?}");
+    for (asked_at, end) in [(at(-3000), false), (at(-60), true)] {
+        let answer = EvictionAnswer::Failed { message: "a webhook says no".to_owned() };
+        let attempt = EvictionAttempt { at: asked_at, count: 1, answer };
+        layout.observation.memory.evictions = [("cart".to_owned(), attempt)].into();
+        assert_eq!(ends(&layout), end, "asked at {asked_at}, its time was up at {}", at(-2700));
+    }
+}
