@@ -11,6 +11,9 @@ use crate::rehearsal::small;
 use crate::rehearsal::swarm::Swarm;
 use crate::ui;
 
+/// Seeds that are taken where nobody says how many.
+const SEEDS: u64 = 1_000;
+
 /// Prove the rolling update: simulate it from many seeds, under faults
 ///
 /// Each seed draws a cluster, limits, workloads and faults, and rolls a change through it: kprod is
@@ -20,9 +23,9 @@ use crate::ui;
 /// that happened; the same seed always takes the same way.
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
-    /// How many seeds
-    #[arg(long, value_name = "N", default_value_t = 1_000, help_heading = "Proof")]
-    seeds: u64,
+    /// How many seeds; 1000 if neither this nor a seed is given
+    #[arg(long, value_name = "N", help_heading = "Proof")]
+    seeds: Option<u64>,
 
     /// The first seed; alone, the only one, told line by line
     #[arg(long, value_name = "SEED", help_heading = "Proof")]
@@ -48,13 +51,14 @@ pub(super) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<Exit
     if args.small_worlds {
         return small_worlds(context, threads);
     }
+    let is_alone = args.seed.is_some() && args.seeds.is_none();
     let swarm = Swarm {
         first: args.seed.unwrap_or(1),
-        count: if args.seed.is_some() { 1 } else { args.seeds },
+        count: args.seeds.unwrap_or(if is_alone { 1 } else { SEEDS }),
         threads,
         only,
         twice_every: 100,
-        tells_all: args.seed.is_some(),
+        tells_all: is_alone,
     };
     let tell = ui::rehearsal::ticker(context.ui, swarm.count);
     let tally = swarm.run(&tell).map_err(Failure::error)?;
