@@ -1,5 +1,7 @@
 //! What holds of every decision, however the cluster stands.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::layout::{Layout, at};
@@ -72,6 +74,8 @@ fn layout() -> impl Strategy<Value = Layout> {
             names.into_iter().zip(groups)
         {
             layout.limits(name).max_surge = IntOrPercent::Int(surge);
+            // What is drained ends at once.
+            layout.limits(name).post_drain_delay = Duration::ZERO;
             layout.limits(name).max_unavailable = IntOrPercent::Int(missing);
             let is_worker = role == RolloutRole::Node;
             for (index, (state, is_old)) in machines.into_iter().enumerate() {
