@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,12 +83,16 @@ impl Responder {
             for stream in listener.incoming() {
                 let (stream, handler, log) = (stream.unwrap(), handler.clone(), log.clone());
                 let tls = tls.clone();
-                std::thread::spawn(move || match tls {
-                    None => serve(stream, &handler, &log),
-                    Some(config) => {
-                        let connection = ServerConnection::new(config).unwrap();
-                        serve(rustls::StreamOwned::new(connection, stream), &handler, &log);
+                std::thread::spawn(move || {
+                    let closing = stream.try_clone().unwrap();
+                    match tls {
+                        None => serve(stream, &handler, &log),
+                        Some(config) => {
+                            let connection = ServerConnection::new(config).unwrap();
+                            serve(rustls::StreamOwned::new(connection, stream), &handler, &log);
+                        }
                     }
+                    close(closing);
                 });
             }
         });
@@ -134,6 +138,14 @@ fn serve(stream: impl Read + Write, handler: &Handler, log: &Mutex<Vec<Request>>
     }
     // What was no HTTP, such as the first words of TLS, gets an answer as from any server.
     write(&mut stream, "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+}
+
+/// Ends a connection when the other side has read the last words, such as why TLS was refused: a
+/// socket that is closed with something unread is reset, and they are lost.
+fn close(mut stream: TcpStream) {
+    let _ = stream.shutdown(Shutdown::Write);
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+    let _ = std::io::copy(&mut stream, &mut std::io::sink());
 }
 
 /// Longer than any test.
