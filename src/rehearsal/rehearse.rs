@@ -11,7 +11,7 @@ use super::fault::Faults;
 use super::invariant::Violation;
 use super::run::{Halt, Options, Outcome, simulate};
 use super::scene::{Scene, counts};
-use super::swarm::runtime;
+use super::swarm::{on_threads, runtime};
 use super::weather;
 use crate::cloud::Query;
 use crate::event::RollEvent;
@@ -99,8 +99,7 @@ impl Rehearsal {
     fn outcomes(&self, horizon: Duration) -> Result<Vec<(u64, Outcome)>, String> {
         let next = AtomicU64::new(1);
         let done: Mutex<Vec<(u64, Outcome)>> = Mutex::default();
-        let work = || -> Result<(), String> {
-            let runtime = runtime()?;
+        on_threads(self.threads, |runtime| {
             loop {
                 let seed = next.fetch_add(1, Ordering::SeqCst);
                 if seed > self.seeds {
@@ -109,15 +108,7 @@ impl Rehearsal {
                 let outcome = runtime.block_on(self.once(seed, &self.faults, horizon, false));
                 done.lock().unwrap_or_else(PoisonError::into_inner).push((seed, outcome));
             }
-        };
-        let results: Vec<Result<(), String>> = std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..self.threads.max(1)).map(|_| scope.spawn(work)).collect();
-            let ended = |handle: std::thread::ScopedJoinHandle<'_, Result<(), String>>| {
-                handle.join().unwrap_or_else(|_| Err("a thread of the rehearsal ended".to_owned()))
-            };
-            handles.into_iter().map(ended).collect()
-        });
-        results.into_iter().collect::<Result<(), String>>()?;
+        })?;
         let mut outcomes = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         outcomes.sort_by_key(|(seed, _)| *seed);
         Ok(outcomes)

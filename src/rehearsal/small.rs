@@ -10,7 +10,7 @@ use super::invariant::Violation;
 use super::run::{Options, Outcome, simulate};
 use super::scene::{Scene, Templates};
 use super::shape::{Layout, Pool, Shape};
-use super::swarm::runtime;
+use super::swarm::{on_threads, runtime};
 use super::weather::{Event, Happening};
 use crate::roll::{DrainOutcome, Policy, RolloutRole};
 use crate::spec::IntOrPercent;
@@ -119,8 +119,7 @@ pub fn exhaust(blows: &[Blow], stride: u64, threads: usize) -> Result<Exhausted,
     for surge in [0, 1] {
         let scene = runtime()?.block_on(scene(&templates, surge))?;
         let next = AtomicUsize::new(0);
-        let work = || -> Result<Exhausted, String> {
-            let runtime = runtime()?;
+        let results = on_threads(threads, |runtime| {
             let mut found = Exhausted::default();
             while let Some(blow) = blows.get(next.fetch_add(1, Ordering::SeqCst)) {
                 for act in (1..=ACTS_MAX).step_by(usize::try_from(stride.max(1)).unwrap_or(1)) {
@@ -135,16 +134,8 @@ pub fn exhaust(blows: &[Blow], stride: u64, threads: usize) -> Result<Exhausted,
                 }
             }
             Ok(found)
-        };
-        let results: Vec<Result<Exhausted, String>> = std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-            let ended = |handle: std::thread::ScopedJoinHandle<'_, _>| {
-                handle.join().unwrap_or_else(|_| Err("a thread of the proof ended".to_owned()))
-            };
-            handles.into_iter().map(ended).collect()
-        });
+        })?;
         for found in results {
-            let found = found?;
             all.cases += found.cases;
             all.failed.extend(found.failed);
         }

@@ -77,9 +77,7 @@ impl Swarm {
         let next = AtomicU64::new(0);
         let tally = Mutex::new(Tally::default());
         let templates = Templates::default();
-        let threads = self.threads.max(1);
-        let work = || -> Result<(), String> {
-            let runtime = runtime()?;
+        on_threads(self.threads, |runtime| {
             loop {
                 let at = next.fetch_add(1, Ordering::SeqCst);
                 let is_full = || lock(&tally).failed.len() >= FAILED_MAX;
@@ -93,15 +91,7 @@ impl Swarm {
                 tally.failed.extend(failed);
                 on_seed(&tally);
             }
-        };
-        let results: Vec<Result<(), String>> = std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            let ended = |handle: std::thread::ScopedJoinHandle<'_, Result<(), String>>| {
-                handle.join().unwrap_or_else(|_| Err("a thread of the simulation ended".to_owned()))
-            };
-            handles.into_iter().map(ended).collect()
-        });
-        results.into_iter().collect::<Result<(), String>>()?;
+        })?;
         Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -178,6 +168,26 @@ async fn narrow(
 pub fn runtime() -> Result<tokio::runtime::Runtime, String> {
     let built = tokio::runtime::Builder::new_current_thread().enable_time().build();
     built.map_err(|error| format!("cannot start the runtime: {error}"))
+}
+
+/// Does the same work on so many threads, one at least, each with a runtime of its own, until all have
+/// ended. Gives what each came to.
+///
+/// # Errors
+/// Those of the work; when a runtime cannot be made, or a thread panicked.
+pub fn on_threads<T: Send>(
+    threads: usize,
+    work: impl Fn(&tokio::runtime::Runtime) -> Result<T, String> + Sync,
+) -> Result<Vec<T>, String> {
+    let work = || work(&runtime()?);
+    let results: Vec<Result<T, String>> = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+        let ended = |handle: std::thread::ScopedJoinHandle<'_, Result<T, String>>| {
+            handle.join().unwrap_or_else(|_| Err("a thread of the simulation ended".to_owned()))
+        };
+        handles.into_iter().map(ended).collect()
+    });
+    results.into_iter().collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
