@@ -128,22 +128,22 @@ fn node_patch(patch: &NodePatch, before: Option<&Value>) -> Option<Value> {
             metadata.insert(field.to_owned(), json!(marks));
         }
     }
+    // What was made from a node, or rests on what it is like, holds for that version of it.
+    let mut version =
+        before.filter(|_| patch.if_away).map(|node| &node["metadata"]["resourceVersion"]);
     if let Some(before) = before {
         let taints = before["spec"]["taints"].as_array().cloned().unwrap_or_default();
         let after = taints_after(patch, &taints);
         if after != taints {
-            spec.insert("taints".to_owned(), json!(after.clone()));
-        }
-        if metadata.is_empty() && spec.is_empty() {
-            return None;
-        }
-        if patch.if_away || after != taints {
-            let version = before["metadata"]["resourceVersion"].clone();
-            metadata.insert("resourceVersion".to_owned(), version);
+            spec.insert("taints".to_owned(), json!(after));
+            version = Some(&before["metadata"]["resourceVersion"]);
         }
     }
     if metadata.is_empty() && spec.is_empty() {
         return None;
+    }
+    if let Some(version) = version {
+        metadata.insert("resourceVersion".to_owned(), version.clone());
     }
     Some(json!({"metadata": metadata, "spec": spec}))
 }
