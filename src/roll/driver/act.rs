@@ -12,7 +12,7 @@ use crate::apply::{lease_failure, millis, since};
 use crate::cloud::{Call, Cloud, CloudError, CloudErrorKind};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
-use crate::kube::{Kube, KubeCall, KubeError, KubeErrorKind, NodePatch, Taint, TaintEffect};
+use crate::kube::{Kube, KubeCall, KubeError, KubeErrorKind, Node, NodePatch, Taint, TaintEffect};
 use crate::resource::{DETACHED_TAG, FAILED_TAG, GroupTag, Key, Kind, ROLL_TAG};
 use crate::roll::decision::PodStep;
 use crate::roll::mark::{
@@ -337,7 +337,7 @@ fn taint(id: &str) -> NodePatch {
 
 fn cordon(name: &str, at: &str, was_cordoned: bool, o: &Observation) -> NodePatch {
     let mut annotations = BTreeMap::from([(DRAIN_ANNOTATION.to_owned(), Some(at.to_owned()))]);
-    let is_noted = carries(name, WAS_CORDONED_ANNOTATION, o);
+    let is_noted = carries(seen(name, o), WAS_CORDONED_ANNOTATION);
     if was_cordoned || is_noted {
         let note = was_cordoned.then(|| "true".to_owned());
         annotations.insert(WAS_CORDONED_ANNOTATION.to_owned(), note);
@@ -347,9 +347,12 @@ fn cordon(name: &str, at: &str, was_cordoned: bool, o: &Observation) -> NodePatc
 }
 
 /// Whether a node is seen to have an annotation.
-fn carries(name: &str, key: &str, o: &Observation) -> bool {
-    let node = o.kube.as_ref().and_then(|view| view.nodes.get(name));
+fn carries(node: Option<&Node>, key: &str) -> bool {
     node.is_some_and(|node| node.annotations.contains_key(key))
+}
+
+fn seen<'o>(name: &str, o: &'o Observation) -> Option<&'o Node> {
+    o.kube.as_ref()?.nodes.get(name)
 }
 
 fn protect(id: &str) -> NodePatch {
@@ -362,16 +365,15 @@ fn protect(id: &str) -> NodePatch {
 
 /// Takes off what a roll has put on a node, and nothing that others did.
 fn release(name: &str, uncordon: bool, o: &Observation) -> NodePatch {
-    let node = o.kube.as_ref().and_then(|view| view.nodes.get(name));
-    let carries = |key: &str| carries(name, key, o);
+    let node = seen(name, o);
     let mut patch = NodePatch { unschedulable: uncordon.then_some(false), ..NodePatch::default() };
     patch.remove_taints.insert(OUTDATED_TAINT.to_owned());
     for key in [DRAIN_ANNOTATION, WAS_CORDONED_ANNOTATION, NEWCOMER_ANNOTATION] {
-        if carries(key) {
+        if carries(node, key) {
             patch.annotations.insert(key.to_owned(), None);
         }
     }
-    if carries(NEWCOMER_ANNOTATION) {
+    if carries(node, NEWCOMER_ANNOTATION) {
         patch.annotations.insert(NO_SCALE_DOWN_ANNOTATION.to_owned(), None);
     }
     let label = node.and_then(|node| node.labels.get(NO_BALANCER_LABEL));
