@@ -186,14 +186,7 @@ fn add_target_group(spec: &Spec, field: &Field, route: &Route, title: &str, draf
         port: API_PORT.into(),
         vpc_id: super::vpc_id(spec),
         // kops' figures: an API server is out after 20 seconds.
-        health_check: HealthCheck {
-            protocol: "TCP".to_owned(),
-            port: "traffic-port".to_owned(),
-            path: None,
-            interval_seconds: 10,
-            healthy_threshold_count: 2,
-            unhealthy_threshold_count: 2,
-        },
+        health_check: HealthCheck::tcp(),
         deregistration_delay_seconds: 30,
         connection_termination_enabled: true,
         // A control-plane machine reaches itself through the load balancer; with its address kept

@@ -81,6 +81,21 @@ pub struct HealthCheck {
     pub unhealthy_threshold_count: i32,
 }
 
+impl HealthCheck {
+    /// A connection to the port that traffic goes to, with kops' figures: whoever does not answer is
+    /// out after 20 seconds.
+    pub fn tcp() -> Self {
+        Self {
+            protocol: "TCP".to_owned(),
+            port: "traffic-port".to_owned(),
+            path: None,
+            interval_seconds: 10,
+            healthy_threshold_count: 2,
+            unhealthy_threshold_count: 2,
+        }
+    }
+}
+
 /// A listener: a port of a load balancer that forwards to a target group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Listener {
