@@ -143,8 +143,7 @@ fn credentials_that_end_in_the_middle_halt_the_run() {
         assert!(said.contains(word), "{word} is not in {said}");
     }
     let text = String::from_utf8(output.stdout).unwrap();
-    let events: Vec<Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let is = |event: &Value, name: &str| event["event"] == name;
     let ended = events.iter().position(|event| is(event, "change_failed")).unwrap();
     let (before, after) = events.split_at(ended);
