@@ -48,8 +48,8 @@ pub(super) fn phase(phase: Phase) -> &'static str {
     }
 }
 
-/// For what a roll waits, after "waits for".
-pub(super) fn wait_reason(reason: &WaitReason) -> String {
+/// For what a roll waits, after "waits for"; groups are told without the cluster's name.
+pub(super) fn wait_reason(reason: &WaitReason, cluster: &str) -> String {
     match reason {
         WaitReason::Pods { left, held } => {
             let left = plural(*left, "pod");
@@ -73,7 +73,7 @@ pub(super) fn wait_reason(reason: &WaitReason) -> String {
         WaitReason::Regression { object, what } => format!("{object} to recover: {what}"),
         WaitReason::Quorum { why } => format!("etcd: {why}"),
         WaitReason::Limit { what } => format!("a free place: {what}"),
-        WaitReason::Turn { of } => format!("its turn, after {of}"),
+        WaitReason::Turn { of } => format!("its turn, after {}", group_name(of, cluster)),
         WaitReason::Paused { by, why } if why.is_empty() => format!("{by}, who paused the roll"),
         WaitReason::Paused { by, why } => format!("{by}, who paused the roll: {why}"),
     }

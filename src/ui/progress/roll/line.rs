@@ -64,13 +64,13 @@ impl Lines<'_> {
                 return format!("{}: done, {gone} replaced in {took}", self.group(group));
             }
             Told::Machine { group, machine, what } => {
-                format!("{} {machine} {}", self.group(group), turn(now, what))
+                format!("{} {machine} {}", self.group(group), turn(now, what, self.cluster))
             }
             Told::Waits(waiting) => {
                 let machine = waiting.machine.as_ref().map(|machine| format!(" {machine}"));
                 let whose =
                     format!("{}{}", self.group(&waiting.group), machine.unwrap_or_default());
-                format!("{whose} waits for {}", wait(now, waiting))
+                format!("{whose} waits for {}", wait(now, waiting, self.cluster))
             }
         };
         self.indented(&line)
@@ -112,10 +112,11 @@ impl Lines<'_> {
     }
 }
 
-fn turn(now: Timestamp, turn: &Turn) -> String {
+fn turn(now: Timestamp, turn: &Turn, cluster: &str) -> String {
     match turn {
         Turn::Phase(at, waits) => {
-            let waits: Vec<String> = waits.iter().map(|waiting| wait(now, waiting)).collect();
+            let waits: Vec<String> =
+                waits.iter().map(|waiting| wait(now, waiting, cluster)).collect();
             match waits.as_slice() {
                 [] => phase(*at).to_owned(),
                 _ => format!("{}, waits for {}", phase(*at), waits.join(" and ")),
@@ -128,6 +129,6 @@ fn turn(now: Timestamp, turn: &Turn) -> String {
     }
 }
 
-fn wait(now: Timestamp, waiting: &Waiting) -> String {
-    format!("{}{}", wait_reason(&waiting.reason), at_most(waiting, now))
+fn wait(now: Timestamp, waiting: &Waiting, cluster: &str) -> String {
+    format!("{}{}", wait_reason(&waiting.reason, cluster), at_most(waiting, now))
 }

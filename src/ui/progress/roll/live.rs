@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::ledger::{GroupLedger, Ledger};
 use crate::roll::Phase;
 use crate::ui::finding::plural;
-use crate::ui::roll::{at_most, between, duration, group_name, phase, wait_reason};
+use crate::ui::roll::{between, duration, group_name, phase, wait_reason};
 
 /// Groups that have a line; the others are counted in the first one.
 const GROUPS_MAX: usize = 12;
@@ -105,30 +105,43 @@ pub(super) fn view(ledger: &Ledger, now: Timestamp) -> View {
     }
     let line = |group: &&GroupLedger| {
         let name = group_name(&group.progress.group, &ledger.cluster).to_owned();
-        (name, group.gone, group.total(), standing(group, now))
+        (name, group.gone, group.total(), standing(group, &ledger.cluster, now))
     };
     View { head, groups: open.iter().take(GROUPS_MAX).map(line).collect() }
 }
 
-/// What goes on in a group: machines by phase, and the wait that ends first.
-fn standing(group: &GroupLedger, now: Timestamp) -> String {
-    let mut phases: BTreeMap<Phase, Vec<&str>> = BTreeMap::new();
-    for (machine, phase) in &group.progress.in_work {
-        phases.entry(*phase).or_default().push(machine);
+/// What goes on in a group: machines by phase, the wait that ends first, and which machine it is. What
+/// a narrow terminal cuts off comes last.
+fn standing(group: &GroupLedger, cluster: &str, now: Timestamp) -> String {
+    let in_work = &group.progress.in_work;
+    let mut phases: BTreeMap<Phase, usize> = BTreeMap::new();
+    for at in in_work.values() {
+        *phases.entry(*at).or_default() += 1;
     }
     let mut parts: Vec<String> = phases
         .iter()
-        .map(|(at, machines)| match machines.as_slice() {
-            [one] => format!("{one} {}", phase(*at)),
-            many => format!("{} {}", many.len(), plural_phase(*at)),
+        .map(|(at, machines)| match (machines, in_work.len()) {
+            (1, 1) => phase(*at).to_owned(),
+            (1, _) => format!("1 {}", phase(*at)),
+            (many, _) => format!("{many} {}", plural_phase(*at)),
         })
         .collect();
     let waits = group.progress.waiting.iter();
     let first = waits.min_by_key(|waiting| (waiting.deadline.is_none(), waiting.deadline));
     if let Some(waiting) = first {
-        parts.push(format!("waits for {}{}", wait_reason(&waiting.reason), at_most(waiting, now)));
+        let reason = wait_reason(&waiting.reason, cluster);
+        parts.push(match waiting.deadline {
+            Some(deadline) => {
+                format!("at most {} for {reason}", duration(between(now, deadline)))
+            }
+            None => format!("waits for {reason}"),
+        });
     }
-    parts.join(", ")
+    let text = parts.join(", ");
+    match in_work.keys().collect::<Vec<_>>().as_slice() {
+        [machine] => format!("{text} ({machine})"),
+        _ => text,
+    }
 }
 
 fn plural_phase(phase: Phase) -> &'static str {

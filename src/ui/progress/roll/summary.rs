@@ -73,7 +73,8 @@ fn waits(text: &mut String, ledger: &Ledger, width: usize) {
         let machine = waiting.machine.as_deref().map(|machine| format!(" {machine}"));
         let group = group_name(&waiting.group, &ledger.cluster);
         let whose = format!("{group}{}", machine.unwrap_or_default());
-        let line = format!("{}  {whose}: {}", duration(lasted), wait_reason(&waiting.reason));
+        let reason = wait_reason(&waiting.reason, &ledger.cluster);
+        let line = format!("{}  {whose}: {reason}", duration(lasted));
         let _ = writeln!(text, "    {}", wrap(&line, width, 4, 12));
     }
 }

@@ -158,7 +158,7 @@ fn the_live_view_shows_groups_that_are_not_done() {
     let view = live::view(&ledger, at(215));
     assert_eq!(view.head, "1 of 2 machines replaced, 1 in work, 3m30s, about 26m25s to go");
     let held = "shop/db-0 is held: budget shop/db allows 0 now";
-    let message = format!("{HELD} drains, waits for 1 pod to leave; {held}, at most 14m45s");
+    let message = format!("drains, at most 14m45s for 1 pod to leave; {held} ({HELD})");
     assert_eq!(view.groups, [("general-eu-west-3a".to_owned(), 0, 1, message)]);
 }
 

@@ -133,7 +133,7 @@ pub(super) fn summary(ledger: &Ledger) -> Value {
     let waits = ledger.longest_waits().into_iter().map(|(waiting, lasted)| {
         json!({
             "group": waiting.group, "machine": waiting.machine,
-            "reason": wait_word(&waiting.reason), "message": wait_reason(&waiting.reason),
+            "reason": wait_word(&waiting.reason), "message": wait_reason(&waiting.reason, ""),
             "elapsed_ms": millis(lasted),
         })
     });
@@ -181,7 +181,7 @@ fn waiting_json(waiting: &Waiting) -> WaitingJson<'_> {
     WaitingJson {
         machine: waiting.machine.as_deref(),
         reason: wait_word(&waiting.reason),
-        message: wait_reason(&waiting.reason),
+        message: wait_reason(&waiting.reason, ""),
         deadline: waiting.deadline,
     }
 }
