@@ -1,12 +1,14 @@
 //! What a run remembers of its own doing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::decide::lacking_key;
-use super::observation::Memory;
+use super::observation::{Memory, Spell};
 use super::{Decision, Phase, Step, Verdict, WaitReason, Waiting};
+use crate::apply::lease::later;
 
 impl Memory {
     /// Learns from a decision: since when things are as they are.
@@ -24,16 +26,21 @@ impl Memory {
             WaitReason::Machines { have, .. } => Some(lacking_key(&wait.group, have)),
             _ => None,
         });
-        keep(&mut self.lacking_since, lacking, now);
+        // Each new machine that counts begins that wait anew.
+        keep(&mut self.lacking_since, lacking, now, Duration::ZERO);
         let leaving = waits.iter().filter(|wait| wait.reason == WaitReason::Termination);
-        keep(&mut self.leaving_since, leaving.filter_map(|wait| wait.machine.clone()), now);
+        keep(&mut self.leaving_since, leaving.filter_map(|wait| wait.machine.clone()), now, LAPSE);
         let regressed = waits.iter().filter_map(|wait| match &wait.reason {
             WaitReason::Regression { object, .. } => Some(object.clone()),
             _ => None,
         });
-        keep(&mut self.regressed_since, regressed, now);
+        keep(&mut self.regressed_since, regressed, now, LAPSE);
         let is_refused = waits.iter().any(|w| matches!(w.reason, WaitReason::Quorum { .. }));
-        self.refused_since = is_refused.then(|| self.refused_since.unwrap_or(now));
+        self.refused_since = match self.refused_since {
+            Some(spell) if is_refused => Some(Spell { seen_at: now, ..spell }),
+            None if is_refused => Some(Spell { since: now, seen_at: now }),
+            spell => spell.filter(|spell| !spell.is_over(now, LAPSE)),
+        };
         let is_stuck = decision.is_stuck && matches!(decision.verdict, Verdict::Wait(_));
         self.stuck_since = is_stuck.then(|| self.stuck_since.unwrap_or(now));
         for halt in &decision.halts {
@@ -49,11 +56,14 @@ impl Memory {
             Step::Cordon { machine, at, .. } => {
                 self.begun.insert(machine.clone());
                 self.cordoned.insert(machine.clone(), *at);
+                self.refused_since = None;
             }
             Step::Terminate { machines, .. } | Step::TerminateDetached { machines } => {
                 self.begun.extend(machines.iter().cloned());
+                self.refused_since = None;
             }
             Step::GiveUp { group, machines } => {
+                self.refused_since = None;
                 let count = u32::try_from(machines.len()).unwrap_or(u32::MAX);
                 let known = self.given_up.entry(group.clone()).or_default();
                 *known = known.saturating_add(count);
@@ -67,15 +77,31 @@ impl Memory {
     }
 }
 
-/// Keeps the moments of what still is so, adds what is so from now on, drops the rest.
-fn keep(
-    known: &mut BTreeMap<String, Timestamp>,
-    now_so: impl Iterator<Item = String>,
-    now: Timestamp,
-) {
-    let now_so: BTreeSet<String> = now_so.collect();
-    known.retain(|key, _| now_so.contains(key));
-    for key in now_so {
-        known.entry(key).or_insert(now);
+/// So long something may not show between two looks and still be the same: another reason that comes and
+/// goes hides it meanwhile, and two that take turns would have no end.
+const LAPSE: Duration = Duration::from_secs(60);
+
+impl Spell {
+    /// Whether it was seen last too long ago.
+    fn is_over(self, now: Timestamp, lapse: Duration) -> bool {
+        later(self.seen_at, lapse) < now
     }
 }
+
+/// Keeps the spells of what still is so, begins those of what is so from now on, drops what was not seen
+/// for longer than `lapse`.
+fn keep(
+    known: &mut BTreeMap<String, Spell>,
+    now_so: impl Iterator<Item = String>,
+    now: Timestamp,
+    lapse: Duration,
+) {
+    for key in now_so {
+        let begun = Spell { since: now, seen_at: now };
+        known.entry(key).and_modify(|spell| spell.seen_at = now).or_insert(begun);
+    }
+    known.retain(|_, spell| !spell.is_over(now, lapse));
+}
+
+#[cfg(test)]
+mod tests;

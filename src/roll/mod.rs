@@ -43,8 +43,8 @@ pub use decision::{
     Waiting,
 };
 pub use observation::{
-    Baseline, EvictionAnswer, EvictionAttempt, Group, Machine, Memory, Observation, Pause, Stage,
-    Target,
+    Baseline, EvictionAnswer, EvictionAttempt, Group, Machine, Memory, Observation, Pause, Spell,
+    Stage, Target,
 };
 pub use policy::{
     ClusterPolicy, DrainOutcome, GroupPolicy, Policy, RepairPolicy, Retire, RolloutRole,

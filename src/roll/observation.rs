@@ -183,15 +183,15 @@ pub struct Memory {
     /// Since when a machine has been drained, by instance id.
     pub drained_since: BTreeMap<String, Timestamp>,
     /// Since when a group has waited for one more new machine, by group and how many there were.
-    pub lacking_since: BTreeMap<String, Timestamp>,
+    pub lacking_since: BTreeMap<String, Spell>,
     /// Since when a machine has been ending, by instance id.
-    pub leaving_since: BTreeMap<String, Timestamp>,
-    /// Since when the quorum guard has said no.
-    pub refused_since: Option<Timestamp>,
+    pub leaving_since: BTreeMap<String, Spell>,
+    /// Since when the quorum guard has said no, and let no machine go.
+    pub refused_since: Option<Spell>,
     /// Since when nothing has been under way.
     pub stuck_since: Option<Timestamp>,
     /// Since when an object has been worse than in the baseline.
-    pub regressed_since: BTreeMap<String, Timestamp>,
+    pub regressed_since: BTreeMap<String, Spell>,
     /// New machines that were given up, by group.
     pub given_up: BTreeMap<String, u32>,
     /// Machines that were begun with, by instance id.
@@ -202,6 +202,15 @@ pub struct Memory {
     pub deleted: BTreeSet<String>,
     /// Why nothing new begins any more, each once.
     pub halts: Vec<HaltReason>,
+}
+
+/// A time in which something was so at every look, or nearly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spell {
+    /// When it was seen first.
+    pub since: Timestamp,
+    /// When it was seen last.
+    pub seen_at: Timestamp,
 }
 
 /// An eviction that was asked for.

@@ -45,6 +45,15 @@ fn returning(group: &Group) -> Option<Target> {
     Some(Target { version, revision: String::new() })
 }
 
+/// Where the pin of a group has still to go back to: its target is noted as failed, and the call that was
+/// to move the pin was never made.
+pub(super) fn unfinished_rollback(group: &Group) -> Option<u64> {
+    let target = group.target.as_ref()?;
+    let has_failed = group.failed.as_ref() == Some(&target.revision);
+    let back = returning(group).filter(|_| has_failed)?;
+    (group.pin != Some(back.version)).then_some(back.version)
+}
+
 /// Whether a machine is built from a target. The number alone says so where the revision is not
 /// known; equal content under another number says so as well.
 pub(super) fn runs(machine: &Machine, target: &Target) -> bool {
@@ -71,7 +80,8 @@ pub(super) fn reasons(
         return reasons;
     }
     reasons.extend(unhealthy(o, p, machine, node));
-    reasons.extend(never_joined(p, group, availability).filter(|_| machine.unhealthy.is_none()));
+    let never_joined = never_joined(o, p, group, machine, availability);
+    reasons.extend(never_joined.filter(|_| machine.unhealthy.is_none()));
     if p.repair.is_some() {
         return reasons;
     }
@@ -197,14 +207,18 @@ fn unhealthy(
     Some(MachineReason::Unhealthy { why })
 }
 
-/// Launched long ago and no node yet. What becomes of new machines of a group that a roll works on is
-/// decided as they are watched.
+/// Launched long ago and no node yet. What becomes of the machines that a roll has brought is decided as
+/// they are watched.
 fn never_joined(
+    o: &Observation,
     p: &Policy,
     group: &GroupScene<'_>,
+    machine: &Machine,
     availability: Availability,
 ) -> Option<MachineReason> {
-    let is_watched = p.repair.is_none() && group.group.mark.is_some();
+    let is_watched = p.repair.is_none()
+        && group.group.mark.is_some()
+        && !is_older_than_the_roll(o, group, machine);
     let is_late = availability == Availability::Overdue && !is_watched;
     is_late.then(|| MachineReason::Unhealthy { why: "it never joined the cluster".to_owned() })
 }
@@ -219,7 +233,11 @@ fn aged(o: &Observation, group: &GroupScene<'_>, machine: &Machine) -> Option<Ma
 }
 
 /// Whether a machine was there before the roll began with its group.
-fn is_older_than_the_roll(o: &Observation, group: &GroupScene<'_>, machine: &Machine) -> bool {
+pub(super) fn is_older_than_the_roll(
+    o: &Observation,
+    group: &GroupScene<'_>,
+    machine: &Machine,
+) -> bool {
     let mark = group.group.mark.as_ref().filter(|mark| mark.id == o.id);
     let began_at = mark.map_or(o.run_started_at, |mark| mark.began_at);
     machine.launched_at.is_none_or(|at| at < began_at)

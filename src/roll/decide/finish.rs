@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::cordon;
-use super::quorum;
+use super::quorum::{self, Work};
 use super::scene::{Availability, GroupScene, MachineScene, Scene, later, was_cordoned};
 use super::turn::Turn;
 use crate::kube::drain::{Drain, DrainPod, DrainPolicy, drain, next_attempt};
@@ -63,19 +63,20 @@ fn wait_for_end(scene: &Scene<'_>, group: &GroupScene<'_>, m: &MachineScene<'_>,
     if scene.o.now < until {
         return turn.work(group, Some(m), WaitReason::Termination, Some(until));
     }
-    turn.halt(HaltReason {
+    let halt = HaltReason {
         group: Some(group.name().to_owned()),
         object: m.id().to_owned(),
         message: format!("does not end, {} s after it was told to", END_MAX.as_secs()),
         way_out: "look at its termination hooks and its state in EC2, then run the same command \
                   again"
             .to_owned(),
-    });
+    };
+    turn.overrun(group, Some(m), WaitReason::Termination, until, halt);
 }
 
 /// Until when a machine that ends may take.
 pub(super) fn ends_until(scene: &Scene<'_>, m: &MachineScene<'_>) -> Timestamp {
-    let since = scene.o.memory.leaving_since.get(m.id()).copied();
+    let since = scene.o.memory.leaving_since.get(m.id()).map(|spell| spell.since);
     later(since.unwrap_or(scene.o.now), END_MAX)
 }
 
@@ -311,13 +312,11 @@ fn end(scene: &Scene<'_>, group: &GroupScene<'_>, ending: Vec<&MachineScene<'_>>
         return;
     }
     if group.policy.role.is_quorum()
-        && let Some(Err(why)) = members.first().map(|m| quorum::may_go_now(scene, group, m))
+        && let Some(m) = members.first()
+        && let Err(why) = quorum::may_go_now(scene, group, m)
     {
-        let deadline = quorum::deadline(scene, group);
-        if scene.o.now < deadline {
-            turn.work(group, members.first().copied(), WaitReason::Quorum { why }, Some(deadline));
-        } else {
-            quorum::let_be(group, &members, why, turn);
+        if quorum::await_yes(scene, group, m, why, Work::Begun, turn) {
+            quorum::let_be(&members, turn);
         }
         return;
     }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::assess::has_failed;
-use super::quorum;
+use super::assess::{has_failed, is_older_than_the_roll};
+use super::quorum::{self, Work};
 use super::scene::{Availability, GroupScene, MachineScene, Scene, count, later};
 use super::turn::Turn;
 use crate::roll::mark::NEWCOMER_ANNOTATION;
@@ -52,7 +52,8 @@ fn protect(m: &MachineScene<'_>, turn: &mut Turn) {
 /// end and be launched anew, but for one more that counts.
 fn await_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bool {
     let is_coming = |m: &&MachineScene<'_>| {
-        !m.is_outdated() && m.machine.is_member && m.availability != Availability::Available
+        let is_new = !m.is_outdated() && !failed_before(scene, group, m);
+        is_new && m.machine.is_member && m.availability != Availability::Available
     };
     let coming = count(group.machines.iter().filter(is_coming));
     if group.lacking() == 0 && coming == 0 {
@@ -61,7 +62,7 @@ fn await_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bo
     let have = usize::try_from(count(group.validated())).unwrap_or(0);
     let missing = usize::try_from(group.lacking() + coming).unwrap_or(0);
     let key = lacking_key(group.name(), have);
-    let since = scene.o.memory.lacking_since.get(&key).copied().unwrap_or(scene.o.now);
+    let since = scene.o.memory.lacking_since.get(&key).map_or(scene.o.now, |spell| spell.since);
     let until = later(since, group.policy.boot_timeout + group.policy.soak + MARGIN);
     let failed_activity = group.group.failed_activity.clone();
     let reason = WaitReason::Machines { have, want: have + missing, failed_activity };
@@ -78,6 +79,12 @@ pub(in crate::roll) fn lacking_key(group: &str, have: usize) -> String {
     format!("{group} {have}")
 }
 
+/// Whether a machine never came up and was launched before the roll began with its group: that says
+/// nothing about what new machines are built from now. It is replaced like any other that is broken.
+fn failed_before(scene: &Scene<'_>, group: &GroupScene<'_>, m: &MachineScene<'_>) -> bool {
+    m.availability == Availability::Overdue && is_older_than_the_roll(scene.o, group, m.machine)
+}
+
 /// The time of a launch itself, on top of that of its boot.
 const MARGIN: Duration = Duration::from_secs(60);
 
@@ -89,6 +96,7 @@ fn judge(scene: &Scene<'_>, group: &GroupScene<'_>, is_late: bool, turn: &mut Tu
         .filter(|m| m.availability == Availability::Overdue && m.machine.is_member)
         // What the surge has brought is given back, and not launched again.
         .filter(|m| group.is_current(m.machine) && !m.is_surplus)
+        .filter(|m| !failed_before(scene, group, m))
         .collect();
     let dying = group.machines.iter().any(|m| {
         m.availability == Availability::Leaving && group.is_current(m.machine) && !m.is_outdated()
@@ -160,22 +168,20 @@ fn give_up_or_halt(
 }
 
 /// Ends machines that did not come up; the group launches others. Machines that the guard watches
-/// hold a member's volume and address: nothing else can come while they are there.
+/// hold a member's volume and address: nothing else can come while they are there. They go one at a time.
 fn give_up(
     scene: &Scene<'_>,
     group: &GroupScene<'_>,
     overdue: &[&MachineScene<'_>],
     turn: &mut Turn,
 ) {
-    if group.policy.role.is_quorum()
-        && let Some(Err(why)) = overdue.first().map(|m| quorum::may_go_now(scene, group, m))
-    {
-        let deadline = quorum::deadline(scene, group);
-        if scene.o.now < deadline {
-            let reason = WaitReason::Quorum { why };
-            return turn.work(group, overdue.first().copied(), reason, Some(deadline));
+    let mut overdue = overdue;
+    if let Some(m) = overdue.first().filter(|_| group.policy.role.is_quorum()) {
+        if let Err(why) = quorum::may_go_now(scene, group, m) {
+            quorum::await_yes(scene, group, m, why, Work::Begun, turn);
+            return;
         }
-        return turn.halt(quorum::refused(group, why));
+        overdue = &overdue[..1];
     }
     let machines = overdue.iter().map(|m| m.id().to_owned()).collect();
     turn.steps.push(Step::GiveUp { group: group.name().to_owned(), machines });

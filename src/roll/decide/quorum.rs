@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::scene::{Availability, GroupScene, MachineScene, Scene, later, was_cordoned};
+use super::scene::{Availability, GroupScene, MachineScene, Scene, count, later, was_cordoned};
 use super::turn::Turn;
 use crate::etcd::guard;
-use crate::roll::{HaltReason, Step};
+use crate::roll::{HaltReason, Step, WaitReason};
 
 /// Whether the guard lets a machine go at this moment: no flag asks it less.
 pub(super) fn may_go_now(
@@ -26,16 +26,21 @@ pub(super) fn may_go_now(
     others_serve(scene, machine)
 }
 
-/// Every other machine of these groups serves, and none lacks.
+/// Every other machine of these groups serves, and none lacks. One that never came up takes nothing away
+/// when it goes, so others that never came up do not hold it: each would hold the other for ever. What
+/// their members say was asked before.
 fn others_serve(scene: &Scene<'_>, machine: &MachineScene<'_>) -> Result<(), String> {
+    let is_excused = |m: &&MachineScene<'_>| {
+        m.id() == machine.id() || (machine.never_served() && m.never_served())
+    };
+    let serves = |m: &&MachineScene<'_>| m.availability == Availability::Available;
     for group in scene.quorum() {
-        let mut others = group.machines.iter().filter(|m| m.id() != machine.id());
-        if let Some(m) = others.find(|m| m.availability != Availability::Available) {
+        let mut asked = group.machines.iter().filter(|m| !is_excused(m));
+        if let Some(m) = asked.find(|m| !serves(m)) {
             return Err(format!("{} of {} does not serve", m.id(), group.name()));
         }
-        let is_own = group.machines.iter().any(|m| m.id() == machine.id());
-        let is_counted = machine.availability == Availability::Available;
-        let lacks = group.missing() - i32::from(is_own && !is_counted);
+        let excused = group.machines.iter().filter(is_excused).filter(|m| !serves(m));
+        let lacks = group.missing() - count(excused);
         if lacks > 0 {
             return Err(format!("{} lacks {lacks} machines", group.name()));
         }
@@ -53,19 +58,38 @@ fn last_step(scene: &Scene<'_>) -> Timestamp {
     hosts.flat_map(|group| &group.machines).map(came).max().unwrap_or(Timestamp::MIN)
 }
 
-/// Until when the guard may say no.
-pub(super) fn deadline(scene: &Scene<'_>, group: &GroupScene<'_>) -> Timestamp {
-    let since = scene.o.memory.refused_since.unwrap_or(scene.o.now);
-    later(since, group.policy.validate_timeout)
+/// Whether anything was begun with the machine that the guard does not let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// It is on its way: nothing else ends before this does.
+    Begun,
+    /// Nothing was: it may as well stay.
+    Queued,
+}
+
+/// Waits for the guard to let a machine go, within a limit. Whether that is over, which halts the roll.
+pub(super) fn await_yes(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    m: &MachineScene<'_>,
+    why: String,
+    whose: Work,
+    turn: &mut Turn,
+) -> bool {
+    let since = scene.o.memory.refused_since.map_or(scene.o.now, |spell| spell.since);
+    let deadline = later(since, group.policy.validate_timeout);
+    let halt = refused(group, &why);
+    let reason = WaitReason::Quorum { why };
+    match whose {
+        _ if scene.o.now >= deadline => turn.overrun(group, Some(m), reason, deadline, halt),
+        Work::Begun => turn.work(group, Some(m), reason, Some(deadline)),
+        Work::Queued => turn.queue(group, Some(m), reason, Some(deadline)),
+    }
+    scene.o.now >= deadline
 }
 
 /// The guard says no for too long: machines that were drained are let be.
-pub(super) fn let_be(
-    group: &GroupScene<'_>,
-    machines: &[&MachineScene<'_>],
-    why: String,
-    turn: &mut Turn,
-) {
+pub(super) fn let_be(machines: &[&MachineScene<'_>], turn: &mut Turn) {
     for m in machines {
         if let Some(node) = m.node {
             turn.steps.push(Step::Skip {
@@ -75,11 +99,10 @@ pub(super) fn let_be(
             });
         }
     }
-    turn.halt(refused(group, why));
 }
 
 /// The guard's no as a halt.
-pub(super) fn refused(group: &GroupScene<'_>, why: String) -> HaltReason {
+fn refused(group: &GroupScene<'_>, why: &str) -> HaltReason {
     HaltReason {
         group: Some(group.name().to_owned()),
         object: "quorum guard".to_owned(),

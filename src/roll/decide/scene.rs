@@ -303,6 +303,11 @@ impl MachineScene<'_> {
         matches!(self.availability, Availability::Draining(_) | Availability::Leaving)
     }
 
+    /// Whether its time to come up is over and its node was never ready: nothing ever ran on it.
+    pub fn never_served(&self) -> bool {
+        self.availability == Availability::Overdue && !self.node.is_some_and(Node::is_ready)
+    }
+
     /// Whether work runs on it, or may: it serves, or is ready and only does not count yet.
     pub fn works(&self) -> bool {
         let is_ready = || self.node.is_some_and(Node::is_ready);

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 
 use super::gate;
+use super::quorum::{self, Work};
 use super::scene::{Availability, GroupScene, Scene, later};
 use super::turn::Turn;
 use super::worker;
-use super::{assess, finish, quorum};
+use super::{assess, finish};
 use crate::kube::drain::{DrainPolicy, drain};
 use crate::roll::decide::scene::MachineScene;
 use crate::roll::mark::{OUTDATED_TAINT, RollMark};
@@ -65,13 +66,7 @@ fn end(scene: &Scene<'_>, turn: &mut Turn) {
     let groups: Vec<&GroupScene<'_>> =
         scene.groups.iter().filter(|group| group.in_scope && group.is_ending).collect();
     for group in &groups {
-        let from = group.group.mark.as_ref().and_then(|mark| mark.from);
-        let is_untried = group.validated().next().is_none();
-        if let Some(version) = from.filter(|from| group.group.pin != Some(*from))
-            && scene.p.abort
-            && is_untried
-        {
-            // Nothing has shown that the new version works.
+        if let Some(version) = pin_before(scene, group) {
             turn.steps.push(Step::Pin { group: group.name().to_owned(), version });
         }
     }
@@ -81,6 +76,17 @@ fn end(scene: &Scene<'_>, turn: &mut Turn) {
     for group in groups.iter().filter(|group| !group.policy.role.is_quorum()) {
         worker::drain(scene, group, None, turn);
     }
+}
+
+/// Where the pin of a group goes back to when nothing new begins: from a version that failed, or, where
+/// all is undone, from one that nothing has shown to work.
+fn pin_before(scene: &Scene<'_>, group: &GroupScene<'_>) -> Option<u64> {
+    if !scene.p.abort {
+        return assess::unfinished_rollback(group.group);
+    }
+    let from = group.group.mark.as_ref()?.from?;
+    let is_untried = group.validated().next().is_none();
+    (is_untried && group.group.pin != Some(from)).then_some(from)
 }
 
 /// Whether something of a group is left to do for this roll.
@@ -286,48 +292,49 @@ fn passes(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Turn) -> boo
     let regressions = gate::regressions(scene);
     let Some(group) = groups.first() else { return true };
     for regression in &regressions {
-        let since = scene.o.memory.regressed_since.get(&regression.object).copied();
-        let until = later(since.unwrap_or(scene.o.now), group.policy.validate_timeout);
+        let since = scene.o.memory.regressed_since.get(&regression.object);
+        let since = since.map_or(scene.o.now, |spell| spell.since);
+        let until = later(since, group.policy.validate_timeout);
+        let (object, what) = (regression.object.clone(), regression.what.clone());
+        let reason = WaitReason::Regression { object, what };
         if scene.o.now < until {
-            let (object, what) = (regression.object.clone(), regression.what.clone());
-            let reason = WaitReason::Regression { object, what };
             turn.queue(group, None, reason, Some(until));
-        } else {
-            turn.halt(HaltReason {
-                group: None,
-                object: regression.object.clone(),
-                message: format!(
-                    "{}, {} s after it began",
-                    regression.what,
-                    group.policy.validate_timeout.as_secs()
-                ),
-                way_out: "mend it, then run the same command again".to_owned(),
-            });
+            continue;
         }
+        let halt = HaltReason {
+            group: None,
+            object: regression.object.clone(),
+            message: format!(
+                "{}, {} s after it began",
+                regression.what,
+                group.policy.validate_timeout.as_secs()
+            ),
+            way_out: "mend it, then run the same command again".to_owned(),
+        };
+        turn.overrun(group, None, reason, until, halt);
     }
     regressions.is_empty()
 }
 
-/// One machine of those that the guard watches, if it lets it go.
+/// One machine of those that the guard watches, if it lets it go: first one that serves nobody, since
+/// while it is there no other one may go.
 fn begin_one(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Turn) {
     if !turn.working.is_empty() {
         return;
     }
-    let candidate = groups.iter().find_map(|group| Some((group, candidates(scene, group).next()?)));
-    let Some((group, m)) = candidate else { return };
+    let firsts = groups.iter().filter_map(|group| Some((group, candidates(scene, group).next()?)));
+    let Some((group, m)) = firsts.min_by_key(|(_, m)| uselessness(m)) else { return };
     if await_others(scene, turn) {
         return;
     }
-    if let Err(why) = quorum::may_go_now(scene, group, m) {
-        let deadline = quorum::deadline(scene, group);
-        if scene.o.now < deadline {
-            turn.queue(group, Some(m), WaitReason::Quorum { why }, Some(deadline));
-        } else {
-            turn.halt(quorum::refused(group, why));
+    match quorum::may_go_now(scene, group, m) {
+        Err(why) => {
+            quorum::await_yes(scene, group, m, why, Work::Queued, turn);
         }
-        return;
+        Ok(()) => {
+            begin(scene, group, m, turn);
+        }
     }
-    begin(scene, group, m, turn);
 }
 
 /// Waits for machines that come or go among those that the guard watches, whosever they are. Whether
@@ -372,12 +379,16 @@ fn startable<'s, 'a>(
 
 /// A machine's place among the candidates.
 fn urgency<'s>(m: &'s MachineScene<'_>) -> (bool, u8, Option<Timestamp>, &'s str) {
-    let rank = match m.availability {
+    (!m.machine.is_member, uselessness(m), m.machine.launched_at, m.id())
+}
+
+/// Broken machines come first, then those that nobody may use anyway.
+fn uselessness(m: &MachineScene<'_>) -> u8 {
+    match m.availability {
         Availability::Unready | Availability::Overdue => 0,
         Availability::Cordoned => 1,
         _ => 2,
-    };
-    (!m.machine.is_member, rank, m.machine.launched_at, m.id())
+    }
 }
 
 /// Whether a machine has to go even when nothing new begins.

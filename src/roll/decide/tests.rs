@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod drains;
+mod ends;
 mod laws;
 mod layout;
 mod surge;

@@ -73,11 +73,27 @@ impl Turn {
         }
     }
 
-    /// Notes why nothing new begins; each reason once.
+    /// Notes why nothing new begins; each object once.
     pub(super) fn halt(&mut self, reason: HaltReason) {
-        if !self.halts.contains(&reason) {
+        let is_known =
+            |known: &HaltReason| (&known.group, &known.object) == (&reason.group, &reason.object);
+        if !self.halts.iter().any(is_known) {
             self.halts.push(reason);
         }
+    }
+
+    /// Notes why a wait halts the roll whose time is up. The wait stays noted: while the halt is carried
+    /// out its time is up still, and does not begin anew.
+    pub(super) fn overrun(
+        &mut self,
+        group: &GroupScene<'_>,
+        machine: Option<&MachineScene<'_>>,
+        reason: WaitReason,
+        deadline: Timestamp,
+        halt: HaltReason,
+    ) {
+        self.queue(group, machine, reason, Some(deadline));
+        self.halt(halt);
     }
 
     /// Notes what a machine that was begun waits for.

@@ -194,7 +194,7 @@ impl<'a> Look<'a> {
 
     /// Whether some group waits for its machines for so long that the reason is worth a call.
     fn lacks_for_long(&self, now: Timestamp) -> bool {
-        self.memory.lacking_since.values().any(|since| later(*since, LACKING_LONG) <= now)
+        self.memory.lacking_since.values().any(|it| later(it.since, LACKING_LONG) <= now)
     }
 
     fn take_groups(&mut self, found: &BTreeMap<Key, Observed>) {

@@ -88,6 +88,12 @@ impl Layout {
         self.node(id).conditions.insert("Ready".to_owned(), condition("Unknown", at(-300)));
     }
 
+    /// A machine was launched then and has no node to this day.
+    pub(super) fn never_joins(&mut self, id: &str, launched_at: Timestamp) {
+        self.machine(id).launched_at = Some(launched_at);
+        self.view().nodes.remove(id);
+    }
+
     /// A machine stands outside of its group.
     pub(super) fn detach(&mut self, id: &str) {
         let machine = self.machine(id);
@@ -101,6 +107,18 @@ impl Layout {
         machine.version = Some(NEW);
         machine.revision = Some("new".to_owned());
         self.node(id).taints.clear();
+    }
+
+    /// A machine runs what it should not any more; its node is tainted.
+    pub(super) fn make_old(&mut self, id: &str) {
+        let machine = self.machine(id);
+        (machine.version, machine.revision) = (Some(OLD), Some("old".to_owned()));
+        *self.node(id) = node(id);
+    }
+
+    /// A node is known to be replaced.
+    pub(super) fn taint(&mut self, id: &str) {
+        self.node(id).taints = node(id).taints;
     }
 
     /// What a group should run has failed, and its pin is back.

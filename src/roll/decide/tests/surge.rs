@@ -92,7 +92,6 @@ fn a_machine_that_never_joined_is_replaced_where_nothing_else_is_to_be_done() {
     let begun = steps(&layout);
     assert!(begun.iter().any(|step| matches!(step, Step::Mark { .. })), "{begun:?}");
     layout.group("pool").mark = mark;
-    let given_up =
-        |step: &Step| matches!(step, Step::GiveUp { machines, .. } if machines.contains("pool-0"));
-    assert!(steps(&layout).iter().any(given_up));
+    let goes = |step: &Step| matches!(step, Step::Terminate { machines, .. } if machines.contains("pool-0"));
+    assert!(steps(&layout).iter().any(goes));
 }
