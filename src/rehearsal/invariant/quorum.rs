@@ -10,7 +10,8 @@ use crate::rehearsal::ledger::{Ledger, MemberBook, count};
 use crate::roll::RolloutRole;
 
 /// I1: over all groups of control plane and etcd, at most one machine is away by kprod's acts. One that
-/// goes has every other one serving, unless that was lost too lately to be known.
+/// goes has every other one serving, unless that was lost too lately to be known. One that never served
+/// takes nothing away when it goes.
 pub fn i01(look: &Look<'_>) -> Result<(), String> {
     let going = quorum_machines(look);
     if going.is_empty() {
@@ -20,6 +21,9 @@ pub fn i01(look: &Look<'_>) -> Result<(), String> {
         return Err(format!("{} machines of the control plane go at once", going.len()));
     }
     let ledger = look.ledger;
+    if !going.iter().any(|id| ledger.machines[*id].has_served) {
+        return Ok(());
+    }
     for group in ledger.of_role(RolloutRole::is_quorum) {
         let Some(stored) = look.world.groups.get(group) else { continue };
         let own = going.iter().filter(|id| ledger.machines[**id].group == group).count();
@@ -103,7 +107,7 @@ pub fn i05(look: &Look<'_>) -> Result<(), String> {
     })
 }
 
-/// I12: of each target group of the API, another live target stays when a machine leaves it.
+/// I12: of each target group of the API, another live target stays when a machine leaves it that was one.
 pub fn i12(look: &Look<'_>) -> Result<(), String> {
     let mut going: BTreeSet<&str> = quorum_machines(look);
     if let Some(Act::Cloud(Call::DeregisterTargets { instance_ids, .. })) = look.act() {
@@ -111,7 +115,8 @@ pub fn i12(look: &Look<'_>) -> Result<(), String> {
     }
     let ledger = look.ledger;
     let is_api = |id: &&str| ledger.role_of(id) == Some(RolloutRole::ControlPlane);
-    let going: BTreeSet<&str> = going.into_iter().filter(is_api).collect();
+    let has_served = |id: &&str| ledger.machines.get(*id).is_some_and(|book| book.has_served);
+    let going: BTreeSet<&str> = going.into_iter().filter(is_api).filter(has_served).collect();
     if going.is_empty() {
         return Ok(());
     }
