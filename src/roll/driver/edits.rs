@@ -49,11 +49,16 @@ impl Edits {
     /// The desired capacity that was last written, while the picture does not show it for certain: what
     /// it shows later is what others have made of it.
     fn desired(&self, group: &str, seen_at: Timestamp) -> Option<i32> {
-        let hidden = self.made.iter().rev().filter(|(at, _)| seen_at < later(*at, TRUST_AFTER));
-        hidden.map(|(_, step)| step).find_map(|step| match step {
+        self.hidden(seen_at).iter().rev().find_map(|step| match step {
             Step::SetDesired { group: of, to, .. } if of == group => Some(*to),
             _ => None,
         })
+    }
+
+    /// The writes that a picture taken at `seen_at` may not show, oldest first.
+    pub(super) fn hidden(&self, seen_at: Timestamp) -> Vec<Step> {
+        let hidden = self.made.iter().filter(|(at, _)| seen_at < later(*at, TRUST_AFTER));
+        hidden.map(|(_, step)| step.clone()).collect()
     }
 
     /// When the newest write was made; the beginning of time for none.
@@ -97,10 +102,8 @@ impl Edits {
         groups: &mut BTreeMap<String, Group>,
         machines: &mut BTreeMap<String, Machine>,
     ) {
-        for (at, step) in &self.made {
-            if seen_at < later(*at, TRUST_AFTER) {
-                edit(step, groups, machines);
-            }
+        for step in self.hidden(seen_at) {
+            edit(&step, groups, machines);
         }
         // What every picture shows by now needs no edit; a while longer keeps what ends known.
         let keep = Duration::from_secs(600);

@@ -6,6 +6,8 @@
 mod assemble;
 mod missing;
 mod strangers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -249,9 +251,17 @@ impl<'a> Look<'a> {
         }
         let found = cloud.instances(&self.query.cluster).await;
         let found = found.map_err(|error| cloud_failure(&error, false))?;
+        self.take_tagged(found, now);
+        Ok(())
+    }
+
+    /// Takes in what was read of machines, with this run's own notes, which it may not show yet.
+    fn take_tagged(&mut self, found: Vec<TaggedInstance>, now: Timestamp) {
         self.tagged = found.into_iter().map(|m| (m.instance_id.clone(), m)).collect();
         self.tagged_at = Some(now);
-        Ok(())
+        for step in self.edits.hidden(now) {
+            self.note(&step);
+        }
     }
 
     /// Notes a tag that was just written, so that it need not be read.

@@ -62,11 +62,16 @@ impl Look<'_> {
                 let id = &member.instance_id;
                 let first_seen = *self.first_seen.entry(id.clone()).or_insert(now);
                 let tagged = self.tagged.get(id);
+                let detached = tagged.and_then(detach_mark);
+                // It runs on: what is known of it is what EC2 says.
+                if detached.is_some() && member.lifecycle_state == DETACHING {
+                    continue;
+                }
                 let version = member.launch_template_version;
                 let machine = Machine {
                     instance_id: id.clone(),
                     group: name.clone(),
-                    detached: tagged.and_then(detach_mark),
+                    detached,
                     is_member: true,
                     zone: member.availability_zone.clone(),
                     instance_type: member.instance_type.clone(),
@@ -161,12 +166,16 @@ fn detach_mark(found: &TaggedInstance) -> Option<DetachMark> {
     found.tags.get(DETACHED_TAG)?.parse().ok()
 }
 
+/// How a group calls a machine that is being taken out of it.
+/// Source: Auto Scaling user guide, "Amazon EC2 Auto Scaling instance lifecycle".
+const DETACHING: &str = "Detaching";
+
 /// Source: Auto Scaling user guide, "Amazon EC2 Auto Scaling instance lifecycle".
 pub(super) fn stage_of(lifecycle_state: &str) -> Stage {
     match lifecycle_state {
         "InService" => Stage::Serving,
         state if state.starts_with("Pending") || state.starts_with("Warmed") => Stage::Booting,
-        state if state.starts_with("Terminat") || state == "Detaching" || state == "Detached" => {
+        state if state.starts_with("Terminat") || state == DETACHING || state == "Detached" => {
             Stage::Leaving
         }
         // Standby: somebody else has taken it out of service.
