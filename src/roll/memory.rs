@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::decide::lacking_key;
 use super::observation::{Memory, Spell};
-use super::{Decision, Phase, Step, Verdict, WaitReason, Waiting};
+use super::{Decision, Group, Phase, Step, Verdict, WaitReason, Waiting};
 use crate::apply::lease::later;
 
 impl Memory {
@@ -47,6 +47,30 @@ impl Memory {
             if !self.halts.contains(halt) {
                 self.halts.push(halt.clone());
             }
+        }
+    }
+
+    /// Learns what groups' notes say, and puts back the ones that somebody took off: none but a roll's
+    /// own run takes its note away, and without it nobody could give back what it has taken.
+    pub fn restore_marks(&mut self, groups: &mut BTreeMap<String, Group>) {
+        for (name, group) in groups.iter_mut().filter(|(_, group)| !group.is_gone) {
+            match &group.mark {
+                Some(mark) => {
+                    self.marks.insert(name.clone(), mark.clone());
+                }
+                None => {
+                    group.mark = self.marks.get(name).cloned();
+                    group.is_unmarked = group.mark.is_some();
+                }
+            }
+        }
+    }
+
+    /// Learns from a step that is about to be made, whatever becomes of it: a note that goes now was
+    /// taken off by nobody else.
+    pub fn making(&mut self, step: &Step) {
+        if let Step::Unmark { group } = step {
+            self.marks.remove(group);
         }
     }
 

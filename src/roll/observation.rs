@@ -69,6 +69,8 @@ pub struct Group {
     pub failed: Option<String>,
     /// What a roll has noted.
     pub mark: Option<RollMark>,
+    /// Whether somebody took that note off since this run has seen it.
+    pub is_unmarked: bool,
     /// Processes that are suspended.
     pub suspended: BTreeSet<String>,
     /// Target groups that its machines are registered with.
@@ -98,6 +100,7 @@ impl Group {
             target: None,
             failed: None,
             mark: None,
+            is_unmarked: false,
             suspended: BTreeSet::new(),
             target_group_arns: BTreeSet::new(),
             failed_activity: None,
@@ -200,6 +203,8 @@ pub struct Memory {
     pub skipped: BTreeSet<String>,
     /// Groups that this run has seen and that somebody deleted since.
     pub deleted: BTreeSet<String>,
+    /// What the notes on groups said last, by group: somebody may take one off.
+    pub marks: BTreeMap<String, RollMark>,
     /// Why nothing new begins any more, each once.
     pub halts: Vec<HaltReason>,
 }

@@ -31,6 +31,7 @@ use turn::Turn;
 pub fn decide(observation: &Observation, policy: &Policy) -> Decision {
     let scene = Scene::of(observation, policy);
     let mut turn = Turn::new(&scene);
+    tidy::restore_marks(&scene, &mut turn);
     finish::finish(&scene, &mut turn);
     newcomer::watch(&scene, &mut turn);
     start::start(&scene, &mut turn);

@@ -26,6 +26,16 @@ pub(super) fn tidy(scene: &Scene<'_>, turn: &mut Turn) {
     }
 }
 
+/// Puts back notes that somebody took off: what they say is still to be undone.
+pub(super) fn restore_marks(scene: &Scene<'_>, turn: &mut Turn) {
+    for group in scene.groups.iter().filter(|group| group.in_scope && group.group.is_unmarked) {
+        if let Some(mark) = &group.group.mark {
+            let mark = mark.clone();
+            turn.steps.push(Step::Mark { group: group.name().to_owned(), mark });
+        }
+    }
+}
+
 /// Takes a roll's marks off a node that stays: at once what says that it is worked on, at the end
 /// what says that it will be.
 fn release(group: &GroupScene<'_>, m: &MachineScene<'_>, is_over: bool, turn: &mut Turn) {

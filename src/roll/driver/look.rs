@@ -225,6 +225,7 @@ impl<'a> Look<'a> {
                     target: group.target.known().and_then(target_of),
                     failed: facts.failed_revision.clone(),
                     mark: facts.mark.as_ref().and_then(|mark| mark.parse().ok()),
+                    is_unmarked: false,
                     suspended: group.suspended_processes.clone(),
                     target_group_arns: arns.map(str::to_owned).collect(),
                     failed_activity: facts.failed_activity.clone(),

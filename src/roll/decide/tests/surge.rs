@@ -95,3 +95,25 @@ fn a_machine_that_never_joined_is_replaced_where_nothing_else_is_to_be_done() {
     let goes = |step: &Step| matches!(step, Step::Terminate { machines, .. } if machines.contains("pool-0"));
     assert!(steps(&layout).iter().any(goes));
 }
+
+#[test]
+fn a_note_that_somebody_takes_off_is_put_back_as_it_was_and_one_that_a_roll_takes_off_is_not() {
+    let mut layout = grown();
+    let Layout { observation: o, .. } = &mut layout;
+    o.memory.restore_marks(&mut o.groups);
+    let mark = o.groups["pool"].mark.clone();
+    for is_own in [false, true] {
+        let Layout { observation: o, .. } = &mut layout;
+        o.groups.get_mut("pool").unwrap().mark = None;
+        if is_own {
+            o.memory.making(&Step::Unmark { group: "pool".to_owned() });
+        }
+        o.memory.restore_marks(&mut o.groups);
+        assert_eq!(o.groups["pool"].mark, mark.clone().filter(|_| !is_own));
+        let noted =
+            steps(&layout).into_iter().next().filter(|step| matches!(step, Step::Mark { .. }));
+        let put_back = mark.clone().map(|mark| Step::Mark { group: "pool".to_owned(), mark });
+        assert_eq!(noted == put_back, !is_own, "{noted:?}");
+        layout.group("pool").is_unmarked = false;
+    }
+}

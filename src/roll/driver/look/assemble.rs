@@ -29,6 +29,7 @@ impl Look<'_> {
             groups.entry(name.clone()).or_insert_with(|| Group::gone(&name));
         }
         self.edits.apply(self.seen_at, now, &mut groups, &mut machines);
+        self.memory.restore_marks(&mut groups);
         for group in groups.values_mut() {
             group.pin_revision = group.pin.and_then(|pin| self.revision(group, pin));
         }
