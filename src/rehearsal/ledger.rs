@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::truth::{self, Member};
 use crate::apply::lease;
 use crate::kube::PodId;
-use crate::resource::{DETACHED_TAG, OWNER_TAG, TARGET_TAG};
-use crate::roll::mark::DetachMark;
+use crate::resource::{DETACHED_TAG, OWNER_TAG, ROLL_TAG, TARGET_TAG};
+use crate::roll::mark::{DetachMark, RollMark};
 use crate::roll::{Policy, RolloutRole};
 use crate::sim::kubernetes::BudgetRule;
-use crate::sim::{Lifecycle, Machine, Time, World};
+use crate::sim::{Lifecycle, Machine, StoredGroup, Time, World};
 
 /// What is remembered of one world.
 #[derive(Clone, Debug)]
@@ -68,6 +68,8 @@ pub struct GroupBook {
     pub suspended: BTreeSet<String>,
     /// When somebody else last changed what kprod goes by: desired capacity, target, tags.
     pub meddled_at: Time,
+    /// When somebody else changed the desired capacity, and by how much, oldest first.
+    pub resized: Vec<(Time, i32)>,
     /// Whether people took kprod's own notes away: then it cannot know what it was to restore.
     pub is_excused: bool,
     /// Its target, as tagged.
@@ -248,6 +250,19 @@ impl Ledger {
         now.since_ms(at) < Self::NOTICE_MS
     }
 
+    /// Machines that a group should have without kprod's surge, as far as kprod can know: of what others
+    /// have just made of that, the least.
+    pub fn known_to_be_wanted(&self, now: Time, group: &str, desired: i32) -> i32 {
+        let Some(book) = self.groups.get(group) else { return desired };
+        let fresh = book.resized.iter().rev().take_while(|(at, _)| self.is_fresh(now, *at));
+        let least = |(least, then): (i32, i32), (_, by): &(Time, i32)| {
+            let before = then - by;
+            (least.min(before), before)
+        };
+        let wanted = desired - book.raised;
+        fresh.fold((wanted, wanted), least).0
+    }
+
     /// Machines of a group that serve, with those lost so lately that nobody can know.
     pub fn known_to_serve(&self, now: Time, group: &str) -> i32 {
         let serve = self.machines.values().filter(|book| book.group == group && book.serves);
@@ -290,10 +305,21 @@ impl Ledger {
         }
     }
 
-    /// Notes that kprod changed a desired capacity.
-    pub fn kprod_set_desired(&mut self, group: &str, before: i32, after: i32) {
+    /// Notes that kprod changed a desired capacity, to what it is now. Where it raised one that others
+    /// had just raised, its note tells whether it knew of that.
+    pub fn kprod_set_desired(&mut self, now: Time, before: i32, stored: &StoredGroup) {
+        let (group, after) = (&stored.group.auto_scaling_group_name, stored.desired_capacity);
+        let least = self.known_to_be_wanted(now, group, before);
+        let noted = stored.group.tags.get(ROLL_TAG);
+        let noted = noted.and_then(|tag| tag.value.parse::<RollMark>().ok()?.raised);
         if let Some(book) = self.groups.get_mut(group) {
-            book.raised += after - before;
+            let wanted = before - book.raised;
+            let raises = after > before;
+            let known = noted.filter(|_| raises).map_or(wanted, |noted| noted.base);
+            let known = known.clamp(least, wanted);
+            book.resized.retain(|_| !raises);
+            book.base.0 = book.base.0.min(known);
+            book.raised += after - before + wanted - known;
             if book.raised < 0 {
                 // It gave back what it never took: others' change in between, or a group that shrinks.
                 book.base.0 += book.raised;
@@ -309,10 +335,21 @@ impl Ledger {
             let (low, high) = (book.base.0 + after - before, book.base.1 + after - before);
             book.base = (low.min(after).max(0), high.max(after));
             book.meddled_at = now;
+            book.resized.push((now, after - before));
             if book.raised == 0 {
                 book.base = (after, after);
             }
         }
+    }
+
+    /// Notes that somebody else took kprod's note off a group: whoever looks next takes all machines
+    /// that it has for its own.
+    pub fn others_unmarked(&mut self, now: Time, group: &str, desired: i32) {
+        if let Some(book) = self.groups.get_mut(group) {
+            book.is_excused = true;
+            book.base.1 = book.base.1.max(desired);
+        }
+        self.others_meddled(now, group);
     }
 
     /// Notes that somebody else changed a group's notes or settings.

@@ -25,6 +25,7 @@ use crate::cloud::{
 };
 use crate::kube::{Kube, KubeCall, KubeError, KubeErrorKind, KubeView};
 use crate::resource::Key;
+use crate::sim::World;
 
 /// No process runs longer, in virtual time: two days are more than any roll of a rehearsal takes.
 const RUN_SECS_MAX: i64 = 48 * 3600;
@@ -199,20 +200,15 @@ impl Process {
         F: Future<Output = R>,
     {
         let Some(group) = act.resizes() else { return request().await };
-        let before = self.desired_of(group);
+        let Shared { cloud, stage, .. } = &*self.shared;
+        let desired = |world: &mut World| Some(world.groups.get(group)?.desired_capacity);
+        // A world in memory never fails to be read.
+        let before = cloud.with_world(desired).ok().flatten();
         let result = request().await;
-        if let (Some(before), Some(after)) = (before, self.desired_of(group)) {
-            self.shared.stage.desired(group, before, after);
+        if let Some(before) = before {
+            let _ = cloud.with_world(|world| stage.desired(world, group, before));
         }
         result
-    }
-
-    fn desired_of(&self, group: &str) -> Option<i32> {
-        let read = self
-            .shared
-            .cloud
-            .with_world(|world| world.groups.get(group).map(|stored| stored.desired_capacity));
-        read.ok().flatten()
     }
 
     /// Whether a read of AWS can be made at all.

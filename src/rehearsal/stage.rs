@@ -168,8 +168,10 @@ impl Stage {
     }
 
     /// Notes how a desired capacity was changed by an act.
-    pub fn desired(&self, group: &str, before: i32, after: i32) {
-        self.lock().ledger.kprod_set_desired(group, before, after);
+    pub fn desired(&self, world: &World, group: &str, before: i32) {
+        if let Some(stored) = world.groups.get(group) {
+            self.lock().ledger.kprod_set_desired(world.now, before, stored);
+        }
     }
 
     /// Notes anything else.

@@ -23,7 +23,7 @@ pub fn i08(look: &Look<'_>) -> Result<(), String> {
     for (group, going) in workers_that_go(look) {
         let Some(limits) = look.ledger.policy.groups.get(group) else { continue };
         let Some(stored) = look.world.groups.get(group) else { continue };
-        let wanted = wanted(look.ledger, group, stored);
+        let wanted = wanted(look, group, stored);
         let serve = look.ledger.known_to_serve(look.world.now, group);
         let after = serve - i32::try_from(going.len()).unwrap_or(i32::MAX);
         let floor = wanted - may_miss(look.ledger, limits, stored, wanted);
@@ -114,10 +114,9 @@ fn workers_that_go<'a>(look: &Look<'a>) -> BTreeMap<&'a str, BTreeSet<&'a str>> 
     going
 }
 
-/// Machines that a group should have, without kprod's surge.
-fn wanted(ledger: &Ledger, group: &str, stored: &StoredGroup) -> i32 {
-    let raised = ledger.groups.get(group).map_or(0, |book| book.raised);
-    stored.desired_capacity - raised
+/// Machines that a group should have, without kprod's surge: what others have just added cannot be known.
+fn wanted(look: &Look<'_>, group: &str, stored: &StoredGroup) -> i32 {
+    look.ledger.known_to_be_wanted(look.world.now, group, stored.desired_capacity)
 }
 
 /// How many of a group may be missing: a percentage rounds down, at least one. A group that can neither
@@ -239,7 +238,7 @@ fn within_cluster(look: &Look<'_>, going: &BTreeMap<&str, BTreeSet<&str>>) -> Re
     let (mut before, mut after, mut all) = (0, 0, 0);
     for group in look.ledger.of_role(|role| role == RolloutRole::Node) {
         let Some(stored) = look.world.groups.get(group) else { continue };
-        let wanted = wanted(look.ledger, group, stored);
+        let wanted = wanted(look, group, stored);
         let serve = look.ledger.known_to_serve(look.world.now, group);
         let less = going.get(group).map_or(0, |going| count(going.iter()));
         all += wanted;

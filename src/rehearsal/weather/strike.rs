@@ -271,6 +271,12 @@ impl Scene<'_> {
     fn tamper(&self, world: &mut World, what: &Happening) -> Option<String> {
         let group = self.pool(world)?;
         let unmarks = *what == Happening::HandUnmarks;
+        let stored = world.groups.get(&group)?;
+        let (is_marked, desired) =
+            (stored.group.tags.contains_key(ROLL_TAG), stored.desired_capacity);
+        if unmarks && !is_marked {
+            return None;
+        }
         world.groups.edit(&group, |stored| match unmarks {
             true => {
                 stored.group.tags.remove(ROLL_TAG);
@@ -278,11 +284,9 @@ impl Scene<'_> {
             false => stored.group.suspended_processes.clear(),
         });
         let now = world.now;
-        self.stage.remember(|ledger| {
-            ledger.others_meddled(now, &group);
-            if let Some(book) = ledger.groups.get_mut(&group).filter(|_| unmarks) {
-                book.is_excused = true;
-            }
+        self.stage.remember(|ledger| match unmarks {
+            true => ledger.others_unmarked(now, &group, desired),
+            false => ledger.others_meddled(now, &group),
         });
         let told = if unmarks { "takes the roll's note off" } else { "resumes all processes of" };
         Some(format!("somebody {told} {group}"))

@@ -237,7 +237,10 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             )
         };
         let drains = |step: &Step| matches!(step, Step::Cordon { .. }) || ends(step);
+        // AWS takes a number, and nobody else's change since is to be lost by it.
+        let resizes = |step: &Step| matches!(step, Step::SetDesired { .. });
         let limit = match () {
+            () if steps.iter().any(resizes) => Duration::ZERO,
             () if steps.iter().all(ends) => FRESH_FOR_ENDING,
             () if steps.iter().all(drains) => FRESH_FOR_DRAINING,
             () => FRESH,
@@ -248,6 +251,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
     /// Makes the steps of a turn. One that fails ends the turn: what comes next is decided anew.
     async fn make(&mut self, o: &Observation, steps: Vec<Step>) -> Result<(), Failure> {
         for step in steps {
+            self.look.memory.making(&step);
             let end = self.act(&step, o).await?;
             let (why, is_unknown) = match end {
                 StepEnd::Made => {
