@@ -11,7 +11,8 @@
 //! 2. every member knows exactly the spec's members, all of them voters: no learner, none that never
 //!    started, no ghost;
 //! 3. all agree on term and leader, in two reports in a row that were both written after the last
-//!    step: a member that has just come back is believed when it says the same twice;
+//!    step: a member that has just come back is believed when it says the same twice, that it is well
+//!    among it;
 //! 4. a verified snapshot that is young enough;
 //! 5. of the members that stay, enough are healthy for a quorum while the newcomer is not.
 //!
@@ -110,6 +111,8 @@ pub enum Why {
     NotTwice,
     /// Its last two reports differ in term, leader or members.
     Unsettled,
+    /// It is well by its last report, and was not by the one before.
+    WellOnce,
     /// There is no verified snapshot.
     NoSnapshot,
     /// The newest verified snapshot is too old.
@@ -217,7 +220,12 @@ impl<'a> Case<'a> {
         if let Some(why) = self.age(fact) {
             return vec![why];
         }
-        let MemberReport { is_healthy, leader, lag, alarms, .. } = &fact.report;
+        self.ails(&fact.report)
+    }
+
+    /// What ails a member by one of its reports.
+    fn ails(&self, report: &MemberReport) -> Vec<Why> {
+        let MemberReport { is_healthy, leader, lag, alarms, .. } = report;
         let mut whys = Vec::new();
         if !is_healthy {
             whys.push(Why::NotHealthy);
@@ -279,7 +287,11 @@ impl<'a> Case<'a> {
             return Some(Why::NotTwice);
         };
         let told = |report: &'a MemberReport| (report.term, &report.leader, &report.members);
-        (told(&before.report) != told(&fact.report)).then_some(Why::Unsettled)
+        if told(&before.report) != told(&fact.report) {
+            return Some(Why::Unsettled);
+        }
+        let is_well = |report| self.ails(report).is_empty();
+        (is_well(&fact.report) && !is_well(&before.report)).then_some(Why::WellOnce)
     }
 
     /// Rule 4: a snapshot to come back to. One that a member told of long ago is there still.
@@ -362,6 +374,7 @@ impl fmt::Display for Why {
             }
             Why::NotTwice => write!(f, "it has not reported twice since the last step"),
             Why::Unsettled => write!(f, "its last two reports differ in term, leader or members"),
+            Why::WellOnce => write!(f, "it was not well in the report before its last one"),
             Why::NoSnapshot => write!(f, "there is no verified snapshot"),
             Why::SnapshotOld { age_secs, age_secs_max } => write!(
                 f,
@@ -406,9 +419,11 @@ impl Why {
                 "wait until the member has caught up and votes, or remove it"
             }
             Why::Unknown | Why::Absent => "make the members those of `etcdMembers`",
-            Why::OtherTerm { .. } | Why::OtherLeader { .. } | Why::NotTwice | Why::Unsettled => {
-                "wait until the members agree; if they do not, see their network"
-            }
+            Why::OtherTerm { .. }
+            | Why::OtherLeader { .. }
+            | Why::NotTwice
+            | Why::Unsettled
+            | Why::WellOnce => "wait until the members agree; if they do not, see their network",
             Why::NoSnapshot | Why::SnapshotOld { .. } => {
                 "see why snapshots fail, or take one, then run again"
             }

@@ -25,9 +25,10 @@ enum State {
     Learner,
     OtherTerm,
     Once,
+    BackOnce,
 }
 
-const STATES: [State; 8] = [
+const STATES: [State; 9] = [
     State::Well,
     State::Missing,
     State::Stale,
@@ -36,6 +37,7 @@ const STATES: [State; 8] = [
     State::Learner,
     State::OtherTerm,
     State::Once,
+    State::BackOnce,
 ];
 
 fn at(secs: i64) -> Timestamp {
@@ -123,6 +125,7 @@ fn fact(index: usize, members: usize, state: State) -> MemberFact {
         State::Lagging => fact.report.lag = 501,
         State::OtherTerm => fact.report.term = 5,
         State::Once => fact.before.as_mut().unwrap().written_at = at(NOW - 61),
+        State::BackOnce => fact.before.as_mut().unwrap().report.is_healthy = false,
     }
     fact
 }
@@ -319,6 +322,24 @@ fn each_rule_of_agreement_refuses_alone() {
         let found = with(|fact| spoil(&mut fact.before.as_mut().unwrap().report));
         assert_eq!(only(&found, "b"), Why::Unsettled);
     }
+}
+
+#[test]
+fn a_member_that_is_back_is_believed_when_it_has_said_twice_that_it_is_well() {
+    let before = |spoil: fn(&mut MemberReport)| {
+        with(|fact| spoil(&mut fact.before.as_mut().unwrap().report))
+    };
+    let ills: [fn(&mut MemberReport); 3] = [
+        |report| report.is_healthy = false,
+        |report| report.lag = 501,
+        |report| report.alarms = ["NOSPACE".to_owned()].into(),
+    ];
+    for ill in ills {
+        assert_eq!(only(&before(ill), "b"), Why::WellOnce);
+        let twice = with_both(ill);
+        assert!(twice.iter().all(|(_, why)| *why != Why::WellOnce), "{twice:?}");
+    }
+    assert_eq!(before(|report| report.lag = 500), []);
 }
 
 #[test]
