@@ -10,7 +10,7 @@ use super::fault::{Fault, Faults, stream};
 use super::invariant::{self, Look, Moment, Violation};
 use super::ledger::Ledger;
 use super::truth;
-use crate::kube::{KubeCall, Node};
+use crate::kube::KubeCall;
 use crate::sim::{Time, World};
 
 /// What all processes of one simulation share.
@@ -207,15 +207,10 @@ impl Trace {
 fn take_note(ledger: &mut Ledger, world: &World, act: &Act<'_>) {
     match act {
         Act::Kube(KubeCall::PatchNode { node, patch }) => {
-            let Some(unschedulable) = patch.unschedulable else { return };
-            let nodes = truth::nodes(world, &ledger.cluster);
-            let is_meant =
-                |known: &Node| known.name == *node && !(patch.if_away && known.takes_work());
-            let id = nodes.iter().find(|(_, known)| is_meant(known)).map(|(id, _)| *id);
-            match (id, unschedulable) {
-                (Some(id), true) => ledger.begin(id),
-                (Some(id), false) => ledger.let_be(id),
-                (None, _) => {}
+            match truth::patched(world, &ledger.cluster, node, patch) {
+                Some((id, true)) => ledger.begin(id),
+                Some((id, false)) => ledger.let_be(id),
+                None => {}
             }
         }
         act => act.ends().into_iter().for_each(|id| ledger.begin(id)),

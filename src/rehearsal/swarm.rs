@@ -212,3 +212,38 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests/mutants/run says how many seeds")]
+
+    use super::*;
+
+    /// Seeds unless somebody says otherwise.
+    const SEEDS: u64 = 20;
+
+    /// `tests/mutants/run` asks this of code that was made worse; `tests/it/rehearsal.rs` asks it of the
+    /// code as it is. What broke an invariant once is asked first: it catches most.
+    #[test]
+    #[ignore = "takes minutes; run by tests/mutants/run"]
+    fn no_seed_breaks_an_invariant() {
+        let kept = include_str!("../../tests/seeds.txt").lines();
+        let kept = kept.filter(|line| !line.starts_with('#'));
+        for line in kept {
+            let seed = line.split_whitespace().next().and_then(|word| word.parse().ok());
+            assert_holds(seed.unwrap_or_else(|| panic!("{line}: no seed")), 1);
+        }
+        let told = std::env::var("KPROD_MUTANT_SEEDS").ok().and_then(|told| told.parse().ok());
+        assert_holds(1, told.unwrap_or(SEEDS));
+    }
+
+    fn assert_holds(first: u64, count: u64) {
+        let (only, twice_every, tells_all) = (None, 0, false);
+        let swarm = Swarm { first, count, threads: 2, only, twice_every, tells_all };
+        let failed = swarm.run(&|_| ()).map(|tally| tally.failed);
+        let first = failed.unwrap_or_else(|why| panic!("{why}")).into_iter().next();
+        if let Some(Failed { seed, violation: Violation { invariant, how }, .. }) = first {
+            panic!("seed {seed} breaks {invariant}: {how}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::apply::lease;
 use crate::etcd::MemberRole;
 use crate::etcd::guard::Limits;
-use crate::kube::{Node, PodId, PodPhase};
+use crate::kube::{Node, NodePatch, PodId, PodPhase};
 use crate::roll::Policy;
 use crate::sim::kubernetes::BudgetRule;
 use crate::sim::{Time, World};
@@ -14,6 +14,21 @@ use crate::sim::{Time, World};
 pub fn nodes<'a>(world: &'a World, cluster: &str) -> BTreeMap<&'a str, &'a Node> {
     let nodes = world.clusters.get(cluster).into_iter().flat_map(|known| known.nodes().values());
     nodes.map(|stored| (stored.instance_id.as_str(), &stored.node)).collect()
+}
+
+/// The machine whose node a patch makes take work or not, if it changes that at all.
+pub fn patched<'a>(
+    world: &'a World,
+    cluster: &str,
+    node: &str,
+    patch: &NodePatch,
+) -> Option<(&'a str, bool)> {
+    let unschedulable = patch.unschedulable?;
+    let is_meant =
+        |known: &Node| known.name == node && !(patch.if_away && known.takes_work());
+    let nodes = nodes(world, cluster);
+    let id = nodes.iter().find(|(_, known)| is_meant(known)).map(|(id, _)| *id)?;
+    Some((id, unschedulable))
 }
 
 /// What disruption budgets ask for.

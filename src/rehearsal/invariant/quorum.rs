@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use super::Look;
 use crate::cloud::Call;
 use crate::etcd::guard::Limits;
+use crate::kube::KubeCall;
 use crate::rehearsal::act::Act;
 use crate::rehearsal::ledger::{Ledger, MemberBook, count};
+use crate::rehearsal::truth;
 use crate::roll::RolloutRole;
 
 /// I1: over all groups of control plane and etcd, at most one machine is away by kprod's acts. One that
-/// goes has every other one serving, unless that was lost too lately to be known. One that never served
-/// takes nothing away when it goes.
+/// goes, or whose drain begins, has every other one serving, unless that was lost too lately to be known.
+/// One that never served takes nothing away when it goes.
 pub fn i01(look: &Look<'_>) -> Result<(), String> {
-    let going = quorum_machines(look);
+    let mut going = quorum_machines(look);
+    going.extend(drained(look).filter(|id| is_vital(look, id)));
     if going.is_empty() {
         return Ok(());
     }
@@ -136,9 +139,18 @@ pub fn i12(look: &Look<'_>) -> Result<(), String> {
 /// Machines of control plane and etcd that an act takes away.
 fn quorum_machines<'a>(look: &Look<'a>) -> BTreeSet<&'a str> {
     let Some(act) = look.act() else { return BTreeSet::new() };
-    let ledger = look.ledger;
-    let is_vital = |id: &&str| ledger.role_of(id).is_some_and(RolloutRole::is_quorum);
-    act.takes().into_iter().filter(is_vital).collect()
+    act.takes().into_iter().filter(|id| is_vital(look, id)).collect()
+}
+
+fn is_vital(look: &Look<'_>, instance_id: &str) -> bool {
+    look.ledger.role_of(instance_id).is_some_and(RolloutRole::is_quorum)
+}
+
+/// The machine that an act cordons: its drain begins.
+fn drained<'a>(look: &Look<'a>) -> Option<&'a str> {
+    let Some(Act::Kube(KubeCall::PatchNode { node, patch })) = look.act() else { return None };
+    let patched = truth::patched(look.world, &look.ledger.cluster, node, patch);
+    patched.filter(|(_, unschedulable)| *unschedulable).map(|(id, _)| id)
 }
 
 /// Asks about each etcd cluster of which a member's machine goes, unless that member's own health is

@@ -73,6 +73,42 @@ fn control_planes_wait_for_one_that_comes_even_when_it_will_be_replaced() {
 }
 
 #[test]
+fn what_the_guard_watches_goes_one_by_one_over_all_groups() {
+    let mut layout = Layout::new(&[
+        ("cp-a", RolloutRole::ControlPlane, 1),
+        ("cp-b", RolloutRole::ControlPlane, 1),
+        ("cp-c", RolloutRole::ControlPlane, 1),
+        ("etcd-a", RolloutRole::Etcd, 1),
+    ]);
+    let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
+    assert!(matches!(&steps[..], [Step::Terminate { machines, .. }] if machines.contains("etcd-a-0")));
+    layout.renew("etcd-a-0");
+    for next in ["cp-a-0", "cp-b-0", "cp-c-0"] {
+        assert_eq!(cordoned(&layout), [next]);
+        layout.drain(next);
+        assert_eq!(cordoned(&layout), [""; 0], "{next} is being drained");
+        layout.machine(next).stage = Stage::Leaving;
+        assert_eq!(cordoned(&layout), [""; 0], "{next} ends");
+        layout.machine(next).stage = Stage::Booting;
+        layout.machine(next).launched_at = Some(at(-60));
+        layout.renew(next);
+        assert_eq!(cordoned(&layout), [""; 0], "{next} comes");
+        layout.machine(next).stage = Stage::Serving;
+    }
+}
+
+#[test]
+fn a_control_plane_waits_for_workers_that_an_earlier_run_has_begun_with() {
+    let mut layout =
+        Layout::new(&[("cp", RolloutRole::ControlPlane, 3), ("one", RolloutRole::Node, 2)]);
+    layout.drain("one-0");
+    let verdict = layout.decide().verdict;
+    let Verdict::Wait(waits) = verdict else { panic!("{verdict:?}") };
+    let told: Vec<_> = waits.iter().map(|wait| (wait.machine.as_deref(), &wait.reason)).collect();
+    assert_eq!(told[0], (Some("one-0"), &WaitReason::PostDrain), "{waits:?}");
+}
+
+#[test]
 fn a_surge_is_given_back_by_what_serves_nobody_and_never_by_what_is_missed() {
     let mut layout = Layout::new(&[("one", RolloutRole::Node, 4)]);
     layout.limits("one").max_surge = IntOrPercent::Int(1);

@@ -13,7 +13,7 @@ use crate::etcd::{
 };
 use crate::kube::{Condition, KubeView, Node, Taint, TaintEffect};
 use crate::roll::decide::decide;
-use crate::roll::mark::{DetachMark, OUTDATED_TAINT, Raised, RollMark};
+use crate::roll::mark::{DRAIN_ANNOTATION, DetachMark, OUTDATED_TAINT, Raised, RollMark};
 use crate::roll::{
     ClusterPolicy, Decision, DrainOutcome, Group, GroupPolicy, HaltReason, Machine, Memory,
     Observation, Policy, RolloutRole, Stage, Target,
@@ -94,6 +94,13 @@ impl Layout {
         self.view().nodes.remove(id);
     }
 
+    /// A roll has begun to drain a machine, on which nothing is left.
+    pub(super) fn drain(&mut self, id: &str) {
+        let node = self.node(id);
+        node.unschedulable = true;
+        node.annotations.insert(DRAIN_ANNOTATION.to_owned(), at(-30).to_string());
+    }
+
     /// A machine stands outside of its group.
     pub(super) fn detach(&mut self, id: &str) {
         let machine = self.machine(id);
@@ -106,7 +113,9 @@ impl Layout {
         let machine = self.machine(id);
         machine.version = Some(NEW);
         machine.revision = Some("new".to_owned());
-        self.node(id).taints.clear();
+        let node = self.node(id);
+        (node.unschedulable, node.taints) = (false, [].into());
+        node.annotations.remove(DRAIN_ANNOTATION);
     }
 
     /// A machine runs what it should not any more; its node is tainted.
