@@ -16,6 +16,9 @@ use crate::roll::{Policy, RolloutRole};
 use crate::sim::kubernetes::BudgetRule;
 use crate::sim::{Lifecycle, Machine, StoredGroup, Time, World};
 
+/// So long a look at the members counts.
+const MEMBERS_MS: u64 = 5_000;
+
 /// What is remembered of one world.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -43,7 +46,7 @@ pub struct Ledger {
     /// The members of etcd, by etcd cluster.
     pub members: BTreeMap<String, Vec<MemberBook>>,
     members_looked_at: Time,
-    /// Machines that kprod has ever taken on itself.
+    /// Machines that kprod took on itself and did not let be, gone ones among them.
     taken: BTreeSet<String>,
 }
 
@@ -52,8 +55,8 @@ pub struct Ledger {
 pub struct MemberBook {
     /// How it is.
     pub member: Member,
-    /// When that changed last by no doing of kprod's.
-    pub changed_at: Time,
+    /// When it was last well until then, and the world changed that by itself.
+    pub ailed_at: Time,
 }
 
 /// What is remembered of a group.
@@ -150,7 +153,10 @@ impl Ledger {
     /// Takes in the world as it is now. Gives the machines that were not there before.
     pub fn look(&mut self, world: &mut World) -> Vec<String> {
         let now = world.now;
-        self.look_at_members(world);
+        // Mostly nothing becomes of members, and whoever takes one looks anew.
+        if now.since_ms(self.members_looked_at) >= MEMBERS_MS {
+            self.look_at_members(world);
+        }
         let world = &*world;
         let new = self.look_at_machines(world);
         self.look_at_lease(world);
@@ -203,24 +209,26 @@ impl Ledger {
         new
     }
 
-    /// Members report every ten seconds: there is no need to look more often.
-    fn look_at_members(&mut self, world: &mut World) {
-        if world.now.since_ms(self.members_looked_at) < 5_000 {
-            return;
-        }
+    /// Notes how members are. What ails one whose machine kprod took is kprod's doing.
+    pub fn look_at_members(&mut self, world: &mut World) {
         self.members_looked_at = world.now;
         let found = truth::members(world, &self.cluster, &self.policy);
         for (etcd, members) in found {
             let before = self.members.remove(&etcd).unwrap_or_default();
             let books = members.into_iter().map(|member| {
                 let known = before.iter().find(|book| book.member.member == member.member);
-                let changed_at = match known {
-                    Some(book) if book.member.is_as_good_as(&member) => book.changed_at,
-                    Some(book) if self.took(&book.member) || self.took(&member) => book.changed_at,
-                    Some(_) => world.now,
+                let ailed_at = match known {
+                    Some(book)
+                        if book.member.is_well()
+                            && !member.is_well()
+                            && !self.took(&book.member) =>
+                    {
+                        world.now
+                    }
+                    Some(book) => book.ailed_at,
                     None => Time(0),
                 };
-                MemberBook { member, changed_at }
+                MemberBook { member, ailed_at }
             });
             let books: Vec<MemberBook> = books.collect();
             self.members.insert(etcd, books);
@@ -229,7 +237,7 @@ impl Ledger {
 
     /// Whether a member's machine is one that kprod has taken on itself.
     fn took(&self, member: &Member) -> bool {
-        member.host.as_ref().is_some_and(|id| self.taken.contains(id))
+        member.state.host.as_ref().is_some_and(|id| self.taken.contains(id))
     }
 
     fn look_at_lease(&mut self, world: &World) {
@@ -303,6 +311,7 @@ impl Ledger {
         if let Some(book) = self.machines.get_mut(instance_id) {
             book.is_begun = false;
         }
+        self.taken.remove(instance_id);
     }
 
     /// Notes that kprod changed a desired capacity, to what it is now. Where it raised one that others

@@ -128,6 +128,9 @@ impl Stage {
     pub fn check(&self, world: &mut World, who: &str, act: &Act<'_>) -> bool {
         self.look(world);
         let mut state = self.lock();
+        if !act.takes().is_empty() {
+            state.ledger.look_at_members(world);
+        }
         let look = Look {
             world: &*world,
             ledger: &state.ledger,

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::apply::lease;
-use crate::etcd::MemberRole;
 use crate::etcd::guard::Limits;
 use crate::kube::{Node, NodePatch, PodId, PodPhase};
 use crate::roll::Policy;
 use crate::sim::kubernetes::BudgetRule;
-use crate::sim::{Time, World};
+use crate::sim::{MemberState, World};
 
 /// The nodes of a cluster by instance id.
 pub fn nodes<'a>(world: &'a World, cluster: &str) -> BTreeMap<&'a str, &'a Node> {
@@ -24,8 +23,7 @@ pub fn patched<'a>(
     patch: &NodePatch,
 ) -> Option<(&'a str, bool)> {
     let unschedulable = patch.unschedulable?;
-    let is_meant =
-        |known: &Node| known.name == node && !(patch.if_away && known.takes_work());
+    let is_meant = |known: &Node| known.name == node && !(patch.if_away && known.takes_work());
     let nodes = nodes(world, cluster);
     let id = nodes.iter().find(|(_, known)| is_meant(known)).map(|(id, _)| *id)?;
     Some((id, unschedulable))
@@ -78,51 +76,29 @@ pub struct Member {
     pub member: String,
     /// The group whose machine hosts it.
     pub group: String,
-    /// The machine that it runs on.
-    pub host: Option<String>,
-    /// Whether it is up and well.
-    pub is_healthy: bool,
-    /// Whether it votes, as its cluster knows.
-    pub is_voter: bool,
-    /// Entries that it lags behind.
-    pub lag: u64,
-    /// The newest snapshot that it knows of.
-    pub snapshot_at: Option<Time>,
+    /// How it is.
+    pub state: MemberState,
 }
 
 impl Member {
-    /// Whether nothing has changed that matters to a quorum.
-    pub fn is_as_good_as(&self, other: &Member) -> bool {
-        let of = |m: &Member| (m.host.clone(), m.is_healthy, m.is_voter, m.lag <= Limits::LAG_MAX);
-        of(self) == of(other)
+    /// Whether it runs, is healthy, votes and has caught up.
+    pub fn is_well(&self) -> bool {
+        let MemberState { host, is_healthy, is_voter, lag, snapshot_at: _ } = &self.state;
+        host.is_some() && *is_healthy && *is_voter && *lag <= Limits::LAG_MAX
     }
 }
 
 /// The members of all etcd clusters, by etcd cluster.
 pub fn members(world: &mut World, cluster: &str, policy: &Policy) -> BTreeMap<String, Vec<Member>> {
-    let of = |world: &mut World, etcd: &str| {
-        let reports = world.member_reports(cluster, etcd);
-        let wanted = policy.topology.clusters.get(etcd).into_iter();
-        let members = wanted.flat_map(|known| known.members.iter()).map(|(name, place)| {
-            let told = reports.get(name);
-            let runs = told.filter(|(report, _)| world.machines.contains_key(&report.instance_id));
-            let votes = |(report, _): &(crate::etcd::MemberReport, Time)| {
-                report.members.get(name) == Some(&MemberRole::Voter)
-            };
-            Member {
-                member: name.clone(),
-                group: place.group.clone(),
-                host: runs.map(|(report, _)| report.instance_id.clone()),
-                is_healthy: runs.is_some_and(|(report, _)| report.is_healthy),
-                is_voter: told.is_some_and(votes),
-                lag: told.map_or(0, |(report, _)| report.lag),
-                snapshot_at: told
-                    .and_then(|(report, _)| report.snapshot_at)
-                    .map(|at| Time(at.as_millisecond())),
-            }
+    let mut found = BTreeMap::new();
+    for (etcd, wanted) in &policy.topology.clusters {
+        let mut states = world.member_states(cluster, etcd);
+        let members = wanted.members.iter().map(|(name, place)| Member {
+            member: name.clone(),
+            group: place.group.clone(),
+            state: states.remove(name).unwrap_or_default(),
         });
-        members.collect()
-    };
-    let etcds: Vec<&String> = policy.topology.clusters.keys().collect();
-    etcds.into_iter().map(|etcd| (etcd.clone(), of(world, etcd))).collect()
+        found.insert(etcd.clone(), members.collect());
+    }
+    found
 }

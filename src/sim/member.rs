@@ -9,6 +9,8 @@
 //!
 //! Delays follow from the machine's id and not from the world's dice, so that looking changes nothing.
 
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,8 @@ use super::{Machine, StoredZone, World};
 use crate::cloud::Entry;
 use crate::etcd::{MemberReport, MemberRole, Topology};
 use crate::resource::OWNER_TAG;
+
+pub use state::MemberState;
 
 /// One etcd cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +51,9 @@ pub struct StoredMember {
     run: Option<Run>,
     /// What it reported last from a machine that is gone, and when.
     last: Option<(MemberReport, Time)>,
+    /// What it had reported, and when, as something changed that ails a member: it stays as it was.
+    #[serde(default)]
+    kept: Option<(MemberReport, Time)>,
     /// When it fell silent.
     silent_since: Option<Time>,
 }
@@ -79,7 +86,7 @@ struct Epoch {
     leader: Option<String>,
 }
 
-/// What ails a member, by `<cluster>/<etcd>/<member>` in [`super::Faults::members`].
+/// What ails a member ([`World::ail`]), by `<cluster>/<etcd>/<member>` in [`super::Faults::members`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberFault {
@@ -135,24 +142,6 @@ impl World {
         if let Some(member) = etcd.and_then(|etcd| etcd.members.get_mut(member)) {
             member.is_blank = true;
         }
-    }
-
-    /// What the members of an etcd cluster reported last, and when: outside of any read.
-    pub fn member_reports(
-        &mut self,
-        cluster: &str,
-        etcd: &str,
-    ) -> BTreeMap<String, (MemberReport, Time)> {
-        if !self.etcds.contains_key(cluster) {
-            self.find_members(cluster);
-        }
-        self.tend_members();
-        let known = self.etcds.get(cluster).and_then(|etcds| etcds.get(etcd));
-        let names = known.into_iter().flat_map(|known| known.members.keys());
-        let reports = names.filter_map(|member| {
-            Some((member.clone(), self.newest_report(cluster, etcd, member)?))
-        });
-        reports.collect()
     }
 
     /// A member's newest report, where `key` is that of one.
@@ -272,6 +261,7 @@ impl StoredMember {
             is_blank: false,
             run: None,
             last: None,
+            kept: None,
             silent_since: None,
         }
     }
@@ -435,6 +425,10 @@ impl StoredEtcd {
         };
         let lived = until.0 - run.since.0;
         let at = Time(run.since.0 + lived - lived % REPORT_MS);
+        let kept = member.kept.as_ref().filter(|(_, kept_at)| *kept_at >= at);
+        if let Some(kept) = kept {
+            return Some(kept.clone());
+        }
         Some((self.report(name, run, at, ills), at))
     }
 

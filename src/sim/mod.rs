@@ -54,7 +54,7 @@ pub use health::Outage;
 pub use kubernetes::Kubernetes;
 pub use lag::{Lag, Shelf};
 pub use machine::{Lifecycle, Machine, Power};
-pub use member::{MemberFault, StoredEtcd, StoredMember};
+pub use member::{MemberFault, MemberState, StoredEtcd, StoredMember};
 pub use network::{Lingering, Subnet, Vpc};
 pub use security::StoredSecurityGroup;
 pub use storage::{StoredInterface, StoredVolume};

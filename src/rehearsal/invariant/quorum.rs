@@ -50,9 +50,9 @@ pub fn i01(look: &Look<'_>) -> Result<(), String> {
 pub fn i02(look: &Look<'_>) -> Result<(), String> {
     each_member_that_goes(look, |etcd, leaving, members| {
         let voters = members.len();
-        let healthy = members
-            .iter()
-            .filter(|m| m.member.member != leaving && (m.member.is_healthy || is_fresh(look, m)));
+        let healthy = members.iter().filter(|m| {
+            m.member.member != leaving && (m.member.state.is_healthy || is_fresh(look, m))
+        });
         let (healthy, needed) = (healthy.count(), voters / 2 + 1);
         if healthy >= needed {
             return Ok(());
@@ -67,7 +67,7 @@ pub fn i02(look: &Look<'_>) -> Result<(), String> {
 pub fn i03(look: &Look<'_>) -> Result<(), String> {
     let most = look.ledger.policy.cluster.snapshot_age_max;
     each_member_that_goes(look, |etcd, leaving, members| {
-        let newest = members.iter().filter_map(|m| m.member.snapshot_at).max();
+        let newest = members.iter().filter_map(|m| m.member.state.snapshot_at).max();
         let Some(newest) = newest else {
             return Err(format!("{etcd}: {leaving} goes and there is no snapshot"));
         };
@@ -84,7 +84,7 @@ pub fn i03(look: &Look<'_>) -> Result<(), String> {
 pub fn i04(look: &Look<'_>) -> Result<(), String> {
     each_member_that_goes(look, |etcd, leaving, members| {
         let behind = members.iter().find(|m| {
-            let is_full = m.member.is_voter && m.member.lag <= Limits::LAG_MAX;
+            let is_full = m.member.state.is_voter && m.member.state.lag <= Limits::LAG_MAX;
             m.member.member != leaving && !is_full && !is_fresh(look, m)
         });
         behind.map_or(Ok(()), |m| {
@@ -97,14 +97,14 @@ pub fn i04(look: &Look<'_>) -> Result<(), String> {
 pub fn i05(look: &Look<'_>) -> Result<(), String> {
     each_member_that_goes(look, |etcd, leaving, members| {
         let stray = members.iter().find(|m| {
-            let host = m.member.host.as_ref().and_then(|id| look.ledger.machines.get(id));
+            let host = m.member.state.host.as_ref().and_then(|id| look.ledger.machines.get(id));
             let is_home = host.is_some_and(|book| book.group == m.member.group);
             m.member.member != leaving && !is_home && !is_fresh(look, m)
         });
         stray.map_or(Ok(()), |m| {
             Err(format!(
                 "{etcd}: {leaving} goes while {} runs on {:?}",
-                m.member.member, m.member.host
+                m.member.member, m.member.state.host
             ))
         })
     })
@@ -169,7 +169,7 @@ fn each_member_that_goes(
     Ok(())
 }
 
-/// Whether a member changed so lately that nobody can know.
+/// Whether the world ailed a member so lately that nobody can know.
 fn is_fresh(look: &Look<'_>, member: &MemberBook) -> bool {
-    look.ledger.is_fresh(look.world.now, member.changed_at)
+    look.ledger.is_fresh(look.world.now, member.ailed_at)
 }

@@ -27,6 +27,7 @@ pub(super) fn strike(world: &mut World, stage: &Stage, event: &Event) -> Option<
 /// Undoes everything that goes wrong, at once.
 pub fn heal(world: &mut World, stage: &Stage) {
     stage.heal();
+    world.recover_all();
     world.faults = Faults::default();
     let (cluster, rules, cordoned) = stage.remember(|ledger| {
         let cordoned = std::mem::take(&mut ledger.cordoned_by_others);
@@ -120,7 +121,7 @@ impl Scene<'_> {
             Happening::Member { fault, .. } => {
                 let key = self.member()?;
                 let told = format!("{key}: {fault:?}");
-                world.faults.members.entry(key).or_default().insert(fault.clone());
+                world.ail(&key, fault.clone());
                 Some(told)
             }
             Happening::Api { secs } => {
@@ -164,7 +165,7 @@ impl Scene<'_> {
             }
             Happening::Member { fault, .. } => {
                 let key = self.member()?;
-                world.faults.members.get_mut(&key)?.remove(fault);
+                world.recover(&key, fault);
                 Some(format!("{key} is over {fault:?}"))
             }
             _ => None,

@@ -81,7 +81,9 @@ fn what_the_guard_watches_goes_one_by_one_over_all_groups() {
         ("etcd-a", RolloutRole::Etcd, 1),
     ]);
     let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
-    assert!(matches!(&steps[..], [Step::Terminate { machines, .. }] if machines.contains("etcd-a-0")));
+    assert!(
+        matches!(&steps[..], [Step::Terminate { machines, .. }] if machines.contains("etcd-a-0"))
+    );
     layout.renew("etcd-a-0");
     for next in ["cp-a-0", "cp-b-0", "cp-c-0"] {
         assert_eq!(cordoned(&layout), [next]);

@@ -41,9 +41,14 @@ fn end_host(world: &mut World, member: &str) {
     world.terminate_instance(&id).unwrap();
 }
 
+fn key(member: &str) -> String {
+    format!("{CLUSTER}/main/{member}")
+}
+
+/// Something ails a member, and has been reported since.
 fn ail(world: &mut World, member: &str, fault: MemberFault) {
-    let key = format!("{CLUSTER}/main/{member}");
-    world.faults.members.entry(key).or_default().insert(fault);
+    world.ail(&key(member), fault);
+    world.advance_secs(10);
 }
 
 #[test]
@@ -135,7 +140,6 @@ fn a_member_that_lost_its_data_learns_before_it_votes() {
 fn each_fault_shows_in_the_reports() {
     let mut world = etcd_world();
     ail(&mut world, "a", MemberFault::Slow { lag: 900 });
-    world.advance_secs(10);
     assert_eq!((says(&mut world, "a").lag, says(&mut world, "b").lag), (900, 0));
     ail(&mut world, "b", MemberFault::Alarm { name: "NOSPACE".to_owned() });
     assert!(says(&mut world, "c").alarms.contains("NOSPACE"));
@@ -147,15 +151,40 @@ fn each_fault_shows_in_the_reports() {
     assert_eq!(report(&mut world, "b").unwrap().1, at);
     ail(&mut world, "b", MemberFault::Missing);
     assert_eq!(report(&mut world, "b"), None);
-    world.faults.members.clear();
+    world.recover_all();
     world.advance_secs(10);
     let healed = ["a", "b", "c"].map(|member| says(&mut world, member));
     assert!(healed.iter().all(|r| r.is_healthy && r.lag == 0 && r.alarms.is_empty()));
     ail(&mut world, "a", MemberFault::Sick);
-    world.advance_secs(10);
     assert!(!says(&mut world, "a").is_healthy);
     world.advance_secs(10);
     assert_ne!(says(&mut world, "b").leader.as_deref(), Some("a"));
+}
+
+#[test]
+fn what_was_reported_stays_as_it_was_written() {
+    let mut world = etcd_world();
+    let told = |world: &mut World| {
+        let (report, at) = report(world, "b").unwrap();
+        (report.is_healthy, report.alarms.is_empty(), at)
+    };
+    let is_healthy = |world: &mut World| world.member_states(CLUSTER, "main")["b"].is_healthy;
+    let (.., at) = told(&mut world);
+    world.ail(&key("b"), MemberFault::Sick);
+    world.ail(&key("b"), MemberFault::Alarm { name: "NOSPACE".to_owned() });
+    assert!(!is_healthy(&mut world), "it is sick from now on");
+    assert_eq!(told(&mut world), (true, true, at));
+    world.advance_secs(10);
+    assert_eq!(told(&mut world), (false, false, at.plus_secs(10)));
+    world.recover_all();
+    assert!(is_healthy(&mut world));
+    assert_eq!(told(&mut world), (false, false, at.plus_secs(10)));
+    world.advance_secs(10);
+    assert_eq!(told(&mut world), (true, true, at.plus_secs(20)));
+    end_host(&mut world, "b");
+    assert_eq!(told(&mut world), (true, true, at.plus_secs(20)));
+    let state = &world.member_states(CLUSTER, "main")["b"];
+    assert_eq!((&state.host, state.is_healthy, state.is_voter), (&None, false, true));
 }
 
 #[test]
