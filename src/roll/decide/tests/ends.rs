@@ -7,9 +7,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::layout::{Layout, NEW, OLD, at};
+use crate::roll::decide::lacking_key;
 use crate::roll::decision::Verdict;
 use crate::roll::mark::NEWCOMER_ANNOTATION;
-use crate::roll::{HaltReason, RolloutRole, Stage, Step};
+use crate::roll::{HaltReason, RolloutRole, Spell, Stage, Step};
 
 const CP: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 
@@ -30,6 +31,8 @@ fn settled() -> Layout {
 /// A run, looked at every 30 seconds for a while. New machines come up 90 s after their launch.
 struct Run {
     layout: Layout,
+    /// When it looks again before steps are made, in seconds.
+    looks: &'static [i64],
     /// Whether etcd's members go on to report.
     is_reported: bool,
     /// Machines that were ended, those of one step together.
@@ -40,7 +43,7 @@ struct Run {
 
 impl Run {
     fn of(layout: Layout) -> Self {
-        Self { layout, is_reported: true, ended: Vec::new(), failed: Vec::new() }
+        Self { layout, looks: &[1], is_reported: true, ended: Vec::new(), failed: Vec::new() }
     }
 
     /// Runs for four hours at most: how it ended, and none if it did not.
@@ -48,8 +51,8 @@ impl Run {
         for _ in 0..480 {
             let mut verdict = self.look(30);
             if matches!(verdict, Verdict::Act(_)) {
-                // The picture is too old to act on: one more look decides it.
-                verdict = self.look(1);
+                // The picture is too old to act on, or what was asked for is refused.
+                self.looks.iter().for_each(|secs| verdict = self.look(*secs));
             }
             match verdict {
                 Verdict::Act(steps) => steps.iter().for_each(|step| self.make(step)),
@@ -73,7 +76,8 @@ impl Run {
             }
         }
         let up = before(90);
-        for machine in o.machines.values_mut().filter(|m| m.launched_at < Some(up)) {
+        let booting = o.machines.values_mut().filter(|m| m.stage == Stage::Booting);
+        for machine in booting.filter(|m| m.launched_at < Some(up)) {
             machine.stage = Stage::Serving;
         }
         let decision = self.layout.decide();
@@ -129,14 +133,18 @@ fn only(id: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_guards_no_ends_a_run_though_the_halt_waits_for_a_younger_picture() {
+fn waits_whose_time_is_up_do_not_begin_anew_while_others_have_theirs() {
     let mut layout = settled();
     layout.never_joins("cp-1-0", at(-3600));
     layout.observation.members = Arc::default();
+    layout.machine("pool-1").stage = Stage::Leaving;
     let mut run = Run::of(layout);
+    run.looks = &[60, 60, 60];
     let Some(Err(halts)) = run.end() else { panic!("it did not halt") };
     let told: Vec<&str> = halts.iter().map(|halt| halt.object.as_str()).collect();
-    assert_eq!(told, ["quorum guard"]);
+    assert_eq!(told, ["pool", "quorum guard", "pool-1"]);
+    // An hour and ten minutes are what a machine may take to end.
+    assert!(run.layout.observation.now < at(4_500), "{}", run.layout.observation.now);
     assert!(run.ended.is_empty(), "{:?}", run.ended);
 }
 
@@ -190,6 +198,21 @@ fn what_never_came_up_goes_while_others_serve_and_no_other_one_does() {
     let mut run = Run::of(layout);
     assert!(matches!(run.end(), Some(Err(_))), "cp-3-0 may answer requests still");
     assert!(run.ended.is_empty(), "{:?}", run.ended);
+}
+
+#[test]
+fn a_machine_that_serves_waits_for_one_that_never_came_up() {
+    let mut layout = settled();
+    layout.make_old("cp-1-0");
+    layout.never_joins("cp-3-0", at(-3600));
+    // Its group has waited for long enough, so that nothing is under way.
+    let waited = Spell { since: at(-3600), seen_at: at(-30) };
+    layout.observation.memory.lacking_since.insert(lacking_key("cp-3", 0), waited);
+    let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
+    let gives_up =
+        |step: &Step| matches!(step, Step::GiveUp { machines, .. } if *machines == only("cp-3-0"));
+    assert!(steps.iter().any(gives_up), "{steps:?}");
+    assert!(!steps.iter().any(|step| matches!(step, Step::Cordon { .. })), "{steps:?}");
 }
 
 #[test]
