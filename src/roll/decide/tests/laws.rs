@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::layout::{Layout, at};
-use crate::roll::decide::scene::{Availability, Scene};
+use crate::roll::decide::scene::{Availability, MachineScene, Scene};
 use crate::roll::decision::Verdict;
 use crate::roll::mark::DRAIN_ANNOTATION;
 use crate::roll::{RolloutRole, Stage, Step};
@@ -54,16 +54,28 @@ fn standing() -> impl Strategy<Value = Standing> {
     )
 }
 
+/// Names and roles of three groups.
+type Groups = [(&'static str, RolloutRole); 3];
+
 /// Two pools and a control plane.
+const POOLS: Groups =
+    [("cp", RolloutRole::ControlPlane), ("one", RolloutRole::Node), ("two", RolloutRole::Node)];
+
+/// Nothing but what the guard watches.
+const GUARDED: Groups = [
+    ("cp-a", RolloutRole::ControlPlane),
+    ("cp-b", RolloutRole::ControlPlane),
+    ("etcd-a", RolloutRole::Etcd),
+];
+
 fn layout() -> impl Strategy<Value = Layout> {
+    layout_of(POOLS)
+}
+
+fn layout_of(names: Groups) -> impl Strategy<Value = Layout> {
     let limit = || proptest::option::of((1..4_u32).prop_map(IntOrPercent::Int));
     let groups = [standing(), standing(), standing()];
-    (groups, limit(), limit()).prop_map(|(groups, all, per_zone)| {
-        let names = [
-            ("cp", RolloutRole::ControlPlane),
-            ("one", RolloutRole::Node),
-            ("two", RolloutRole::Node),
-        ];
+    (groups, limit(), limit()).prop_map(move |(groups, all, per_zone)| {
         let sizes = groups.each_ref().map(|(machines, ..)| i32::try_from(machines.len()).unwrap());
         let laid: Vec<(&str, RolloutRole, i32)> =
             names.iter().zip(sizes).map(|((name, role), size)| (*name, *role, size)).collect();
@@ -189,15 +201,27 @@ proptest! {
 
     /// I1: of the control plane one machine at a time.
     #[test]
-    fn of_what_the_guard_watches_one_goes_when_all_others_serve(layout in layout()) {
+    fn of_what_the_guard_watches_one_goes_when_all_others_serve(
+        layout in prop_oneof![layout_of(POOLS), layout_of(GUARDED)],
+    ) {
         let Verdict::Act(steps) = layout.decide().verdict else { return Ok(()) };
         let scene = Scene::of(&layout.observation, &layout.policy);
-        let taken = taken(&scene, &steps);
-        let cps: Vec<_> = taken.iter().filter(|(group, ..)| *group == "cp").collect();
-        prop_assert!(cps.len() <= 1, "{cps:?}");
-        let mut others = scene.quorum().flat_map(|group| &group.machines);
-        let serves = others.all(|m| m.availability == Availability::Available);
-        prop_assert!(cps.is_empty() || serves);
+        let serves = |m: &MachineScene<'_>| m.availability == Availability::Available;
+        let goes = |m: &MachineScene<'_>| {
+            steps.iter().any(|step| match step {
+                Step::Cordon { machine, .. } => machine == m.id() && serves(m),
+                Step::Terminate { machines, .. } | Step::TerminateDetached { machines } => {
+                    machines.contains(m.id())
+                }
+                _ => false,
+            })
+        };
+        let guarded = || scene.quorum().flat_map(|group| &group.machines);
+        let going: Vec<&str> = guarded().filter(|m| goes(m)).map(|m| m.id()).collect();
+        prop_assert!(going.len() <= 1, "{going:?}");
+        let Some(one) = guarded().find(|m| goes(m)) else { return Ok(()) };
+        let other = guarded().find(|m| m.id() != one.id() && !serves(m));
+        prop_assert!(one.never_served() || other.is_none(), "{going:?}: {}", other.unwrap().id());
     }
 
     /// I9: what ends takes no work any more.
