@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::failure::kube_failure;
 use super::turns::Run;
 use crate::apply::failure::{cloud_failure, stopped};
 use crate::apply::journal::JournalStep;
-use crate::apply::lease::{LONGEST_CALL, sleep_or_stop};
+use crate::apply::lease::{LONGEST_CALL, later, sleep_or_stop};
 use crate::apply::{lease_failure, millis, since};
 use crate::cloud::{Call, Cloud, CloudError, CloudErrorKind};
 use crate::error::{ExitCode, Failure};
@@ -23,6 +25,8 @@ use crate::roll::{EvictionAnswer, EvictionAttempt, Observation, Step};
 
 /// That the lease is still ours may have been seen so long ago when a call is made.
 const LEASE_AGE_MAX: Duration = Duration::from_secs(1);
+/// So long what the quorum guard has said counts, on top of the age of the reports that it went by.
+const GUARD_AGE_MAX: Duration = Duration::from_secs(30);
 /// The control plane's own label; its nodes are kept from load balancers by their spec.
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
@@ -43,7 +47,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
     /// What ends the run: the lease is lost, the credentials ended, somebody asked to stop.
     pub(super) async fn act(&mut self, step: &Step, o: &Observation) -> Result<StepEnd, Failure> {
         for call in cloud_calls(step, o) {
-            match self.cloud_call(&call, step).await? {
+            match self.cloud_call(&call, step, o.now).await? {
                 StepEnd::Made => {}
                 end => return Ok(end),
             }
@@ -58,12 +62,20 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
     }
 
     /// One call to AWS, tried again while the service is at fault.
-    async fn cloud_call(&mut self, call: &Call, step: &Step) -> Result<StepEnd, Failure> {
+    async fn cloud_call(
+        &mut self,
+        call: &Call,
+        step: &Step,
+        decided_at: Timestamp,
+    ) -> Result<StepEnd, Failure> {
         let operation = call.operation();
         let started = self.cloud.now();
         let mut attempts = 1;
         loop {
             self.ready_to_call().await?;
+            if self.is_overtaken(step, decided_at) {
+                return Ok(StepEnd::Moved("what the quorum guard said is too old".to_owned()));
+            }
             self.has_begun = true;
             let answer = tokio::time::timeout(LONGEST_CALL, self.cloud.call(call)).await;
             let error = match answer {
@@ -147,6 +159,16 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         let attempt = EvictionAttempt { at, count: known.saturating_add(1), answer };
         self.look.memory.evictions.insert(uid.to_owned(), attempt);
         Ok(StepEnd::Made)
+    }
+
+    /// Whether so much time has gone by since a machine that the guard watches was let go that members
+    /// may have reported otherwise: it is asked again then.
+    fn is_overtaken(&self, step: &Step, decided_at: Timestamp) -> bool {
+        let (Step::Terminate { group, .. } | Step::GiveUp { group, .. }) = step else {
+            return false;
+        };
+        let is_guarded = self.policy.groups.get(group).is_some_and(|p| p.role.is_quorum());
+        is_guarded && self.cloud.now() >= later(decided_at, GUARD_AGE_MAX)
     }
 
     /// Nobody asked to stop, and the lease is ours for one more call.

@@ -12,9 +12,9 @@ use kprod::error::{ExitCode, Failure};
 use kprod::event::{Event, RollEvent};
 use kprod::plan::PlanOptions;
 use kprod::roll::driver::RollReport;
-use kprod::roll::{Policy, Step};
-use kprod::sim::World;
+use kprod::roll::{Policy, Step, WaitReason};
 use kprod::sim::kubernetes::ApiTrouble;
+use kprod::sim::{CallFault, LoggedCall, MemberFault, Time, World};
 
 use super::bad_days::{run, said, staging};
 use super::{NEW_IMAGE, apply, assert_clean, machines, roll, tell};
@@ -233,6 +233,70 @@ async fn a_quota_that_is_reached_halts_the_roll_with_what_aws_says() {
     // The group goes on trying by itself, less and less often.
     cloud.sleep(Duration::from_secs(900)).await;
     ends_well(&cloud, &query, &policy, &before).await;
+}
+
+/// How far the day of the next test has come.
+enum Day {
+    Calm,
+    AwsIsAway,
+    AMemberIsSick { since: Time },
+    AwsIsBack { since: Time },
+    AllIsWell { since: Time },
+}
+
+/// AWS refuses to end a machine of the control plane, a member of etcd falls sick, AWS is back: the
+/// machine ends once the member is well, whatever the guard had said before.
+#[tokio::test]
+async fn the_guard_is_asked_again_when_aws_was_away() {
+    let (cloud, query, policy, before) = staging().await;
+    cloud.with_world(|world| world.advance_secs(600)).unwrap();
+    let ends = "TerminateInstanceInAutoScalingGroup";
+    let (member, day) = (format!("{STAGING}/main/c"), Mutex::new(Day::Calm));
+    let trace = tell(&cloud);
+    let announce = |event: Event| {
+        let mut day = day.lock().unwrap();
+        let is_retry = matches!(&event, Event::Retrying { operation, .. } if operation == ends);
+        let waits = |is_it: fn(&WaitReason) -> bool| match &event {
+            Event::Roll(RollEvent::Progress { progress, .. }) => {
+                progress.groups.iter().flat_map(|group| &group.waiting).any(|w| is_it(&w.reason))
+            }
+            _ => false,
+        };
+        let is_drained = waits(|reason| matches!(reason, WaitReason::PostDrain));
+        let is_refused = waits(|reason| matches!(reason, WaitReason::Quorum { .. }));
+        let go_on = |world: &mut World| match *day {
+            Day::Calm if is_drained => {
+                let fault = |number| (number, CallFault::Unavailable);
+                world.faults.on_mutation = (1..10_000).map(fault).collect();
+                *day = Day::AwsIsAway;
+            }
+            Day::AwsIsAway if is_retry => {
+                world.ail(&member, MemberFault::Sick);
+                *day = Day::AMemberIsSick { since: world.now };
+            }
+            Day::AMemberIsSick { since } if is_refused || world.now > since.plus_secs(120) => {
+                world.faults.on_mutation.clear();
+                *day = Day::AwsIsBack { since: world.now };
+            }
+            Day::AwsIsBack { since } if world.now > since.plus_secs(60) => {
+                world.recover(&member, &MemberFault::Sick);
+                *day = Day::AllIsWell { since: world.now };
+            }
+            _ => {}
+        };
+        cloud.with_world(go_on).unwrap();
+        trace(event);
+    };
+    let report = roll(&cloud, &query, &policy, &announce).await.unwrap();
+    assert!(report.failure.is_none(), "{:#?}", report.failure);
+    let Day::AllIsWell { since } = day.into_inner().unwrap() else {
+        panic!("nothing has happened")
+    };
+    let is_end = |call: &&LoggedCall| call.operation == ends && call.outcome == "ok";
+    let first =
+        cloud.with_world(|world| world.log.iter().find(is_end).map(|call| call.at)).unwrap();
+    assert!(first > Some(since), "{first:?}, {since:?}");
+    assert_clean(&cloud, &before);
 }
 
 /// Somebody broke the lease and took it: not one call more is made, to AWS or to the API server.
