@@ -11,6 +11,7 @@ mod context;
 mod denied;
 mod destroy;
 mod doctor;
+mod etcd;
 mod execute;
 mod exit_codes;
 mod explain;
@@ -64,6 +65,7 @@ enum Command {
     Destroy(destroy::DestroyArgs),
     Unlock(unlock::UnlockArgs),
     Doctor(doctor::DoctorArgs),
+    Etcd(etcd::EtcdArgs),
     State(state::StateArgs),
     Policy(policy::PolicyArgs),
     Show(show::ShowArgs),
@@ -106,6 +108,7 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Destroy(args) => destroy::run(&context, &args),
         Command::Unlock(args) => unlock::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
+        Command::Etcd(args) => etcd::run(&context, &args),
         Command::State(args) => state::run(&context, &args),
         Command::Policy(args) => policy::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),

@@ -160,6 +160,28 @@ pub fn may_go(
     if reasons.is_empty() { Ok(()) } else { Err(Refusal { group: group.to_owned(), reasons }) }
 }
 
+/// What is wrong with the etcd clusters although nobody goes. That a member said so only once is no
+/// fault of it: who looks once has no second report.
+pub fn complaints(
+    topology: &Topology,
+    facts: &Facts,
+    now: Timestamp,
+    limits: &Limits,
+) -> BTreeSet<RefusalReason> {
+    let nothing = BTreeMap::new();
+    let found = topology.clusters.iter().flat_map(|(etcd, cluster)| {
+        let members: BTreeSet<&str> = cluster.members.keys().map(String::as_str).collect();
+        let facts = facts.get(etcd).unwrap_or(&nothing);
+        let case = Case { members, leaving: BTreeSet::new(), facts, now, limits };
+        case.condition().into_iter().map(move |(member, why)| RefusalReason {
+            etcd: etcd.clone(),
+            member: member.map(str::to_owned),
+            why,
+        })
+    });
+    found.collect()
+}
+
 /// A reason, with the member it is about.
 type Found<'a> = (Option<&'a str>, Why);
 
@@ -174,12 +196,18 @@ struct Case<'a> {
 
 impl<'a> Case<'a> {
     fn reasons(&self) -> Vec<Found<'a>> {
-        let asked: Vec<&str> =
-            self.members.iter().copied().filter(|member| self.is_asked(member)).collect();
+        let unsettled = |member: &'a str| Some((Some(member), self.settled(member)?));
+        let mut found = self.condition();
+        found.extend(self.asked().into_iter().filter_map(unsettled));
+        found
+    }
+
+    /// All but that it has been so for two reports.
+    fn condition(&self) -> Vec<Found<'a>> {
+        let asked = self.asked();
         let mut found: Vec<Found<'a>> = Vec::new();
         for member in &asked {
-            let whys = self.well(member).into_iter().chain(self.settled(member));
-            found.extend(whys.map(|why| (Some(*member), why)));
+            found.extend(self.well(member).into_iter().map(|why| (Some(*member), why)));
             found.extend(self.membership(member));
         }
         found.extend(self.agreement(&asked));
@@ -190,6 +218,10 @@ impl<'a> Case<'a> {
 
     fn fact(&self, member: &str) -> Option<&'a MemberFact> {
         self.facts.get(member)
+    }
+
+    fn asked(&self) -> Vec<&'a str> {
+        self.members.iter().copied().filter(|member| self.is_asked(member)).collect()
     }
 
     /// Whether what a member says counts: not that of one that goes and is down already.
@@ -205,13 +237,7 @@ impl<'a> Case<'a> {
 
     /// What is wrong with the age of a member's newest report.
     fn age(&self, fact: &MemberFact) -> Option<Why> {
-        let age = self.now.duration_since(fact.written_at);
-        let max = signed(self.limits.report_age_max);
-        if age > max {
-            let age_secs_max = self.limits.report_age_max.as_secs();
-            return Some(Why::Stale { age_secs: age.as_secs(), age_secs_max });
-        }
-        (age < -max).then(|| Why::Ahead { by_secs: -age.as_secs() })
+        age(fact, self.now, self.limits)
     }
 
     /// Rule 1: a member is well.
@@ -319,6 +345,17 @@ impl<'a> Case<'a> {
         let why = Why::Quorum { healthy_after, needed, members };
         (healthy_after < needed).then_some((None, why))
     }
+}
+
+/// What is wrong with the age of a report.
+pub(super) fn age(fact: &MemberFact, now: Timestamp, limits: &Limits) -> Option<Why> {
+    let age = now.duration_since(fact.written_at);
+    let max = signed(limits.report_age_max);
+    if age > max {
+        let age_secs_max = limits.report_age_max.as_secs();
+        return Some(Why::Stale { age_secs: age.as_secs(), age_secs_max });
+    }
+    (age < -max).then(|| Why::Ahead { by_secs: -age.as_secs() })
 }
 
 fn signed(limit: Duration) -> SignedDuration {

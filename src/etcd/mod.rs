@@ -3,11 +3,14 @@
 //! A member reports to its own key in the state bucket; nothing here talks to etcd. The guard decides
 //! by those facts alone, and no flag turns it off.
 
+pub mod domains;
 pub mod guard;
 pub mod report;
+pub mod standing;
 
 pub use guard::{Limits, Refusal, RefusalReason, Why, may_go};
 pub use report::{
     EarlierReport, Facts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster,
     TopologyMember,
 };
+pub use standing::{EtcdStanding, MemberStanding, MemberState, Standing};

@@ -114,6 +114,9 @@ pub struct TopologyCluster {
 pub struct TopologyMember {
     /// The auto scaling group whose machine hosts it.
     pub group: String,
+    /// The zone of that group; none if it has not exactly one.
+    #[serde(default)]
+    pub zone: Option<String>,
 }
 
 impl Topology {

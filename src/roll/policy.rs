@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::etcd::{Topology, TopologyCluster, TopologyMember};
+use jiff::Timestamp;
+
+use crate::etcd::{Limits, Topology, TopologyCluster, TopologyMember};
 use crate::spec::{
     ClusterRollingUpdateSpec, DrainTimeoutAction, InstanceGroup, IntOrPercent, OverallRolloutSpec,
     RepairSpec, Role, RollingUpdateSpec, Span, Spec, fill,
@@ -213,8 +215,11 @@ fn role_of_name(spec: &Spec, group: &str) -> Role {
 fn topology(spec: &Spec) -> Topology {
     let clusters = spec.cluster.spec.etcd_clusters.iter().map(|etcd| {
         let members = etcd.etcd_members.iter().filter_map(|member| {
-            let group = spec.machine_name(spec.groups.get(&member.instance_group)?);
-            Some((member.name.clone(), TopologyMember { group }))
+            let host = spec.groups.get(&member.instance_group)?;
+            let mut zones = spec.zones_of(host).into_iter().map(str::to_owned);
+            let zone = zones.next().filter(|_| zones.next().is_none());
+            let group = spec.machine_name(host);
+            Some((member.name.clone(), TopologyMember { group, zone }))
         });
         (etcd.name.clone(), TopologyCluster { members: members.collect() })
     });
@@ -298,6 +303,17 @@ impl ClusterPolicy {
             failure_percent: failure_percent.unwrap_or(0),
             one_member_downtime: rollout.one_member_downtime.unwrap_or(false),
             snapshot_age_max: time(rollout.snapshot_age_max),
+        }
+    }
+
+    /// What the quorum guard asks for, of reports that were written since a moment.
+    pub fn guard_limits(&self, not_before: Timestamp) -> Limits {
+        Limits {
+            report_age_max: Limits::REPORT_AGE_MAX,
+            lag_max: Limits::LAG_MAX,
+            snapshot_age_max: self.snapshot_age_max,
+            not_before,
+            one_member_downtime: self.one_member_downtime,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     Group, HaltReason, Machine, MachineReason, Observation, Pause, Policy, RolloutRole, Stage,
     Target, Verdict,
 };
-use crate::etcd::guard::{self, Limits, RefusalReason, Why};
+use crate::etcd::guard::{self, RefusalReason, Why};
 use crate::kube::drain::{self, PreflightFinding};
 use crate::plan::{FieldChange, Plan};
 use crate::resource::{Key, Kind, Resource};
@@ -229,13 +229,7 @@ fn refusals(
     policy: &Policy,
     groups: &[PreviewGroup],
 ) -> BTreeMap<String, Vec<RefusalReason>> {
-    let limits = Limits {
-        report_age_max: Limits::REPORT_AGE_MAX,
-        lag_max: Limits::LAG_MAX,
-        snapshot_age_max: policy.cluster.snapshot_age_max,
-        not_before: Timestamp::MIN,
-        one_member_downtime: policy.cluster.one_member_downtime,
-    };
+    let limits = policy.cluster.guard_limits(Timestamp::MIN);
     let mut found = BTreeMap::new();
     for group in groups.iter().filter(|group| group.role.is_quorum()) {
         let (topology, members) = (&policy.topology, &observation.members);

@@ -1,6 +1,7 @@
 //! The only room that prints. stdout is data, stderr is talk; quiet and colour are decided once.
 
 pub mod doctor;
+pub mod etcd;
 pub mod finding;
 pub mod human;
 pub mod json;

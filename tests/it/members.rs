@@ -6,8 +6,9 @@ use std::time::Duration;
 use kprod::apply::{self, StopSignal};
 use kprod::cloud::Cloud;
 use kprod::cloud::sim::SimCloud;
-use kprod::etcd::{Facts, Limits, Refusal, Topology, TopologyCluster, TopologyMember, may_go};
+use kprod::etcd::{Facts, Limits, Refusal, may_go};
 use kprod::plan::PlanOptions;
+use kprod::roll::Policy;
 use kprod::roll::members::read;
 use kprod::sim::Lifecycle;
 use kprod::spec::Spec;
@@ -22,21 +23,9 @@ async fn applied(spec: &Spec) -> SimCloud {
     cloud
 }
 
-/// The spec's members by the groups that AWS knows.
-fn topology(spec: &Spec) -> Topology {
-    let clusters = spec.cluster.spec.etcd_clusters.iter().map(|etcd| {
-        let members = etcd.etcd_members.iter().map(|member| {
-            let group = spec.machine_name(&spec.groups[&member.instance_group]);
-            (member.name.clone(), TopologyMember { group })
-        });
-        (etcd.name.clone(), TopologyCluster { members: members.collect() })
-    });
-    Topology { clusters: clusters.collect() }
-}
-
 /// Looks twice, so far apart that every member has reported in between.
 async fn look(cloud: &SimCloud, spec: &Spec) -> Facts {
-    let topology = topology(spec);
+    let topology = Policy::of(spec).topology;
     let mut facts = Facts::new();
     for _ in 0..2 {
         cloud.sleep(Duration::from_secs(11)).await;
@@ -53,7 +42,7 @@ fn ask(cloud: &SimCloud, spec: &Spec, facts: &Facts, group: &str) -> Result<(), 
         not_before: cloud.now() - Duration::from_secs(30),
         one_member_downtime: false,
     };
-    may_go(&topology(spec), facts, group, cloud.now(), &limits)
+    may_go(&Policy::of(spec).topology, facts, group, cloud.now(), &limits)
 }
 
 #[tokio::test]
@@ -62,7 +51,7 @@ async fn one_host_after_the_other_may_go_once_the_one_before_votes_again() {
         let spec = spec_of(cluster);
         let cloud = applied(&spec).await;
         cloud.sleep(Duration::from_secs(300)).await;
-        let topology = topology(&spec);
+        let topology = Policy::of(&spec).topology;
         let hosts: BTreeSet<String> = topology
             .clusters
             .values()

@@ -63,7 +63,9 @@ fn name(index: usize) -> String {
 
 /// Member `a` on group `host-a`, and so on.
 fn cluster(members: usize) -> TopologyCluster {
-    let member = |index| (name(index), TopologyMember { group: format!("host-{}", name(index)) });
+    let member = |index| {
+        (name(index), TopologyMember { group: format!("host-{}", name(index)), zone: None })
+    };
     TopologyCluster { members: (0..members).map(member).collect() }
 }
 

@@ -13,13 +13,7 @@ pub(super) fn may_go_now(
     group: &GroupScene<'_>,
     machine: &MachineScene<'_>,
 ) -> Result<(), String> {
-    let limits = guard::Limits {
-        report_age_max: guard::Limits::REPORT_AGE_MAX,
-        lag_max: guard::Limits::LAG_MAX,
-        snapshot_age_max: scene.p.cluster.snapshot_age_max,
-        not_before: last_step(scene),
-        one_member_downtime: scene.p.cluster.one_member_downtime,
-    };
+    let limits = scene.p.cluster.guard_limits(last_step(scene));
     let members = &scene.o.members;
     guard::may_go(&scene.p.topology, members, group.name(), scene.o.now, &limits)
         .map_err(|refusal| refusal.to_string())?;

@@ -17,7 +17,7 @@ fn etcd_world() -> World {
         let name = format!("host-{zone}");
         template(&mut world, &name, template_data(&[]));
         make(&mut world, &create(group(&name, 1, 1, zone))).unwrap();
-        main.members.insert(zone.to_owned(), TopologyMember { group: name });
+        main.members.insert(zone.to_owned(), TopologyMember { group: name, zone: None });
     }
     world.advance_secs(600);
     world.host_etcd(CLUSTER, &Topology { clusters: [("main".to_owned(), main)].into() });

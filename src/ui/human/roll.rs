@@ -1,14 +1,14 @@
 //! A rolling update before it begins, as an engineer reads it: which machines go, why, in which
 //! order, how many at a time, and what would hold it up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{PlanView, change, more};
 use crate::kube::drain::PreflightFinding;
 use crate::roll::{MachineReason, Preview, PreviewGroup, PreviewMachine, RolloutRole};
 use crate::ui::finding::{plural, wrap};
-use crate::ui::roll::{group_name, halt_reason, machine_reason};
+use crate::ui::roll::{by_reason, group_name, halt_reason, machine_reason};
 
 /// Machines of a line that are named; the others are counted.
 const NAMED_MAX: usize = 6;
@@ -216,25 +216,19 @@ fn obstacles(text: &mut String, preview: &Preview, view: PlanView) {
 
 /// What the quorum guard says now: members' reasons are the same for many groups, and told once.
 fn guard(text: &mut String, preview: &Preview, view: PlanView) {
-    let mut members: BTreeMap<(&str, String), BTreeSet<&str>> = BTreeMap::new();
-    for reason in preview.guard.values().flatten() {
-        let known = members.entry((&reason.etcd, reason.why.to_string())).or_default();
-        known.extend(reason.member.as_deref());
-    }
-    if members.is_empty() {
+    let told = by_reason(preview.guard.values().flatten());
+    if told.is_empty() {
         return;
     }
     let title =
         format!("The quorum guard would wait now, for {}", plural(preview.guard.len(), "group"));
     let _ = writeln!(text, "{}\n", view.style.heading(&title));
-    for ((etcd, why), members) in members {
-        let members: Vec<&str> = members.into_iter().collect();
-        let whose = match members.as_slice() {
-            [] => String::new(),
-            [one] => format!(", member {one}"),
-            many => format!(", members {}", many.join(", ")),
+    for (etcd, whose, why) in told {
+        let line = match (etcd, whose.as_str()) {
+            ("", _) => why.to_string(),
+            (_, "") => format!("etcd {etcd}: {why}"),
+            _ => format!("etcd {etcd}, {whose}: {why}"),
         };
-        let line = if etcd.is_empty() { why } else { format!("etcd {etcd}{whose}: {why}") };
         let _ = writeln!(text, "  {}", wrap(&line, view.width, 2, 4));
     }
     text.push('\n');

@@ -1,11 +1,13 @@
 //! Machine-readable output: own structs with their own version, never the engine's types.
 
 mod doctor;
+mod etcd;
 mod plan;
 mod roll;
 mod status;
 
 pub use doctor::doctor;
+pub use etcd::etcd;
 pub use plan::{FORMAT_VERSION, plan};
 pub use roll::roll;
 pub use status::status;

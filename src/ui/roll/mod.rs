@@ -2,11 +2,13 @@
 
 pub(super) mod step;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::finding::plural;
+use crate::etcd::{RefusalReason, Why};
 use crate::roll::{HaltReason, MachineReason, Phase, WaitReason, Waiting};
 
 /// A group as its users know it: without the cluster's name, and without what says its role.
@@ -125,6 +127,28 @@ pub(super) fn halt_reason(reason: &HaltReason, cluster: &str) -> String {
         }
         _ => format!("{}: {}", reason.object, reason.message),
     }
+}
+
+/// The quorum guard's reasons, each told once: etcd cluster, whose it is (`member a`, `members a, b`,
+/// or nothing for the cluster's own), and the reason.
+pub(super) fn by_reason<'a>(
+    reasons: impl IntoIterator<Item = &'a RefusalReason>,
+) -> Vec<(&'a str, String, &'a Why)> {
+    let mut members: BTreeMap<(&str, &Why), BTreeSet<&str>> = BTreeMap::new();
+    for reason in reasons {
+        let known = members.entry((&reason.etcd, &reason.why)).or_default();
+        known.extend(reason.member.as_deref());
+    }
+    let told = members.into_iter().map(|((etcd, why), members)| {
+        let members: Vec<&str> = members.into_iter().collect();
+        let whose = match members.as_slice() {
+            [] => String::new(),
+            [one] => format!("member {one}"),
+            many => format!("members {}", many.join(", ")),
+        };
+        (etcd, whose, why)
+    });
+    told.collect()
 }
 
 /// The time between two moments; zero if they are the other way round.

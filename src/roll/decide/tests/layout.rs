@@ -189,7 +189,8 @@ fn observation() -> Observation {
 
 /// Members on machines that are nobody's: what the guard asks of them is always true.
 fn topology() -> Topology {
-    let member = |name: &str| (name.to_owned(), TopologyMember { group: "etcd".to_owned() });
+    let member =
+        |name: &str| (name.to_owned(), TopologyMember { group: "etcd".to_owned(), zone: None });
     let main = TopologyCluster { members: MEMBERS.map(member).into() };
     Topology { clusters: [("main".to_owned(), main)].into() }
 }
