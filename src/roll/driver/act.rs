@@ -12,7 +12,7 @@ use crate::apply::journal::JournalStep;
 use crate::apply::lease::{LONGEST_CALL, later, sleep_or_stop};
 use crate::apply::{lease_failure, millis, since};
 use crate::cloud::{Call, Cloud, CloudError, CloudErrorKind};
-use crate::error::{ExitCode, Failure};
+use crate::error::Failure;
 use crate::event::Event;
 use crate::kube::{Kube, KubeCall, KubeError, KubeErrorKind, Node, NodePatch, Taint, TaintEffect};
 use crate::resource::{DETACHED_TAG, FAILED_TAG, GroupTag, Key, Kind, ROLL_TAG};
@@ -200,13 +200,6 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             self.journal.flush(self.cloud).await;
         }
     }
-}
-
-/// A step that failed so often that somebody has to look.
-pub(super) fn worn_out(step: &Step, why: &str) -> Failure {
-    let subject = step.group().unwrap_or("the cluster");
-    Failure::new(ExitCode::Halted, format!("{subject}: a step failed again and again: {why}"))
-        .hint("look at what the message names, then run the same command again")
 }
 
 /// The calls to AWS that a step takes.

@@ -97,7 +97,7 @@ pub(super) async fn begin<'a, C: Cloud, K: Kube>(
         steps: 0,
         replaced: Default::default(),
         recent: Default::default(),
-        failures: Default::default(),
+        failing: Default::default(),
         progress: Default::default(),
         observed: Default::default(),
         told_at: Timestamp::MIN,

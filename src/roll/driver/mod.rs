@@ -6,6 +6,7 @@
 mod act;
 mod begin;
 mod edits;
+mod failing;
 mod failure;
 mod look;
 mod turns;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::RollReport;
-use super::act::{StepEnd, worn_out};
+use super::act::StepEnd;
 use super::begin::KUBE_PATIENCE;
 use super::edits::{Recent, TRUST_AFTER};
+use super::failing::Failing;
 use super::look::Look;
 use crate::apply::failure::RERUN;
 use crate::apply::journal::Journal;
@@ -46,8 +47,6 @@ const POLL_MEMBERS: Duration = Duration::from_secs(10);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// How the groups stand is announced at least so often, so that a wait that lasts is seen to last.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
-/// A step may fail so often in a row before somebody has to look.
-const FAILURES_MAX: u32 = 8;
 /// So many turns at most: a bound for the loop itself, far above what the largest roll takes.
 const TURNS_MAX: usize = 1_000_000;
 
@@ -73,8 +72,7 @@ pub(super) struct Run<'a, C: Cloud, K: Kube> {
     pub(super) replaced: BTreeMap<String, usize>,
     /// Requests to the API server that were just made.
     pub(super) recent: Recent,
-    /// How often a step failed in a row.
-    pub(super) failures: BTreeMap<String, u32>,
+    pub(super) failing: Failing,
     pub(super) progress: Progress,
     /// How long replacements take in this run.
     pub(super) observed: Observed,
@@ -265,13 +263,9 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
                 step: Box::new(step.clone()),
                 why: why.clone(),
             }));
-            let count = self.failures.entry(format!("{step:?}")).or_default();
-            *count += 1;
-            if *count >= FAILURES_MAX {
-                return Err(worn_out(&step, &why));
-            }
+            let count = self.failing.failed(&step, &why)?;
             // A lost answer is looked up once reads can be trusted to show what it did.
-            let wait = if is_unknown { TRUST_AFTER } else { POLL_MEMBERS / 5 * *count };
+            let wait = if is_unknown { TRUST_AFTER } else { POLL_MEMBERS / 5 * count };
             self.look.doubt();
             return self.pause(wait).await;
         }
@@ -281,7 +275,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
     /// What a step that was made is remembered by.
     fn after(&mut self, o: &Observation, step: &Step) {
         self.steps += 1;
-        self.failures.remove(&format!("{step:?}"));
+        self.failing.made(step);
         self.look.memory.made(step);
         let now = self.cloud.now();
         self.look.edits.add(now, step, &o.groups, o.cloud_seen_at);

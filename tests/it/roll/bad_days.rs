@@ -1,17 +1,20 @@
 //! What goes wrong in a roll, how it ends, and that a re-run finishes it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Cloud, Query};
 use kprod::error::ExitCode;
-use kprod::kube::LabelSelector;
-use kprod::kube::PodId;
+use kprod::kube::sim::SimKube;
+use kprod::kube::{Kube, KubeCall, KubeError, KubeErrorKind, KubeView, LabelSelector, PodId};
 use kprod::resource::FAILED_TAG;
 use kprod::roll::driver::RollReport;
 use kprod::roll::{Policy, Retire};
 use kprod::sim::World;
 use kprod::sim::kubernetes::{Amount, BudgetRule, PodStop};
 
-use super::{NEW_IMAGE, applied, assert_clean, machines, roll, tell};
+use super::{NEW_IMAGE, applied, assert_clean, machines, roll, roll_with, tell};
 use crate::apply::{PROD, STAGING};
 
 pub(super) async fn staging() -> (SimCloud, Query, Policy, World) {
@@ -95,6 +98,46 @@ async fn a_budget_of_zero_halts_by_name_and_the_re_run_ends() {
             }
         })
         .unwrap();
+    let again = run(&cloud, &query, &policy).await;
+    assert!(again.failure.is_none(), "{:#?}", again.failure);
+    assert_clean(&cloud, &before);
+}
+
+/// A cluster in which something refuses every cordon, such as a webhook that is down.
+struct NoCordons(SimKube);
+
+impl Kube for NoCordons {
+    async fn view(&self) -> Result<Arc<KubeView>, KubeError> {
+        self.0.view().await
+    }
+
+    async fn changed(&self, seen: u64, at_most: Duration) {
+        self.0.changed(seen, at_most).await;
+    }
+
+    async fn call(&self, call: &KubeCall) -> Result<(), KubeError> {
+        match call {
+            KubeCall::PatchNode { patch, .. } if patch.unschedulable == Some(true) => {
+                let why = "failed calling webhook";
+                Err(KubeError::new(KubeErrorKind::Server, call.operation(), why))
+            }
+            _ => self.0.call(call).await,
+        }
+    }
+
+    async fn ready(&self) -> Result<(), KubeError> {
+        self.0.ready().await
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_nobody_may_cordon_halts_by_name_and_the_re_run_ends() {
+    let (cloud, query, policy, before) = staging().await;
+    let kube = NoCordons(SimKube::new(cloud.clone(), STAGING));
+    let report = roll_with(&kube, &cloud, &query, &policy, &tell(&cloud)).await.unwrap();
+    let told = said(&report);
+    assert!(told.starts_with("i-") && told.contains("failed calling webhook"), "{told}");
+    assert_eq!(report.replaced_count(), 0);
     let again = run(&cloud, &query, &policy).await;
     assert!(again.failure.is_none(), "{:#?}", again.failure);
     assert_clean(&cloud, &before);

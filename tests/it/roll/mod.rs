@@ -15,6 +15,7 @@ use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Cloud, Query};
 use kprod::error::{ExitCode, Failure};
 use kprod::event::{Event, RollEvent};
+use kprod::kube::Kube;
 use kprod::kube::sim::SimKube;
 use kprod::plan::PlanOptions;
 use kprod::roll::Policy;
@@ -56,13 +57,24 @@ pub(crate) async fn roll(
     announce: &(dyn Fn(Event) + Sync),
 ) -> Result<RollReport, Failure> {
     let kube = SimKube::new(cloud.clone(), &query.cluster);
+    roll_with(&kube, cloud, query, policy, announce).await
+}
+
+/// The same by another way to the cluster.
+pub(crate) async fn roll_with<K: Kube>(
+    kube: &K,
+    cloud: &SimCloud,
+    query: &Query,
+    policy: &Policy,
+    announce: &(dyn Fn(Event) + Sync),
+) -> Result<RollReport, Failure> {
     let request = RollRequest {
         policy,
         query,
         holder: "ann@laptop (process 2)".to_owned(),
         lock_timeout: Duration::ZERO,
     };
-    driver::run(cloud, Some(&kube), &request, &StopSignal::new(), announce).await
+    driver::run(cloud, Some(kube), &request, &StopSignal::new(), announce).await
 }
 
 /// Prints what happens, when asked to.
