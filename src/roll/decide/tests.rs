@@ -160,6 +160,23 @@ fn what_took_no_work_is_let_be_when_it_is_back_by_then() {
 }
 
 #[test]
+fn no_more_of_a_group_are_worked_on_at_once_though_they_serve_nobody() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 6)]);
+    for broken in ["one-1", "one-2", "one-4"] {
+        layout.unready(broken);
+    }
+    for (surge, missing, expected) in [(0, 1, 1), (0, 2, 2), (0, 3, 3), (1, 1, 2)] {
+        layout.limits("one").max_surge = IntOrPercent::Int(surge);
+        layout.limits("one").max_unavailable = IntOrPercent::Int(missing);
+        assert_eq!(cordoned(&layout), ["one-1", "one-2", "one-4"][..expected]);
+    }
+    layout.limits("one").max_surge = IntOrPercent::Int(0);
+    layout.limits("one").max_unavailable = IntOrPercent::Int(2);
+    layout.drain("one-1");
+    assert_eq!(cordoned(&layout), ["one-2"], "one-1 is on its way");
+}
+
+#[test]
 fn what_is_ready_and_does_not_count_yet_goes_within_the_limits_as_well() {
     let mut layout = Layout::new(&[("one", RolloutRole::Node, 4)]);
     layout.policy.cluster.max_unavailable_per_zone = Some(IntOrPercent::Int(1));
