@@ -68,13 +68,18 @@ pub struct Raised {
     pub base: i32,
     /// By how much it was raised, at most.
     pub by: i32,
+    /// Whether that is known to have been done. It is noted before, and a run that is killed in between
+    /// may not have come to it.
+    pub is_made: bool,
 }
 
 impl Raised {
     /// How much of it is still there, at a desired capacity. What an autoscaler has added above is
-    /// its own.
+    /// its own, and so is all that it has made of one that nobody knows to have been raised.
     pub fn outstanding(self, desired: i32) -> i32 {
-        desired.saturating_sub(self.base).clamp(0, self.by)
+        let more = desired.saturating_sub(self.base);
+        let is_sure = self.is_made || more == self.by;
+        if is_sure { more.clamp(0, self.by) } else { 0 }
     }
 }
 
@@ -89,7 +94,8 @@ impl fmt::Display for RollMark {
             write!(f, " suspended={}", names.join("/"))?;
         }
         if let Some(raised) = self.raised {
-            write!(f, " raised={}/{}", raised.base, raised.by)?;
+            let word = if raised.is_made { "raised" } else { "raising" };
+            write!(f, " {word}={}/{}", raised.base, raised.by)?;
         }
         Ok(())
     }
@@ -109,10 +115,11 @@ impl FromStr for RollMark {
                 "began" => began_at = Some(value.parse().map_err(|_| wrong())?),
                 "from" => from = Some(value.parse().map_err(|_| wrong())?),
                 "suspended" => suspended = value.split('/').map(str::to_owned).collect(),
-                "raised" => {
+                "raised" | "raising" => {
                     let (base, by) = value.split_once('/').ok_or_else(wrong)?;
                     let number = |text: &str| text.parse().map_err(|_| wrong());
-                    raised = Some(Raised { base: number(base)?, by: number(by)? });
+                    let (base, by, is_made) = (number(base)?, number(by)?, key == "raised");
+                    raised = Some(Raised { base, by, is_made });
                 }
                 // A newer kprod may know more.
                 _ => {}
@@ -161,14 +168,18 @@ mod tests {
             began_at: "2026-11-21T10:11:12Z".parse().unwrap(),
             from: Some(3),
             suspended: ["AZRebalance", "AlarmNotification"].map(str::to_owned).into(),
-            raised: Some(Raised { base: 3, by: 1 }),
+            raised: Some(Raised { base: 3, by: 1, is_made: true }),
         }
     }
 
     #[test]
     fn a_mark_is_read_as_it_was_written_and_fits_a_tag() {
-        for mark in [mark(), RollMark { from: None, suspended: [].into(), raised: None, ..mark() }]
-        {
+        let raised = Some(Raised { base: 3, by: 1, is_made: false });
+        for mark in [
+            mark(),
+            RollMark { raised, ..mark() },
+            RollMark { from: None, suspended: [].into(), raised: None, ..mark() },
+        ] {
             let text = mark.to_string();
             assert!(text.len() <= 256, "{text}");
             assert!(text.chars().all(|c| c.is_ascii_alphanumeric() || " +-=._:/@".contains(c)));
@@ -180,8 +191,10 @@ mod tests {
 
     #[test]
     fn what_an_autoscaler_added_is_not_the_rolls() {
-        let raised = Raised { base: 3, by: 2 };
-        let outstanding = [2, 3, 4, 5, 9].map(|desired| raised.outstanding(desired));
-        assert_eq!(outstanding, [0, 0, 1, 2, 2]);
+        let known = Raised { base: 3, by: 2, is_made: true };
+        let noted = Raised { is_made: false, ..known };
+        let outstanding = |raised: Raised| [2, 3, 4, 5, 9].map(|at| raised.outstanding(at));
+        assert_eq!(outstanding(known), [0, 0, 1, 2, 2]);
+        assert_eq!(outstanding(noted), [0, 0, 0, 2, 0], "it may have come before the surge");
     }
 }

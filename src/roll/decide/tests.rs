@@ -133,7 +133,17 @@ fn machines_that_are_not_drained_end_once_the_surge_that_stands_in_for_them_is_n
     layout.limits("one").max_surge = IntOrPercent::Int(3);
     layout.group("one").target_group_arns.insert("arn:shop".to_owned());
     let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
-    assert!(matches!(&steps[..], [Step::Mark { .. }, Step::SetDesired { to: 6, .. }]), "{steps:?}");
+    let [
+        Step::Mark { mark: before, .. },
+        Step::SetDesired { to: 6, .. },
+        Step::Mark { mark: after, .. },
+    ] = &steps[..]
+    else {
+        panic!("{steps:?}")
+    };
+    let raised = Raised { base: 3, by: 3, is_made: false };
+    assert_eq!(before.raised, Some(raised));
+    assert_eq!(after.raised, Some(Raised { is_made: true, ..raised }));
     layout.group("one").desired = 6;
     layout.raise("one", 3);
     let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
@@ -141,7 +151,7 @@ fn machines_that_are_not_drained_end_once_the_surge_that_stands_in_for_them_is_n
     else {
         panic!("{steps:?}")
     };
-    assert_eq!((machines.len(), mark.raised), (1, Some(Raised { base: 3, by: 2 })));
+    assert_eq!((machines.len(), mark.raised), (1, Some(Raised { base: 3, by: 2, is_made: true })));
 }
 
 #[test]

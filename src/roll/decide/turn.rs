@@ -149,7 +149,7 @@ impl Turn {
     /// noted no more, so that nobody takes what an autoscaler adds for it.
     pub(super) fn still_raised(&self, group: &GroupScene<'_>) -> Option<Raised> {
         let by = self.raised(group);
-        (by > 0).then_some(Raised { base: group.wanted(), by })
+        (by > 0).then_some(Raised { base: group.wanted(), by, is_made: true })
     }
 
     /// The note on a group once this turn's steps are made.

@@ -141,11 +141,19 @@ fn raise(scene: &Scene<'_>, group: &GroupScene<'_>, more: i32, turn: &mut Turn) 
     if to <= from {
         return 0;
     }
-    let raised = Some(Raised { base, by: to - base });
-    let mark = RollMark { id: scene.o.id.clone(), raised, ..mark.clone() };
     let name = group.name().to_owned();
-    turn.steps.push(Step::Mark { group: name.clone(), mark });
-    turn.steps.push(Step::SetDesired { group: name, from, to });
+    let note = |is_made: bool| {
+        let raised = Some(Raised { base, by: to - base, is_made });
+        let mark = RollMark { id: scene.o.id.clone(), raised, ..mark.clone() };
+        Step::Mark { group: name.clone(), mark }
+    };
+    // What was raised before is known to have been, whether or not more of it comes.
+    let is_more = group.raised() > 0;
+    turn.steps.push(note(is_more));
+    turn.steps.push(Step::SetDesired { group: name.clone(), from, to });
+    if !is_more {
+        turn.steps.push(note(true));
+    }
     to - from
 }
 

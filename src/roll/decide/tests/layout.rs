@@ -153,7 +153,7 @@ impl Layout {
     pub(super) fn raise(&mut self, group: &str, by: i32) {
         let group = self.group(group);
         let base = group.desired - by;
-        group.mark.as_mut().unwrap().raised = Some(Raised { base, by });
+        group.mark.as_mut().unwrap().raised = Some(Raised { base, by, is_made: true });
     }
 
     fn view(&mut self) -> &mut KubeView {

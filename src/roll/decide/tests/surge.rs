@@ -5,6 +5,7 @@ use super::layout::{Layout, at};
 use crate::roll::decision::Verdict;
 use crate::roll::mark::Raised;
 use crate::roll::{RolloutRole, Step};
+use crate::spec::IntOrPercent;
 
 /// Nine machines that are as wanted: two are a surge over five, two came from an autoscaler.
 fn grown() -> Layout {
@@ -12,7 +13,8 @@ fn grown() -> Layout {
     for at in 0..9 {
         layout.renew(&format!("pool-{at}"));
     }
-    layout.group("pool").mark.as_mut().unwrap().raised = Some(Raised { base: 5, by: 2 });
+    layout.group("pool").mark.as_mut().unwrap().raised =
+        Some(Raised { base: 5, by: 2, is_made: true });
     // Machines end without a drain.
     layout.policy.cloudonly = true;
     layout
@@ -59,14 +61,18 @@ fn a_surge_is_noted_as_it_is_before_a_part_of_it_goes_and_after() {
     let gone = steps.iter().filter(|step| matches!(step, Step::Terminate { shrink: true, .. }));
     let left = 2 - i32::try_from(gone.count()).unwrap();
     assert!(left < 2, "{steps:?}");
-    assert_eq!(told.first(), Some(&Some(Raised { base: 7, by: 2 })), "{steps:?}");
-    assert_eq!(told.last(), Some(&(left > 0).then_some(Raised { base: 7, by: left })));
+    assert_eq!(told.first(), Some(&Some(Raised { base: 7, by: 2, is_made: true })), "{steps:?}");
+    assert_eq!(
+        told.last(),
+        Some(&(left > 0).then_some(Raised { base: 7, by: left, is_made: true }))
+    );
 }
 
 #[test]
 fn a_surge_that_never_came_is_given_back_and_not_launched_again() {
     let mut layout = grown();
-    layout.group("pool").mark.as_mut().unwrap().raised = Some(Raised { base: 8, by: 1 });
+    layout.group("pool").mark.as_mut().unwrap().raised =
+        Some(Raised { base: 8, by: 1, is_made: true });
     layout.policy.cloudonly = false;
     layout.node("pool-0").instance_id = None;
     layout.machine("pool-0").launched_at = Some(at(-3600));
@@ -116,4 +122,20 @@ fn a_note_that_somebody_takes_off_is_put_back_as_it_was_and_one_that_a_roll_take
         assert_eq!(noted == put_back, !is_own, "{noted:?}");
         layout.group("pool").is_unmarked = false;
     }
+}
+
+#[test]
+fn what_is_known_of_a_surge_stays_known_while_more_of_it_is_noted() {
+    let mut layout = Layout::new(&[("pool", RolloutRole::Node, 4)]);
+    layout.limits("pool").max_surge = IntOrPercent::Int(2);
+    layout.group("pool").target_group_arns.insert("arn:shop".to_owned());
+    layout.raise("pool", 1);
+    let steps = steps(&layout);
+    let is_growth = |pair: &[Step]| match pair {
+        [Step::Mark { mark, .. }, Step::SetDesired { from: 4, to: 5, .. }] => {
+            mark.raised == Some(Raised { base: 3, by: 2, is_made: true })
+        }
+        _ => false,
+    };
+    assert!(steps.windows(2).any(is_growth), "{steps:?}");
 }
