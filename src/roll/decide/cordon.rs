@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 
 use super::finish;
+use super::quorum;
 use super::scene::{GroupScene, MachineScene, Scene, drain_since, later};
 use super::turn::Turn;
 use super::worker;
@@ -35,6 +36,9 @@ pub(super) fn again(
     let is_worker = group.policy.role == RolloutRole::Node;
     if is_worker && let Some(what) = worker::over_already(scene, group, m, turn) {
         return turn.work(group, Some(m), WaitReason::Limit { what }, Some(until));
+    }
+    if quorum::holds(scene, group, &[m], turn) {
+        return;
     }
     let noted = drain_since(node).filter(|at| *at > Timestamp::MIN);
     turn.steps.push(Step::Cordon {

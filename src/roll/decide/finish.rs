@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::cordon;
-use super::quorum::{self, Work};
+use super::quorum;
 use super::scene::{Availability, GroupScene, MachineScene, Scene, later, was_cordoned};
 use super::turn::Turn;
 use crate::kube::drain::{Drain, DrainPod, DrainPolicy, drain, next_attempt};
@@ -27,6 +27,9 @@ const EVICTIONS_MAX: usize = 20;
 /// otherwise, and ending takes minutes.
 /// Source: Amazon EC2 Auto Scaling API reference, PutLifecycleHook, `HeartbeatTimeout`.
 const END_MAX: Duration = Duration::from_secs(3_600 + 600);
+/// A drain lasts so long at least: nodes and pods are seen by two watches, and a pod that came right
+/// before the cordon may show up after it.
+const SETTLE: Duration = Duration::from_secs(5);
 /// So long a machine that is drained waits for others of its group.
 const GATHER: Duration = Duration::from_secs(10);
 
@@ -94,14 +97,22 @@ fn go_on(
         cordon::again(scene, group, m, node, since, turn);
         return false;
     }
-    let is_deregistered = deregister(scene, group, m, since, turn);
+    let registered = registered(scene, group, m, since);
+    if !registered.is_empty() && quorum::holds(scene, group, &[m], turn) {
+        return false;
+    }
+    let is_deregistered = deregister(scene, group, m, registered, since, turn);
     let is_empty = empty(scene, view, group, m, node, since, turn);
     if !is_deregistered || !is_empty {
         return false;
     }
     let drained_at = scene.o.memory.drained_since.get(m.id()).copied();
-    let until = later(drained_at.unwrap_or(scene.o.now), group.policy.post_drain_delay);
-    let has_rested = group.policy.post_drain_delay.is_zero() || until <= scene.o.now;
+    let rests_until = match group.policy.post_drain_delay {
+        Duration::ZERO => Timestamp::MIN,
+        delay => later(drained_at.unwrap_or(scene.o.now), delay),
+    };
+    let until = rests_until.max(later(since, SETTLE));
+    let has_rested = until <= scene.o.now;
     if !has_rested {
         turn.work(group, Some(m), WaitReason::PostDrain, Some(until));
     }
@@ -132,20 +143,31 @@ fn awaits_others(
     true
 }
 
+/// The target groups that a machine has still to leave; none once they had their time.
+fn registered(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    m: &MachineScene<'_>,
+    since: Timestamp,
+) -> BTreeSet<String> {
+    let has_time = scene.o.now < later(since, group.policy.deregister_timeout);
+    let targets = m.machine.targets.iter().flatten().filter(|_| has_time);
+    targets
+        .filter(|(_, state)| !matches!(state, TargetState::Draining | TargetState::Unused))
+        .map(|(arn, _)| arn.clone())
+        .collect()
+}
+
 /// Takes a machine out of its load balancers; whether it is out, or they had their time.
 fn deregister(
     scene: &Scene<'_>,
     group: &GroupScene<'_>,
     m: &MachineScene<'_>,
+    registered: BTreeSet<String>,
     since: Timestamp,
     turn: &mut Turn,
 ) -> bool {
     let Some(targets) = &m.machine.targets else { return true };
-    let registered: BTreeSet<String> = targets
-        .iter()
-        .filter(|(_, state)| !matches!(state, TargetState::Draining | TargetState::Unused))
-        .map(|(arn, _)| arn.clone())
-        .collect();
     let deadline = later(since, group.policy.deregister_timeout);
     if scene.o.now >= deadline {
         return true;
@@ -311,13 +333,7 @@ fn end(scene: &Scene<'_>, group: &GroupScene<'_>, ending: Vec<&MachineScene<'_>>
     if members.is_empty() {
         return;
     }
-    if group.policy.role.is_quorum()
-        && let Some(m) = members.first()
-        && let Err(why) = quorum::may_go_now(scene, group, m)
-    {
-        if quorum::await_yes(scene, group, m, why, Work::Begun, turn) {
-            quorum::let_be(&members, turn);
-        }
+    if quorum::holds(scene, group, &members, turn) {
         return;
     }
     end_members(group, &members, turn);

@@ -82,8 +82,25 @@ pub(super) fn await_yes(
     scene.o.now >= deadline
 }
 
+/// Whether the guard holds machines that were begun. Whatever takes more of them (cordon, place behind a
+/// load balancer, the machine itself) asks it anew: others may have gone since. Held for too long, they
+/// are let be.
+pub(super) fn holds(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    machines: &[&MachineScene<'_>],
+    turn: &mut Turn,
+) -> bool {
+    let Some(m) = machines.first().filter(|_| group.policy.role.is_quorum()) else { return false };
+    let Err(why) = may_go_now(scene, group, m) else { return false };
+    if await_yes(scene, group, m, why, Work::Begun, turn) {
+        let_be(machines, turn);
+    }
+    true
+}
+
 /// The guard says no for too long: machines that were drained are let be.
-pub(super) fn let_be(machines: &[&MachineScene<'_>], turn: &mut Turn) {
+fn let_be(machines: &[&MachineScene<'_>], turn: &mut Turn) {
     for m in machines {
         if let Some(node) = m.node {
             turn.steps.push(Step::Skip {

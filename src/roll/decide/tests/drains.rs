@@ -9,7 +9,8 @@ use crate::kube::{Pod, PodId, PodPhase};
 use crate::roll::decision::Verdict;
 use crate::roll::mark::DRAIN_ANNOTATION;
 use crate::roll::{
-    DrainOutcome, EvictionAnswer, EvictionAttempt, RolloutRole, Stage, Step, WaitReason,
+    DrainOutcome, EvictionAnswer, EvictionAttempt, RolloutRole, Stage, Step, TargetState,
+    WaitReason,
 };
 
 /// Three machines, of which one is drained, as its note says; it rests no more.
@@ -51,6 +52,15 @@ fn steps(layout: &Layout) -> Vec<Step> {
 
 fn ends(layout: &Layout) -> bool {
     steps(layout).iter().any(|step| matches!(step, Step::Terminate { .. }))
+}
+
+#[test]
+fn a_machine_does_not_end_at_the_moment_of_its_cordon() {
+    let mut layout = drained();
+    for (noted, end) in [(at(0), false), (at(-4), false), (at(-5), true)] {
+        layout.node("one-0").annotations.insert(DRAIN_ANNOTATION.to_owned(), noted.to_string());
+        assert_eq!(ends(&layout), end, "cordoned at {noted}");
+    }
 }
 
 #[test]
@@ -106,4 +116,38 @@ fn pods_that_are_to_go_by_force_are_asked_to_end_even_by_a_run_that_slept_over_i
         layout.observation.memory.evictions = [("cart".to_owned(), attempt)].into();
         assert_eq!(ends(&layout), end, "asked at {asked_at}, its time was up at {}", at(-2700));
     }
+}
+
+/// Two API servers, of which one is being drained.
+fn a_pair() -> Layout {
+    let mut layout = Layout::new(&[
+        ("cp-a", RolloutRole::ControlPlane, 1),
+        ("cp-b", RolloutRole::ControlPlane, 1),
+    ]);
+    layout.drain("cp-a-0");
+    layout
+}
+
+#[test]
+fn a_machine_of_the_control_plane_leaves_no_load_balancer_while_another_one_is_missed() {
+    let mut layout = a_pair();
+    layout.machine("cp-a-0").targets = Some([("api".to_owned(), TargetState::Healthy)].into());
+    let leaves =
+        |layout: &Layout| steps(layout).iter().any(|step| matches!(step, Step::Deregister { .. }));
+    assert!(leaves(&layout));
+    layout.unready("cp-b-0");
+    assert!(!leaves(&layout));
+    let Verdict::Wait(waits) = layout.decide().verdict else { panic!() };
+    assert!(waits.iter().any(|wait| matches!(wait.reason, WaitReason::Quorum { .. })), "{waits:?}");
+}
+
+#[test]
+fn a_node_of_the_control_plane_is_not_cordoned_anew_while_another_one_is_missed() {
+    let mut layout = a_pair();
+    layout.node("cp-a-0").unschedulable = false;
+    let cordons =
+        |layout: &Layout| steps(layout).iter().any(|step| matches!(step, Step::Cordon { .. }));
+    assert!(cordons(&layout));
+    layout.unready("cp-b-0");
+    assert!(!cordons(&layout), "{:?}", steps(&layout));
 }
