@@ -139,3 +139,22 @@ fn what_is_known_of_a_surge_stays_known_while_more_of_it_is_noted() {
     };
     assert!(steps.windows(2).any(is_growth), "{steps:?}");
 }
+
+#[test]
+fn the_note_of_a_roll_stays_while_a_machine_is_left_outside_of_its_group() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 3)]);
+    layout.add("one", "one-3", "b");
+    for id in ["one-1", "one-2", "one-3"] {
+        layout.renew(id);
+    }
+    layout.detach("one-0");
+    layout.observation.memory.skipped.insert("one-0".to_owned());
+    layout.halt();
+    let unmarks = |layout: &Layout| match layout.decide().verdict {
+        Verdict::Act(steps) => steps.iter().any(|step| matches!(step, Step::Unmark { .. })),
+        _ => false,
+    };
+    assert!(!unmarks(&layout), "nobody would know of it any more");
+    layout.observation.machines.remove("one-0");
+    assert!(unmarks(&layout));
+}
