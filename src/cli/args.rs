@@ -158,6 +158,15 @@ pub(super) struct PlanOptionArgs {
     pub(super) retry: bool,
 }
 
+/// How a verb prints what it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TextOrJson {
+    /// For people
+    Text,
+    /// For machines; documented, with a format version
+    Json,
+}
+
 /// How data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {

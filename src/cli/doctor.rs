@@ -1,8 +1,8 @@
 //! `kprod doctor`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::args::{CloudArgs, SpecArgs};
+use super::args::{CloudArgs, SpecArgs, TextOrJson};
 use super::context::Context;
 use super::pipeline;
 use crate::apply::{self, journal, lease};
@@ -28,16 +28,8 @@ pub(super) struct DoctorArgs {
     cloud: CloudArgs,
 
     /// How to print what was found
-    #[arg(short, long, value_enum, default_value_t = DoctorFormat::Text)]
-    output: DoctorFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum DoctorFormat {
-    /// For people
-    Text,
-    /// For machines; documented, with a format version
-    Json,
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
+    output: TextOrJson,
 }
 
 pub(super) fn run(context: &Context, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
@@ -52,8 +44,8 @@ pub(super) fn run(context: &Context, args: &DoctorArgs) -> anyhow::Result<ExitCo
     })?;
     let view = PlanView { width: context.ui.width, style: context.ui.out, verbose: false };
     context.ui.data(&match args.output {
-        DoctorFormat::Text => ui::doctor::symptoms(&plan, &symptoms, view),
-        DoctorFormat::Json => format!("{:#}\n", ui::json::doctor(&plan, &symptoms)),
+        TextOrJson::Text => ui::doctor::symptoms(&plan, &symptoms, view),
+        TextOrJson::Json => format!("{:#}\n", ui::json::doctor(&plan, &symptoms)),
     })?;
     Ok(if symptoms.is_empty() { ExitCode::Done } else { ExitCode::Changes })
 }

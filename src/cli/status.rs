@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::args::{CloudArgs, SpecArgs};
+use super::args::{CloudArgs, SpecArgs, TextOrJson};
 use super::context::{Context, Loaded};
 use super::kubernetes::KubeArgs;
 use super::pipeline;
@@ -40,20 +40,12 @@ pub(super) struct StatusArgs {
     watch: bool,
 
     /// How to print it
-    #[arg(short, long, value_enum, default_value_t = StatusFormat::Text)]
-    output: StatusFormat,
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
+    output: TextOrJson,
 
     /// Name every machine
     #[arg(short, long)]
     verbose: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum StatusFormat {
-    /// For people
-    Text,
-    /// For machines; documented, with a format version
-    Json,
 }
 
 /// Between two looks of `--watch`.
@@ -102,9 +94,9 @@ fn print(
 ) -> anyhow::Result<()> {
     let style = PlanView { width: context.ui.width, style: context.ui.out, verbose: args.verbose };
     Ok(context.ui.data(&match args.output {
-        StatusFormat::Text => ui::status::text(view, cloud.now(), style),
-        StatusFormat::Json if args.watch => format!("{}\n", ui::json::status(view)),
-        StatusFormat::Json => format!("{:#}\n", ui::json::status(view)),
+        TextOrJson::Text => ui::status::text(view, cloud.now(), style),
+        TextOrJson::Json if args.watch => format!("{}\n", ui::json::status(view)),
+        TextOrJson::Json => format!("{:#}\n", ui::json::status(view)),
     })?)
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::guard;
 use super::report::TopologyCluster;
 
 /// How many members of a cluster there are, where, and what that is worth.
@@ -39,20 +40,17 @@ impl Domains {
         let zones: BTreeSet<&str> =
             cluster.members.values().filter_map(|member| member.zone.as_deref()).collect();
         let outage = |zone: &str| {
-            let stays = |(_, member): &(&String, &super::TopologyMember)| {
-                member.zone.as_deref() != Some(zone)
-            };
-            let left = cluster.members.iter().filter(stays).count();
-            let is_up = |(name, _): &(&String, &super::TopologyMember)| up.contains(name.as_str());
+            let stay = cluster.members.iter().filter(|(_, m)| m.zone.as_deref() != Some(zone));
+            let stay: Vec<&str> = stay.map(|(name, _)| name.as_str()).collect();
             Outage {
-                lost: members - left,
-                left,
-                left_in_maintenance: left.saturating_sub(1),
-                left_now: cluster.members.iter().filter(stays).filter(is_up).count(),
+                lost: members - stay.len(),
+                left: stay.len(),
+                left_in_maintenance: stay.len().saturating_sub(1),
+                left_now: stay.iter().filter(|name| up.contains(**name)).count(),
             }
         };
         let outages = zones.into_iter().map(|zone| (zone.to_owned(), outage(zone))).collect();
-        Self { members, quorum: members / 2 + 1, outages }
+        Self { members, quorum: guard::quorum(members), outages }
     }
 
     /// Members that may fail at once.

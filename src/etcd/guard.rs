@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::report::{Facts, MemberFact, MemberReport, MemberRole, Topology};
+use super::report::{Facts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster};
 
 /// What the guard asks of the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,36 +150,32 @@ pub fn may_go(
         }
         let facts = facts.get(etcd).unwrap_or(&nothing);
         let case = Case { members, leaving, facts, now, limits };
-        let found = case.reasons().into_iter();
-        reasons.extend(found.map(|(member, why)| RefusalReason {
-            etcd: etcd.clone(),
-            member: member.map(str::to_owned),
-            why,
-        }));
+        reasons.extend(case.reasons().into_iter().map(|found| reason(etcd, found)));
     }
     if reasons.is_empty() { Ok(()) } else { Err(Refusal { group: group.to_owned(), reasons }) }
 }
 
-/// What is wrong with the etcd clusters although nobody goes. That a member said so only once is no
-/// fault of it: who looks once has no second report.
+/// What is wrong with one etcd cluster although nobody goes. That a member said so only once is no fault
+/// of it: who looks once has no second report.
 pub fn complaints(
-    topology: &Topology,
-    facts: &Facts,
+    etcd: &str,
+    cluster: &TopologyCluster,
+    facts: &BTreeMap<String, MemberFact>,
     now: Timestamp,
     limits: &Limits,
 ) -> BTreeSet<RefusalReason> {
-    let nothing = BTreeMap::new();
-    let found = topology.clusters.iter().flat_map(|(etcd, cluster)| {
-        let members: BTreeSet<&str> = cluster.members.keys().map(String::as_str).collect();
-        let facts = facts.get(etcd).unwrap_or(&nothing);
-        let case = Case { members, leaving: BTreeSet::new(), facts, now, limits };
-        case.condition().into_iter().map(move |(member, why)| RefusalReason {
-            etcd: etcd.clone(),
-            member: member.map(str::to_owned),
-            why,
-        })
-    });
-    found.collect()
+    let members = cluster.members.keys().map(String::as_str).collect();
+    let case = Case { members, leaving: BTreeSet::new(), facts, now, limits };
+    case.condition().into_iter().map(|found| reason(etcd, found)).collect()
+}
+
+/// Members of so many that have to agree.
+pub fn quorum(members: usize) -> usize {
+    members / 2 + 1
+}
+
+fn reason(etcd: &str, (member, why): Found<'_>) -> RefusalReason {
+    RefusalReason { etcd: etcd.to_owned(), member: member.map(str::to_owned), why }
 }
 
 /// A reason, with the member it is about.
@@ -341,7 +337,7 @@ impl<'a> Case<'a> {
         }
         let stays = |member: &&&str| !self.leaving.contains(**member) && self.is_up(member);
         let healthy_after = self.members.iter().filter(stays).count();
-        let needed = members / 2 + 1;
+        let needed = quorum(members);
         let why = Why::Quorum { healthy_after, needed, members };
         (healthy_after < needed).then_some((None, why))
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::domains::Domains;
 use super::guard::{self, Limits, RefusalReason};
-use super::report::{Facts, MemberFact, MemberRole, Topology};
+use super::report::{Facts, MemberFact, MemberRole, Topology, TopologyCluster, TopologyMember};
 
 /// The etcd clusters of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,11 +92,10 @@ impl Standing {
         now: Timestamp,
         limits: &Limits,
     ) -> Self {
-        let complaints = guard::complaints(topology, facts, now, limits);
         let nothing = BTreeMap::new();
-        let etcd = |(name, wanted): (&String, &super::TopologyCluster)| {
+        let etcd = |(name, wanted): (&String, &TopologyCluster)| {
             let facts = facts.get(name).unwrap_or(&nothing);
-            let member = |(member, place): (&String, &super::TopologyMember)| {
+            let member = |(member, place): (&String, &TopologyMember)| {
                 let fact = facts.get(member).cloned();
                 let state = state(member, fact.as_ref(), now, limits);
                 let (group, zone) = (place.group.clone(), place.zone.clone());
@@ -109,7 +108,7 @@ impl Standing {
             let standing = EtcdStanding {
                 domains: Domains::of(wanted, &up),
                 snapshot_at: facts.values().filter_map(|fact| fact.report.snapshot_at).max(),
-                complaints: complaints.iter().filter(|c| c.etcd == *name).cloned().collect(),
+                complaints: guard::complaints(name, wanted, facts, now, limits),
                 members,
             };
             (name.clone(), standing)

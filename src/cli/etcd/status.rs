@@ -1,9 +1,9 @@
 //! `kprod etcd status`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 
-use super::super::args::{CloudArgs, SpecArgs};
+use super::super::args::{CloudArgs, SpecArgs, TextOrJson};
 use super::super::context::Context;
 use super::super::pipeline;
 use crate::apply;
@@ -29,16 +29,8 @@ pub(super) struct StatusArgs {
     cloud: CloudArgs,
 
     /// How to print it
-    #[arg(short, long, value_enum, default_value_t = StatusFormat::Text)]
-    output: StatusFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum StatusFormat {
-    /// For people
-    Text,
-    /// For machines; documented, with a format version
-    Json,
+    #[arg(short, long, value_enum, default_value_t = TextOrJson::Text)]
+    output: TextOrJson,
 }
 
 pub(super) fn run(context: &Context, args: &StatusArgs) -> anyhow::Result<ExitCode> {
@@ -53,10 +45,10 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> anyhow::Result<ExitCo
         let standing = Standing::of(cluster, &policy.topology, &facts, cloud.now(), &limits);
         let is_simulated = cloud.name() == "sim";
         context.ui.data(&match args.output {
-            StatusFormat::Text => {
+            TextOrJson::Text => {
                 ui::etcd::text(&standing, is_simulated, context.ui.width, context.ui.out)
             }
-            StatusFormat::Json => format!("{:#}\n", ui::json::etcd(&standing, is_simulated)),
+            TextOrJson::Json => format!("{:#}\n", ui::json::etcd(&standing, is_simulated)),
         })?;
         Ok(if standing.is_well() { ExitCode::Done } else { ExitCode::Changes })
     })

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::etcd::{MemberReport, TopologyCluster, TopologyMember, Why, may_go};
+use crate::etcd::{MemberReport, Why, may_go};
 
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + secs).unwrap()
