@@ -218,18 +218,20 @@ pub struct Spell {
     pub seen_at: Timestamp,
 }
 
-/// An eviction that was asked for.
+/// A pod's end that was asked for: its eviction, or its deletion once the time for that is up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvictionAttempt {
     /// When.
     pub at: Timestamp,
     /// How often so far.
     pub count: u32,
+    /// When its deletion was asked for first; none while it is evicted.
+    pub deleting_since: Option<Timestamp>,
     /// What the API server said.
     pub answer: EvictionAnswer,
 }
 
-/// What an API server says to an eviction.
+/// What an API server says to an eviction, or to a deletion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EvictionAnswer {
     /// The pod is on its way out.

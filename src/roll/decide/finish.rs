@@ -211,11 +211,14 @@ fn empty(
         give_up(group, m, node, not_drained(scene, group, node, &left), turn);
         return false;
     }
-    if force
-        && scene.o.now >= later(deadline, group.policy.drain_timeout)
-        && was_forced(scene, &left, deadline)
-    {
-        return true;
+    if force && scene.o.now >= later(deadline, group.policy.drain_timeout) {
+        if are_deleted(scene, &left) {
+            return true;
+        }
+        if are_kept(scene, &left, group.policy.drain_timeout) {
+            give_up(group, m, node, not_drained(scene, group, node, &left), turn);
+            return false;
+        }
     }
     evict(scene, node, &left, turn);
     let held = held(scene, &left);
@@ -223,11 +226,26 @@ fn empty(
     false
 }
 
-/// Whether every pod that is left was asked to end since the time was up: a run that slept over it has
-/// not asked yet.
-fn was_forced(scene: &Scene<'_>, left: &Drain, deadline: Timestamp) -> bool {
+/// Whether the API server has said yes to the deletion of every pod that is left: a run that slept over
+/// the time has not asked yet, and one that was refused asks again.
+fn are_deleted(scene: &Scene<'_>, left: &Drain) -> bool {
     let attempts = &scene.o.memory.evictions;
-    left.delete.iter().all(|pod| attempts.get(&pod.uid).is_some_and(|asked| asked.at >= deadline))
+    left.delete.iter().all(|pod| {
+        attempts.get(&pod.uid).is_some_and(|asked| {
+            asked.deleting_since.is_some() && asked.answer == EvictionAnswer::Accepted
+        })
+    })
+}
+
+/// Whether the API server has refused to delete a pod for so long that asking again does not help.
+fn are_kept(scene: &Scene<'_>, left: &Drain, limit: Duration) -> bool {
+    let attempts = &scene.o.memory.evictions;
+    left.delete.iter().any(|pod| {
+        attempts.get(&pod.uid).is_some_and(|asked| {
+            let since = asked.deleting_since.filter(|_| asked.answer != EvictionAnswer::Accepted);
+            since.is_some_and(|since| scene.o.now >= later(since, limit))
+        })
+    })
 }
 
 /// Whether a drain is over. Pods that were deleted from a node that does not answer are not waited
@@ -270,7 +288,8 @@ fn evict(scene: &Scene<'_>, node: &Node, left: &Drain, turn: &mut Turn) {
 fn held(scene: &Scene<'_>, left: &Drain) -> Option<(crate::kube::PodId, String)> {
     let blocked = left.blocked.first().map(|b| (b.pod.clone(), b.why.to_string()));
     blocked.or_else(|| left.first_held()).or_else(|| {
-        left.evict.iter().find_map(|pod| match &scene.o.memory.evictions.get(&pod.uid)?.answer {
+        let asked = left.evict.iter().chain(&left.delete);
+        asked.into_iter().find_map(|pod| match &scene.o.memory.evictions.get(&pod.uid)?.answer {
             EvictionAnswer::NotNow { message, .. } | EvictionAnswer::Failed { message } => {
                 Some((pod.pod.clone(), message.clone()))
             }

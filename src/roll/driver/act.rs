@@ -122,7 +122,8 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         self.has_begun = true;
         let answer = kube.call(call).await;
         if let KubeCall::EvictPod { uid, .. } | KubeCall::DeletePod { uid, .. } = call {
-            return self.after_eviction(uid, answer);
+            let is_deletion = matches!(call, KubeCall::DeletePod { .. });
+            return self.after_eviction(uid, is_deletion, answer);
         }
         let Err(error) = answer else { return Ok(StepEnd::Made) };
         match error.kind {
@@ -133,10 +134,11 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         }
     }
 
-    /// Remembers what the API server said to an eviction.
+    /// Remembers what the API server said to an eviction, or to a deletion.
     fn after_eviction(
         &mut self,
         uid: &str,
+        is_deletion: bool,
         answer: Result<(), KubeError>,
     ) -> Result<StepEnd, Failure> {
         let answer = match answer {
@@ -155,8 +157,11 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             },
         };
         let at = self.cloud.now();
-        let known = self.look.memory.evictions.get(uid).map_or(0, |attempt| attempt.count);
-        let attempt = EvictionAttempt { at, count: known.saturating_add(1), answer };
+        let known = self.look.memory.evictions.get(uid);
+        let count = known.map_or(0, |attempt| attempt.count).saturating_add(1);
+        let since = known.and_then(|attempt| attempt.deleting_since).unwrap_or(at);
+        let deleting_since = is_deletion.then_some(since);
+        let attempt = EvictionAttempt { at, count, deleting_since, answer };
         self.look.memory.evictions.insert(uid.to_owned(), attempt);
         Ok(StepEnd::Made)
     }

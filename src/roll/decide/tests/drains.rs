@@ -110,12 +110,28 @@ fn pods_that_are_to_go_by_force_are_asked_to_end_even_by_a_run_that_slept_over_i
     view.pods.insert("one-0".to_owned(), [(pod.id.clone(), pod)].into());
     let told = steps(&layout);
     assert!(matches!(&told[..], [Step::DeletePods { .. }]), "{told:?}");
-    for (asked_at, end) in [(at(-3000), false), (at(-60), true)] {
-        let answer = EvictionAnswer::Failed { message: "a webhook says no".to_owned() };
-        let attempt = EvictionAttempt { at: asked_at, count: 1, answer };
+    let no = || EvictionAnswer::Failed { message: "a webhook says no".to_owned() };
+    let mut told = |deleting_since, answer| {
+        let attempt = EvictionAttempt { at: at(-60), count: 1, deleting_since, answer };
         layout.observation.memory.evictions = [("cart".to_owned(), attempt)].into();
-        assert_eq!(ends(&layout), end, "asked at {asked_at}, its time was up at {}", at(-2700));
+        steps(&layout)
+    };
+    for (since, answer) in [
+        (None, EvictionAnswer::Accepted),
+        (None, no()),
+        (Some(at(-60)), no()),
+        (Some(at(-899)), no()),
+    ] {
+        let told = told(since, answer);
+        assert!(matches!(&told[..], [Step::DeletePods { .. }]), "{since:?}: {told:?}");
     }
+    let over = told(Some(at(-60)), EvictionAnswer::Accepted);
+    assert!(over.iter().any(|step| matches!(step, Step::Terminate { .. })), "{over:?}");
+    let kept = told(Some(at(-900)), no());
+    assert!(matches!(&kept[0], Step::Skip { machine, .. } if machine == "one-0"), "{kept:?}");
+    let halts = layout.decide().halts;
+    let named = halts.iter().find(|halt| halt.object == "pod shop/cart").unwrap();
+    assert!(named.message.contains("a webhook says no"), "{named:?}");
 }
 
 /// Two API servers, of which one is being drained.
