@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::call::TaintEffect;
@@ -125,12 +125,32 @@ impl Node {
         self.is_ready() && !self.unschedulable
     }
 
+    /// Whether it has been ready before, though it is not now: its condition `Ready` has changed after its
+    /// kubelet's first word, which the other conditions keep the moment of. Of a kubelet that is silent
+    /// all of them say since when, and the moment that the node was made has to do.
+    /// Source: Kubernetes, `lastTransitionTime` of a node's conditions; the kubelet sets all of them when
+    /// it registers.
+    pub fn was_ready(&self) -> bool {
+        let Some(ready) = self.conditions.get("Ready") else { return false };
+        let others = self.conditions.iter().filter(|(kind, _)| *kind != "Ready");
+        let first_word = others.map(|(_, condition)| condition.since).min();
+        let is_after = |moment, by| ready.since.duration_since(moment) > by;
+        first_word.is_some_and(|first| is_after(first, FIRST_WORD))
+            || is_after(self.created_at, FIRST_READY)
+    }
+
     /// Since when it is ready.
     pub fn ready_since(&self) -> Option<Timestamp> {
         let condition = self.conditions.get("Ready")?;
         (condition.status == "True").then_some(condition.since)
     }
 }
+
+/// A kubelet's first word about its conditions is said within a second; moments are whole seconds.
+const FIRST_WORD: SignedDuration = SignedDuration::from_secs(1);
+
+/// So long after its object was made, a node's first word about itself comes at the latest.
+const FIRST_READY: SignedDuration = SignedDuration::from_secs(60);
 
 /// One condition of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

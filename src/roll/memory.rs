@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use super::decide::lacking_key;
 use super::observation::{Memory, Spell};
-use super::{Decision, Group, Phase, Step, Verdict, WaitReason, Waiting};
+use super::{Decision, Group, Machine, Phase, Step, Verdict, WaitReason, Waiting};
 use crate::apply::lease::later;
+use crate::kube::KubeView;
 
 impl Memory {
     /// Learns from a decision: since when things are as they are.
@@ -64,6 +65,17 @@ impl Memory {
                 }
             }
         }
+    }
+
+    /// Learns whose nodes have been ready.
+    pub fn know_nodes(&mut self, machines: &BTreeMap<String, Machine>, view: &KubeView) {
+        self.joined.retain(|id| machines.contains_key(id));
+        let known = machines.iter().filter_map(|(id, machine)| {
+            let node = view.nodes.get(machine.node.as_ref()?)?;
+            (node.is_ready() || node.was_ready()).then_some(id)
+        });
+        let new: Vec<String> = known.filter(|id| !self.joined.contains(*id)).cloned().collect();
+        self.joined.extend(new);
     }
 
     /// Learns from a step that is about to be made, whatever becomes of it: a note that goes now was

@@ -199,6 +199,8 @@ pub struct Memory {
     pub given_up: BTreeMap<String, u32>,
     /// Machines that were begun with, by instance id.
     pub begun: BTreeSet<String>,
+    /// Machines whose nodes have been ready, of those that are there: without its node such a one is not new.
+    pub joined: BTreeSet<String>,
     /// Machines whose drain took too long and that are left for a later roll.
     pub skipped: BTreeSet<String>,
     /// Groups that this run has seen and that somebody deleted since.

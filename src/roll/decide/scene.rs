@@ -55,6 +55,8 @@ pub struct MachineScene<'a> {
     pub reasons: Vec<MachineReason>,
     /// Whether it goes without being replaced, since its group has more than it should.
     pub is_surplus: bool,
+    /// Whether it has no node, and this run has known one: such a one is not on its way.
+    pub lost_its_node: bool,
 }
 
 /// Whether a machine counts.
@@ -149,8 +151,15 @@ impl<'a> GroupScene<'a> {
             let node = nodes.get(machine.instance_id.as_str()).copied();
             let availability = availability(o, p, policy, machine, node);
             let reasons = assess::reasons(o, p, &scene, machine, node, availability);
-            let is_surplus = false;
-            scene.machines.push(MachineScene { machine, node, availability, reasons, is_surplus });
+            let lost_its_node = node.is_none() && o.memory.joined.contains(&machine.instance_id);
+            scene.machines.push(MachineScene {
+                machine,
+                node,
+                availability,
+                reasons,
+                is_surplus: false,
+                lost_its_node,
+            });
         }
         assess::retire_surplus(&mut scene);
         assess::return_surge(&mut scene);
@@ -319,12 +328,12 @@ impl MachineScene<'_> {
     }
 
     /// Whether it was there and does not serve now, whoever took it away; new machines are on their
-    /// way, and not away.
+    /// way, and not away, unless this run has known their nodes.
     pub fn is_away(&self) -> bool {
         match self.availability {
             Availability::Available => false,
             Availability::Coming(_) | Availability::Soaking(_) | Availability::Overdue => {
-                self.is_outdated()
+                self.is_outdated() || self.lost_its_node
             }
             Availability::Unready
             | Availability::Cordoned
@@ -365,7 +374,7 @@ fn availability(
     }
     let Some(node) = node else { return coming() };
     let Some(ready_since) = node.ready_since() else {
-        let is_new = later(node.created_at, policy.boot_timeout) > o.now && is_newcomer(node);
+        let is_new = later(node.created_at, policy.boot_timeout) > o.now && !node.was_ready();
         return if is_new { coming() } else { Availability::Unready };
     };
     if machine.unhealthy.is_some() {
@@ -391,16 +400,8 @@ fn serves_targets(machine: &Machine) -> bool {
     targets.into_iter().all(|state| *state != TargetState::Initial)
 }
 
-fn is_newcomer(node: &Node) -> bool {
-    // A node that was ready once has a ready condition that says since when it is not.
-    node.conditions.get("Ready").is_none_or(|ready| ready.since <= later(node.created_at, FIRST))
-}
-
 /// So late a watch may be with what a request has changed.
 const WATCH_LAG: Duration = Duration::from_secs(30);
-
-/// So long after its object was made, a node's first word about itself comes.
-const FIRST: Duration = Duration::from_secs(60);
 
 /// Since when a roll drains a node.
 pub(super) fn drain_since(node: &Node) -> Option<Timestamp> {

@@ -177,23 +177,24 @@ impl Kubernetes {
         }
     }
 
-    /// Sets the condition `Ready` with the taints that go with it.
+    /// Sets the condition `Ready` with the taints that go with it. Each condition says since when its
+    /// status is what it is; the others change theirs only with a silence.
+    /// Source: Kubernetes, `lastTransitionTime` of a node's conditions.
     pub(super) fn set_ready(&mut self, name: &str, status: &str, reason: &str, message: &str) {
-        let since = self.now.timestamp();
+        let now = self.now.timestamp();
         let Some(stored) = self.nodes.get_mut(name) else { return };
-        let known = stored.node.conditions.get("Ready");
-        let since = known.filter(|known| known.status == status).map_or(since, |k| k.since);
-        stored
-            .node
-            .conditions
-            .insert("Ready".to_owned(), condition(status, since, reason, message));
+        let conditions = &mut stored.node.conditions;
+        let mut set = |kind: &str, status: &str, reason: &str, message: &str| {
+            let known = conditions.get(kind).filter(|known| known.status == status);
+            let since = known.map_or(now, |known| known.since);
+            conditions.insert(kind.to_owned(), condition(status, since, reason, message));
+        };
+        set("Ready", status, reason, message);
         for (kind, fine) in CONDITIONS {
-            let (status, reason) = match status {
-                "Unknown" => ("Unknown", "NodeStatusUnknown"),
-                _ => ("False", fine),
-            };
-            let condition = condition(status, since, reason, "");
-            stored.node.conditions.insert(kind.to_owned(), condition);
+            match status {
+                "Unknown" => set(kind, "Unknown", "NodeStatusUnknown", ""),
+                _ => set(kind, "False", fine, ""),
+            }
         }
         let taints = &mut stored.node.taints;
         taints.retain(|taint| taint.key != NOT_READY && taint.key != UNREACHABLE);

@@ -137,6 +137,28 @@ fn an_impaired_machine_is_lost_and_found_again() {
     assert!(node.is_ready() && node.uid == uid && node.taints.is_empty(), "{node:?}");
 }
 
+/// Its first word is no transition; what comes after it is, however soon.
+#[test]
+fn a_node_that_was_ready_for_a_moment_is_told_from_one_that_never_was() {
+    let settings = Settings { furnish: false, ..Settings::default() };
+    let mut cluster = Kubernetes::new("lone", 1, Time::START, settings);
+    cluster.host_boots(host("control", true, "a"));
+    let name = "i-control.eu-west-3.compute.internal";
+    let node = |cluster: &Kubernetes| cluster.nodes().get(name).map(|stored| stored.node.clone());
+    while !node(&cluster).is_some_and(|node| node.is_ready()) {
+        assert!(!node(&cluster).is_some_and(|node| node.was_ready()));
+        let next = cluster.next_event().unwrap();
+        cluster.advance(next);
+    }
+    cluster.flap_node(name, 600);
+    let is_young = |node: &crate::kube::Node| {
+        node.conditions["Ready"].since.duration_since(node.created_at).as_secs() < 20
+    };
+    assert!(node(&cluster).is_some_and(|node| node.was_ready() && is_young(&node)));
+    pass(&mut cluster, 601);
+    assert!(node(&cluster).is_some_and(|node| node.is_ready()));
+}
+
 #[test]
 fn a_joining_node_is_tainted_until_it_is_ready_and_named_by_its_instance_a_little_later() {
     let settings = Settings { furnish: false, ..Settings::default() };

@@ -30,6 +30,9 @@ impl Look<'_> {
         }
         self.edits.apply(self.seen_at, now, &mut groups, &mut machines);
         self.memory.restore_marks(&mut groups);
+        if let Some(view) = &view {
+            self.memory.know_nodes(&machines, view);
+        }
         for group in groups.values_mut() {
             group.pin_revision = group.pin.and_then(|pin| self.revision(group, pin));
         }
