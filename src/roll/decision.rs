@@ -31,7 +31,8 @@ pub enum Verdict {
     Wait(Vec<Waiting>),
     /// Nothing more is done: somebody has to look. All that could be undone is.
     Halted(Vec<HaltReason>),
-    /// Every machine is as wanted, and no mark is left.
+    /// Every machine is as wanted, and no mark is left; what this run has left for a later roll is not as
+    /// wanted.
     Done,
 }
 
@@ -208,8 +209,8 @@ pub enum Step {
     Cordon { machine: String, node: String, at: Timestamp, was_cordoned: bool, if_away: bool },
     /// Takes every mark of a roll off a node; uncordons it if a roll cordoned it.
     Release { node: String, uncordon: bool },
-    /// The same for a machine whose drain took too long: it is left for a later roll.
-    Skip { machine: String, node: String, uncordon: bool },
+    /// The same for a machine that is left for a later roll, and why: its drain took too long.
+    Skip { machine: String, node: String, uncordon: bool, why: HaltReason },
     /// Keeps the autoscaler from a newcomer.
     Protect { node: String },
     /// Asks for evictions.

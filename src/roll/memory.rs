@@ -104,9 +104,9 @@ impl Memory {
                 let known = self.given_up.entry(group.clone()).or_default();
                 *known = known.saturating_add(count);
             }
-            Step::Skip { machine, .. } => {
+            Step::Skip { machine, why, .. } => {
                 self.cordoned.remove(machine);
-                self.skipped.insert(machine.clone());
+                self.skipped.insert(machine.clone(), why.clone());
             }
             _ => {}
         }

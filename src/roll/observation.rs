@@ -201,8 +201,8 @@ pub struct Memory {
     pub begun: BTreeSet<String>,
     /// Machines whose nodes have been ready, of those that are there: without its node such a one is not new.
     pub joined: BTreeSet<String>,
-    /// Machines whose drain took too long and that are left for a later roll.
-    pub skipped: BTreeSet<String>,
+    /// Machines that are left for a later roll, by instance id, and why: a drain that took too long.
+    pub skipped: BTreeMap<String, HaltReason>,
     /// Groups that this run has seen and that somebody deleted since.
     pub deleted: BTreeSet<String>,
     /// What the notes on groups said last, by group: somebody may take one off.

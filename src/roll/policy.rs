@@ -108,7 +108,8 @@ pub struct GroupPolicy {
 pub enum DrainOutcome {
     /// The machine is uncordoned, nothing new begins, and the roll halts with the pods named.
     Fail,
-    /// The machine is uncordoned and left for a later roll; the others go on.
+    /// The machine is uncordoned and left for a later roll; the others go on, and the roll halts with the
+    /// pods named when they are done.
     Skip,
     /// Pods that are still there are deleted, whatever their budgets say.
     Force,

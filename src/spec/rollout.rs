@@ -109,7 +109,8 @@ pub struct RepairSpec {
 pub enum DrainTimeoutAction {
     /// The machine stays, and the rollout halts with the pods named.
     Fail,
-    /// The machine stays for a later rollout; the others go on.
+    /// The machine stays for a later rollout; the others go on, and then the rollout halts with the pods
+    /// named.
     Skip,
     /// Pods that are still there are deleted, whatever their budgets say.
     Force,

@@ -310,6 +310,7 @@ pub(super) fn give_up(
         machine: m.id().to_owned(),
         node: node.name.clone(),
         uncordon: !was_cordoned(node),
+        why: why.clone(),
     });
     // A machine outside of its group cannot stay there for a later roll without anybody knowing.
     let is_left = group.policy.on_drain_timeout == DrainOutcome::Skip && m.machine.is_member;

@@ -23,8 +23,8 @@ fn of_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &Turn) -> GroupProg
         let id = m.id().to_owned();
         if let Some(phase) = phase(m) {
             progress.in_work.insert(id, phase);
-        } else if m.is_outdated() && scene.o.memory.skipped.contains(&id) {
-            progress.skipped.insert(id, "its drain took too long".to_owned());
+        } else if let Some(why) = scene.o.memory.skipped.get(&id).filter(|_| m.is_outdated()) {
+            progress.skipped.insert(id, format!("{} {}", why.object, why.message));
         } else if m.is_outdated() {
             progress.outdated.insert(id, m.reasons.clone());
         } else if m.availability == Availability::Available {

@@ -93,20 +93,21 @@ pub(super) fn holds(
 ) -> bool {
     let Some(m) = machines.first().filter(|_| group.policy.role.is_quorum()) else { return false };
     let Err(why) = may_go_now(scene, group, m) else { return false };
-    if await_yes(scene, group, m, why, Work::Begun, turn) {
-        let_be(machines, turn);
+    if await_yes(scene, group, m, why.clone(), Work::Begun, turn) {
+        let_be(machines, &refused(group, &why), turn);
     }
     true
 }
 
 /// The guard says no for too long: machines that were drained are let be.
-fn let_be(machines: &[&MachineScene<'_>], turn: &mut Turn) {
+fn let_be(machines: &[&MachineScene<'_>], why: &HaltReason, turn: &mut Turn) {
     for m in machines {
         if let Some(node) = m.node {
             turn.steps.push(Step::Skip {
                 machine: m.id().to_owned(),
                 node: node.name.clone(),
                 uncordon: !was_cordoned(node),
+                why: why.clone(),
             });
         }
     }

@@ -278,7 +278,7 @@ fn taint(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) {
     };
     let nodes: std::collections::BTreeSet<String> = group
         .outdated()
-        .filter(|m| !scene.o.memory.skipped.contains(m.id()))
+        .filter(|m| !scene.o.memory.skipped.contains_key(m.id()))
         .filter(lacks)
         .filter_map(|m| m.node.map(|node| node.name.clone()))
         .collect();
@@ -372,7 +372,7 @@ fn startable<'s, 'a>(
 ) -> impl Iterator<Item = &'s MachineScene<'a>> {
     group
         .outdated()
-        .filter(|m| !m.is_begun() && !scene.o.memory.skipped.contains(m.id()))
+        .filter(|m| !m.is_begun() && !scene.o.memory.skipped.contains_key(m.id()))
         .filter(|m| group.policy.drain_and_terminate || !m.machine.is_member)
         .filter(|m| !group.is_ending || is_left_over(group, m))
 }

@@ -75,11 +75,7 @@ impl Turn {
 
     /// Notes why nothing new begins; each object once.
     pub(super) fn halt(&mut self, reason: HaltReason) {
-        let is_known =
-            |known: &HaltReason| (&known.group, &known.object) == (&reason.group, &reason.object);
-        if !self.halts.iter().any(is_known) {
-            self.halts.push(reason);
-        }
+        add(&mut self.halts, reason);
     }
 
     /// Notes why a wait halts the roll whose time is up. The wait stays noted: while the halt is carried
@@ -161,7 +157,8 @@ impl Turn {
         made.or(group.group.mark.as_ref())
     }
 
-    /// The verdict. Steps first; then what was begun has its time; then halts count.
+    /// The verdict. Steps first; then what was begun has its time; then halts count; at the end what was
+    /// left for a later roll.
     pub(super) fn decide(self, scene: &Scene<'_>) -> Decision {
         let progress = progress::progress(scene, &self);
         let halts = self.halts.clone();
@@ -170,18 +167,34 @@ impl Turn {
             Verdict::Act(merge(self.steps))
         } else if !self.working.is_empty() {
             Verdict::Wait(self.working.into_iter().chain(self.queued).collect())
-        } else if !self.halts.is_empty() {
-            Verdict::Halted(self.halts)
-        } else if !self.queued.is_empty() {
+        } else if self.halts.is_empty() && !self.queued.is_empty() {
             match stuck(scene, &self.queued) {
                 Some(halts) => Verdict::Halted(halts),
                 None => Verdict::Wait(self.queued),
             }
         } else {
-            Verdict::Done
+            let mut halts = self.halts;
+            left(scene).for_each(|why| add(&mut halts, why.clone()));
+            if halts.is_empty() { Verdict::Done } else { Verdict::Halted(halts) }
         };
         Decision { verdict, progress, halts, is_stuck }
     }
+}
+
+/// One reason more, unless there is one for the same object.
+fn add(halts: &mut Vec<HaltReason>, reason: HaltReason) {
+    let is_known =
+        |known: &HaltReason| (&known.group, &known.object) == (&reason.group, &reason.object);
+    if !halts.iter().any(is_known) {
+        halts.push(reason);
+    }
+}
+
+/// Why machines are left for a later roll that are still to be replaced: this one has not come to its
+/// end then.
+fn left<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = &'s HaltReason> {
+    let groups = scene.groups.iter().filter(|group| group.in_scope);
+    groups.flat_map(GroupScene::outdated).filter_map(|m| scene.o.memory.skipped.get(m.id()))
 }
 
 /// So long a roll waits while somebody has paused it.

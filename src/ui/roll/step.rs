@@ -113,7 +113,7 @@ pub(in crate::ui) fn facts(step: &Step) -> StepFacts<'_> {
         Step::Release { node, uncordon } => {
             of_node("release", node).detail_if(*uncordon, "uncordon")
         }
-        Step::Skip { machine, node, uncordon } => StepFacts {
+        Step::Skip { machine, node, uncordon, .. } => StepFacts {
             machines: vec![machine],
             ..of_node("skip", node).detail_if(*uncordon, "uncordon")
         },

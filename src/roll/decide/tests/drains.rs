@@ -134,6 +134,33 @@ fn pods_that_are_to_go_by_force_are_asked_to_end_even_by_a_run_that_slept_over_i
     assert!(named.message.contains("a webhook says no"), "{named:?}");
 }
 
+#[test]
+fn a_machine_that_is_left_for_a_later_roll_keeps_this_one_from_its_end() {
+    let mut layout = drained();
+    layout.limits("one").on_drain_timeout = DrainOutcome::Skip;
+    layout.node("one-0").annotations.insert(DRAIN_ANNOTATION.to_owned(), at(-3600).to_string());
+    layout.observation.run_started_at = at(-3600);
+    let pod = pod("one-0");
+    let view = Arc::make_mut(layout.observation.kube.as_mut().unwrap());
+    view.pods.insert("one-0".to_owned(), [(pod.id.clone(), pod)].into());
+    let decision = layout.decide();
+    assert_eq!(decision.halts, [], "the others go on");
+    let Verdict::Act(steps) = decision.verdict else { panic!() };
+    let skip = steps.iter().find(|step| matches!(step, Step::Skip { .. })).unwrap();
+    layout.observation.memory.made(skip);
+    layout.node("one-0").unschedulable = false;
+    layout.node("one-0").annotations.clear();
+    layout.node("one-0").taints.clear();
+    ["one-1", "one-2"].iter().for_each(|id| layout.renew(id));
+    layout.group("one").mark = None;
+    let Verdict::Halted(halts) = layout.decide().verdict else { panic!("{:?}", layout.decide()) };
+    let [halt] = &halts[..] else { panic!("{halts:?}") };
+    assert_eq!(halt.object, "pod shop/cart");
+    assert!(halt.message.contains("one-0"), "{halt:?}");
+    layout.renew("one-0");
+    assert_eq!(layout.decide().verdict, Verdict::Done, "somebody else has replaced it");
+}
+
 /// Two API servers, of which one is being drained.
 fn a_pair() -> Layout {
     let mut layout = Layout::new(&[

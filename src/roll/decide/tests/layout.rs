@@ -141,12 +141,12 @@ impl Layout {
 
     /// Nothing new begins any more.
     pub(super) fn halt(&mut self) {
-        self.observation.memory.halts.push(HaltReason {
-            group: None,
-            object: "pod shop/cart".to_owned(),
-            message: "does not leave".to_owned(),
-            way_out: "mend it".to_owned(),
-        });
+        self.observation.memory.halts.push(stuck_pod());
+    }
+
+    /// A machine is left for a later roll.
+    pub(super) fn skip(&mut self, id: &str) {
+        self.observation.memory.skipped.insert(id.to_owned(), stuck_pod());
     }
 
     /// So many of a group's machines are its surge.
@@ -158,6 +158,15 @@ impl Layout {
 
     fn view(&mut self) -> &mut KubeView {
         Arc::make_mut(self.observation.kube.as_mut().unwrap())
+    }
+}
+
+fn stuck_pod() -> HaltReason {
+    HaltReason {
+        group: None,
+        object: "pod shop/cart".to_owned(),
+        message: "does not leave".to_owned(),
+        way_out: "mend it".to_owned(),
     }
 }
 

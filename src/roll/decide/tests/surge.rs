@@ -148,7 +148,7 @@ fn the_note_of_a_roll_stays_while_a_machine_is_left_outside_of_its_group() {
         layout.renew(id);
     }
     layout.detach("one-0");
-    layout.observation.memory.skipped.insert("one-0".to_owned());
+    layout.skip("one-0");
     layout.halt();
     let unmarks = |layout: &Layout| match layout.decide().verdict {
         Verdict::Act(steps) => steps.iter().any(|step| matches!(step, Step::Unmark { .. })),
