@@ -28,6 +28,8 @@ pub struct Ledger {
     pub policy: Policy,
     /// Its groups by ASG name.
     pub groups: BTreeMap<String, GroupBook>,
+    /// Groups that somebody deleted, as they were.
+    pub deleted: BTreeMap<String, StoredGroup>,
     /// Its machines by instance id, as long as they are there.
     pub machines: BTreeMap<String, MachineBook>,
     /// What the world took by itself, oldest first.
@@ -122,6 +124,7 @@ impl Ledger {
             cluster: cluster.to_owned(),
             policy: policy.clone(),
             groups: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             machines: BTreeMap::new(),
             losses: Vec::new(),
             lease_changed_at: world.now,
@@ -138,12 +141,7 @@ impl Ledger {
             if !policy.groups.contains_key(name) {
                 continue;
             }
-            let book = GroupBook {
-                base: (stored.desired_capacity, stored.desired_capacity),
-                suspended: stored.group.suspended_processes.clone(),
-                ..GroupBook::default()
-            };
-            ledger.groups.insert(name.clone(), book);
+            ledger.groups.insert(name.clone(), GroupBook::of(stored));
         }
         ledger.look(world);
         ledger.losses.clear();
@@ -365,6 +363,17 @@ impl Ledger {
     pub fn others_meddled(&mut self, now: Time, group: &str) {
         if let Some(book) = self.groups.get_mut(group) {
             book.meddled_at = now;
+        }
+    }
+}
+
+impl GroupBook {
+    /// Of a group that nothing has happened to.
+    pub fn of(stored: &StoredGroup) -> Self {
+        Self {
+            base: (stored.desired_capacity, stored.desired_capacity),
+            suspended: stored.group.suspended_processes.clone(),
+            ..Self::default()
         }
     }
 }

@@ -185,6 +185,7 @@ impl<'a> Play<'a> {
         let policy = Policy { retry: true, ..self.scene.policy.clone() };
         let mut last = None;
         for _ in 0..HEALED_RUNS_MAX {
+            self.make_again();
             self.cloud.sleep(Duration::from_secs(600)).await;
             match self.run(&self.next_name(), &policy, Dice::calm()).await {
                 End::Done => {
@@ -201,6 +202,14 @@ impl<'a> Play<'a> {
         let why = last.map(|failure| format!("{failure} {:?}", failure.details));
         let how = format!("no end after {HEALED_RUNS_MAX} runs without faults: {why:?}");
         self.stage.accuse("I14", how);
+    }
+
+    /// Whoever is asked follows the way out: a group that is gone is applied again.
+    fn make_again(&self) {
+        let made = self.cloud.with_world(|world| weather::make_again(world, &self.stage));
+        for group in made.unwrap_or_default() {
+            self.stage.note(self.cloud.now(), "world", &format!("{group} is made again"));
+        }
     }
 
     async fn check_end(&self, policy: &Policy) {

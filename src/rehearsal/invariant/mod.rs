@@ -110,3 +110,6 @@ impl<'a> Look<'a> {
         matches!(self.moment, Moment::End)
     }
 }
+
+#[cfg(test)]
+mod tests;

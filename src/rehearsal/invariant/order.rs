@@ -10,8 +10,9 @@ use crate::kube::KubeCall;
 use crate::rehearsal::act::Act;
 use crate::rehearsal::ledger::count;
 use crate::rehearsal::truth;
-use crate::resource::{DETACHED_TAG, OWNER_TAG, ROLL_TAG};
+use crate::resource::{DETACHED_TAG, FAILED_TAG, OWNER_TAG, ROLL_TAG, TARGET_TAG};
 use crate::roll::{DrainOutcome, RolloutRole};
+use crate::sim::StoredGroup;
 
 /// I6: only what carries the cluster's owner tag is touched; a machine is taken away from its group
 /// only once its mark is on it.
@@ -167,8 +168,8 @@ fn needed(look: &Look<'_>, act: Act<'_>) -> Result<(), String> {
         let Some(group) = ledger.groups.get(&book.group) else { continue };
         let is_settled = !ledger.is_fresh(look.world.now, group.target_changed_at)
             && !ledger.is_fresh(look.world.now, group.meddled_at);
-        let target = group.target.as_deref().and_then(|target| target.split_once(':'));
-        let is_current = target.is_some_and(|(version, _)| version == machine.version.to_string());
+        let wanted = look.world.groups.get(&book.group).and_then(wanted_version);
+        let is_current = wanted == Some(machine.version);
         let is_needed = is_current && is_settled && book.serves && machine.group.is_some();
         if is_needed && !gives_back(look, act) {
             return Err(format!("{id} of {} ends, it is as wanted and serves", book.group));
@@ -189,13 +190,22 @@ fn gives_back(look: &Look<'_>, act: Act<'_>) -> bool {
         return false;
     };
     let Some(book) = look.ledger.groups.get(group) else { return false };
-    let target = book.target.as_deref().and_then(|target| target.split_once(':'));
-    let is_current = |version: u64| target.is_some_and(|(of, _)| of == version.to_string());
+    let wanted = look.world.groups.get(group).and_then(wanted_version);
+    let is_current = |version: u64| wanted == Some(version);
     let taking = look.world.members(group).filter(|machine| {
         let stays = !is_ending(machine.lifecycle) && !is_current(machine.version);
         stays || instance_ids.contains(&machine.instance_id)
     });
     count(taking) <= book.raised
+}
+
+/// The version that machines of a group should have: its target, unless that was rolled back; then the
+/// one that the group is pinned to since.
+fn wanted_version(stored: &StoredGroup) -> Option<u64> {
+    let tags = &stored.group.tags;
+    let (version, revision) = tags.get(TARGET_TAG)?.value.split_once(':')?;
+    let has_failed = tags.get(FAILED_TAG).is_some_and(|failed| failed.value == revision);
+    if has_failed { Some(stored.version) } else { version.parse().ok() }
 }
 
 fn nothing_left(look: &Look<'_>) -> Result<(), String> {
@@ -205,14 +215,15 @@ fn nothing_left(look: &Look<'_>) -> Result<(), String> {
         if let Some(tag) = stored.group.tags.get(ROLL_TAG) {
             return Err(format!("{name} is left with the mark {}", tag.value));
         }
-        let target = stored.group.tags.get(crate::resource::TARGET_TAG);
+        let target = stored.group.tags.get(TARGET_TAG);
         let target = target.and_then(|tag| tag.value.split(':').next()?.parse::<u64>().ok());
         let members: Vec<_> = world.members(name).filter(|m| !is_ending(m.lifecycle)).collect();
         let old = members.iter().find(|m| Some(m.version) != target);
         if let Some(machine) = old {
             return Err(format!("{} of {name} is as it was", machine.instance_id));
         }
-        let has = i32::try_from(members.len()).unwrap_or(i32::MAX);
+        // One that AWS has launched to balance zones stands beside the one that AWS ends for it.
+        let has = count(members.iter().filter(|machine| !machine.balances));
         if has != stored.desired_capacity {
             return Err(format!("{name} has {has} machines, not {}", stored.desired_capacity));
         }

@@ -11,7 +11,7 @@ use crate::cloud::Cloud;
 use crate::cloud::sim::SimCloud;
 use crate::sim::{MemberFault, Time, World};
 
-pub use strike::heal;
+pub use strike::{heal, make_again};
 
 /// Something that happens at its time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -184,3 +184,6 @@ pub fn happen(world: &mut World, stage: &Stage, event: &Event) {
     }
     stage.look(world);
 }
+
+#[cfg(test)]
+mod tests;

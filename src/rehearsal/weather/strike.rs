@@ -6,13 +6,13 @@ use super::{Event, Happening};
 use crate::apply::lease;
 use crate::cloud::Call;
 use crate::kube::{KubeCall, NodePatch, PodId};
-use crate::rehearsal::ledger::Ledger;
+use crate::rehearsal::ledger::{GroupBook, Ledger};
 use crate::rehearsal::stage::Stage;
 use crate::rehearsal::truth;
-use crate::resource::ROLL_TAG;
+use crate::resource::{FAILED_TAG, ROLL_TAG, TARGET_TAG};
 use crate::roll::RolloutRole;
 use crate::sim::kubernetes::{Amount, ApiTrouble, BudgetRule, KubernetesFaults, PodStop};
-use crate::sim::{Faults, Lifecycle, Shortage, World};
+use crate::sim::{Faults, Lifecycle, Shortage, StoredGroup, World};
 
 /// Makes an event happen; says what it came to, if to anything.
 pub(super) fn strike(world: &mut World, stage: &Stage, event: &Event) -> Option<String> {
@@ -68,6 +68,38 @@ fn make_room(world: &mut World, stage: &Stage) {
         let now = world.now;
         stage.remember(|ledger| ledger.others_set_desired(now, pool, before, after));
     }
+}
+
+/// Groups that somebody deleted are made again, as an apply does it: without them what is evicted
+/// elsewhere may have no room for ever. One whose machines still end has to wait for that. Those that
+/// were made.
+pub fn make_again(world: &mut World, stage: &Stage) -> Vec<String> {
+    let deleted = stage.remember(|ledger| std::mem::take(&mut ledger.deleted));
+    let mut made = Vec::new();
+    for (name, stored) in deleted {
+        if world.groups.get(&name).is_some_and(|known| known.is_pending_delete) {
+            stage.remember(|ledger| ledger.deleted.insert(name, stored));
+            continue;
+        }
+        // It may be there already: somebody else's apply was first.
+        let _ = world.answer(&creation(&stored));
+        let _ = world.set_desired_capacity(&name, stored.desired_capacity);
+        if let Some(known) = world.groups.get(&name) {
+            let book = GroupBook::of(known);
+            stage.remember(|ledger| ledger.groups.insert(name.clone(), book));
+            made.push(name);
+        }
+    }
+    made
+}
+
+/// How a group that was there before is made: at once at its target, without notes of a roll.
+fn creation(stored: &StoredGroup) -> Call {
+    let mut group = stored.group.clone();
+    let target = group.tags.get(TARGET_TAG).and_then(|tag| tag.value.split(':').next());
+    let version = target.and_then(|version| version.parse().ok()).unwrap_or(stored.version);
+    group.tags.retain(|key, _| key != ROLL_TAG && key != FAILED_TAG);
+    Call::CreateAutoScalingGroup { group: Box::new(group), version }
 }
 
 /// Whom an event is about.
@@ -319,10 +351,14 @@ impl Scene<'_> {
         if pools < 2 {
             return None;
         }
+        let stored = world.groups.get(&group)?.clone();
         let call =
             Call::DeleteAutoScalingGroup { auto_scaling_group_name: group.clone(), force: true };
         let _ = world.answer(&call);
-        self.stage.remember(|ledger: &mut Ledger| ledger.groups.remove(&group));
+        self.stage.remember(|ledger: &mut Ledger| {
+            ledger.groups.remove(&group);
+            ledger.deleted.insert(group.clone(), stored);
+        });
         Some(format!("somebody deletes {group}"))
     }
 }

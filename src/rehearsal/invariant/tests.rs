@@ -1,0 +1,98 @@
+//! What the checkers call broken, on worlds that are laid out by hand.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use super::{Look, Moment, i14};
+use crate::cloud::Call;
+use crate::rehearsal::act::Act;
+use crate::rehearsal::fault::Faults;
+use crate::rehearsal::ledger::Ledger;
+use crate::rehearsal::scene::{Scene, Templates};
+use crate::rehearsal::shape::{Layout, Pool, Shape};
+use crate::resource::{FAILED_TAG, GroupTag};
+use crate::roll::RolloutRole;
+use crate::sim::{Lifecycle, World};
+
+/// A cluster with etcd on machines of its own and one pool, all of the old version, that stood long
+/// enough for everything about it to be known.
+async fn settled() -> (World, Ledger) {
+    let shape = Shape {
+        zones: 2,
+        layout: Layout::Dedicated(3),
+        pools: vec![Pool::Spread],
+        is_upgrade: false,
+    };
+    let templates = Templates::default();
+    let mut scene = Scene::of(7, &shape, &templates, |_| Faults::none()).await.unwrap();
+    let mut ledger = Ledger::open(&mut scene.world, &scene.cluster, &scene.policy);
+    scene.world.advance_secs(3600);
+    ledger.look(&mut scene.world);
+    (scene.world, ledger)
+}
+
+fn group_of(ledger: &Ledger, role: RolloutRole) -> String {
+    ledger.of_role(|known| known == role).next().unwrap().to_owned()
+}
+
+fn member(world: &World, group: &str) -> String {
+    world.members(group).next().unwrap().instance_id.clone()
+}
+
+/// What I14 says to the end of a machine that another one will stand in for.
+fn end(world: &World, ledger: &Ledger, group: &str, machine: &str) -> Result<(), String> {
+    let call = Call::TerminateInstanceInAutoScalingGroup {
+        auto_scaling_group_name: group.to_owned(),
+        instance_ids: [machine.to_owned()].into(),
+        should_decrement_desired_capacity: false,
+    };
+    let moment = Moment::Before { who: "run-1", act: Act::Cloud(&call) };
+    i14(&Look { world, ledger, moment })
+}
+
+#[tokio::test]
+async fn after_a_rollback_what_the_group_went_back_to_is_wanted() {
+    let (mut world, ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Etcd);
+    let machine = member(&world, &group);
+    let target = world.groups.get(&group).unwrap().group.tags["kprod.dev/target"].value.clone();
+    let (new, revision) = target.split_once(':').unwrap();
+    let (old, new) = (world.machines[&machine].version, new.parse().unwrap());
+    let run = |world: &mut World, version| {
+        world.machines.get_mut(&machine).unwrap().version = version;
+    };
+    assert_eq!(end(&world, &ledger, &group, &machine), Ok(()), "{old} goes, {new} comes");
+    run(&mut world, new);
+    assert!(end(&world, &ledger, &group, &machine).is_err());
+
+    let failed = GroupTag { value: revision.to_owned(), propagate_at_launch: false };
+    world.groups.edit(&group, |stored| {
+        stored.group.tags.insert(FAILED_TAG.to_owned(), failed.clone());
+        stored.version = new;
+    });
+    assert!(end(&world, &ledger, &group, &machine).is_err(), "the group has not gone back yet");
+    world.groups.edit(&group, |stored| stored.version = old);
+    assert_eq!(end(&world, &ledger, &group, &machine), Ok(()));
+    run(&mut world, old);
+    assert!(end(&world, &ledger, &group, &machine).is_err());
+}
+
+#[tokio::test]
+async fn at_the_end_a_machine_more_is_one_that_aws_balances_zones_with() {
+    let (mut world, ledger) = settled().await;
+    for machine in world.machines.values_mut() {
+        machine.version = 2;
+    }
+    let at_end = |world: &World| i14(&Look { world, ledger: &ledger, moment: Moment::End });
+    assert_eq!(at_end(&world), Ok(()));
+
+    let group = group_of(&ledger, RolloutRole::Node);
+    let mut more = world.machines[&member(&world, &group)].clone();
+    more.instance_id = "i-0123456789abcdef0".to_owned();
+    (more.lifecycle, more.balances) = (Lifecycle::Pending, true);
+    world.machines.insert(more.instance_id.clone(), more.clone());
+    assert_eq!(at_end(&world), Ok(()), "the one that it is for goes once it serves");
+    more.balances = false;
+    world.machines.insert(more.instance_id.clone(), more);
+    let told = at_end(&world).unwrap_err();
+    assert!(told.contains("machines, not"), "{told}");
+}
