@@ -127,8 +127,8 @@ async fn roll(
 
 fn code(is_detailed: bool, preview: &Preview, has_failed: bool) -> ExitCode {
     match (is_detailed, preview.to_replace() > 0, has_failed) {
+        (_, _, true) => ExitCode::Refused,
         (false, ..) | (true, false, false) => ExitCode::Done,
-        (true, _, true) => ExitCode::Refused,
         (true, true, false) => ExitCode::Changes,
     }
 }
@@ -139,7 +139,7 @@ fn failed_revisions(plan: &Plan, policy: &Policy) -> Option<Failure> {
     let refusals: Vec<_> = plan
         .refusals
         .iter()
-        .filter(|refusal| refusal.guard == "failed_revision")
+        .filter(|refusal| refusal.is_failed_revision())
         .filter(|refusal| refusal.address.as_ref().is_some_and(|key| in_scope(&key.name)))
         .cloned()
         .collect();

@@ -248,7 +248,7 @@ fn failed_revisions(comparisons: &BTreeMap<Key, Comparison<'_>>) -> Vec<Refusal>
             let wanted = WantedContent::of(&template.launch_template_data).revision?;
             (wanted == *failed).then(|| {
                 refusal(
-                    "failed_revision",
+                    Refusal::FAILED_REVISION,
                     key,
                     format!("revision {wanted} was rolled back from here"),
                     "change what it is built from, or pass --retry to try the same again",

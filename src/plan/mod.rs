@@ -225,6 +225,17 @@ pub struct Refusal {
     pub hint: String,
 }
 
+impl Refusal {
+    /// The guard that keeps what was rolled back from being tried again.
+    pub const FAILED_REVISION: &str = "failed_revision";
+
+    /// Whether it is about content that a rolling update has tried and put back: nothing but other
+    /// content or `--retry` is a way out.
+    pub fn is_failed_revision(&self) -> bool {
+        self.guard == Self::FAILED_REVISION
+    }
+}
+
 /// A plan for one cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::decide::lacking_key;
+use super::decide::{is_lacking_key_of, lacking_key};
 use super::observation::{Memory, Spell};
 use super::{Decision, Group, Machine, Phase, Step, Verdict, WaitReason, Waiting};
 use crate::apply::lease::later;
@@ -103,6 +103,10 @@ impl Memory {
                 let count = u32::try_from(machines.len()).unwrap_or(u32::MAX);
                 let known = self.given_up.entry(group.clone()).or_default();
                 *known = known.saturating_add(count);
+            }
+            // The wait for what was launched before says nothing about what is launched from now on.
+            Step::Pin { group, .. } => {
+                self.lacking_since.retain(|key, _| !is_lacking_key_of(key, group));
             }
             Step::Skip { machine, why, .. } => {
                 self.cordoned.remove(machine);

@@ -139,6 +139,8 @@ fn a_bad_image_costs_one_machine_and_is_refused_until_it_is_asked_for_again() {
 
     let (code, said) = roll(at, &IMAGE);
     assert!(code == 6 && said.contains(POOL), "{code} {said}");
+    assert!(said.contains("failed: its machines did not become ready"), "{said}");
+    assert!(!said.contains("for 2 reasons"), "what was put back has its time anew: {said}");
     let pool = |machines: &[(String, String)]| {
         let of_pool = machines.iter().filter(|(group, _)| group.starts_with(POOL));
         of_pool.map(|(_, id)| id.clone()).collect::<Vec<_>>()
@@ -147,6 +149,10 @@ fn a_bad_image_costs_one_machine_and_is_refused_until_it_is_asked_for_again() {
     let stayed = now.iter().filter(|id| old.contains(id)).count();
     assert!(stayed >= 2 && now.len() == 3, "{old:?} {now:?}");
 
+    for looks in [&["plan", STAGING][..], &["rolling-update", STAGING]] {
+        let (code, text, said) = run(at, &[looks, &IMAGE].concat());
+        assert_eq!(code, 5, "{looks:?}: {text}{said}");
+    }
     let apply = ["apply", STAGING, "--yes"];
     let (code, _, said) = run(at, &[&apply[..], &IMAGE].concat());
     assert!(code == 5 && said.contains("was rolled back from here"), "{code} {said}");

@@ -49,25 +49,6 @@ pub fn heal(world: &mut World, stage: &Stage) {
     for id in cordoned {
         cordon(world, &cluster, &id, false);
     }
-    make_room(world, stage);
-}
-
-/// Where people deleted all machines but one that pods could run on, evicted ones have nowhere to go and
-/// their budgets never allow another: somebody gives a pool that is left a second one.
-fn make_room(world: &mut World, stage: &Stage) {
-    let pools: Vec<String> = stage.remember(|ledger| {
-        ledger.of_role(|role| role == RolloutRole::Node).map(str::to_owned).collect()
-    });
-    let wanted = |world: &World, name: &str| world.groups.get(name).map(|it| it.desired_capacity);
-    let all: i32 = pools.iter().filter_map(|name| wanted(world, name)).sum();
-    let Some(pool) = pools.first().filter(|_| all == 1) else { return };
-    let Some(before) = wanted(world, pool) else { return };
-    let after = before + 1;
-    world.groups.edit(pool, |stored| stored.group.max_size = stored.group.max_size.max(after));
-    if world.set_desired_capacity(pool, after).is_ok() {
-        let now = world.now;
-        stage.remember(|ledger| ledger.others_set_desired(now, pool, before, after));
-    }
 }
 
 /// Groups that somebody deleted are made again, as an apply does it: without them what is evicted

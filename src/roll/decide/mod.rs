@@ -19,7 +19,7 @@ mod turn;
 mod worker;
 
 pub use gate::baseline;
-pub(super) use newcomer::lacking_key;
+pub(super) use newcomer::{is_lacking_key_of, lacking_key};
 pub use scene::{Availability, GroupScene, MachineScene, Scene};
 
 use super::decision::Decision;

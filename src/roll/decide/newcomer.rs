@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::assess::{has_failed, is_older_than_the_roll};
 use super::quorum::{self, Work};
 use super::scene::{Availability, GroupScene, MachineScene, Scene, count, later};
@@ -63,7 +65,13 @@ fn await_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bo
     let missing = usize::try_from(group.lacking() + coming).unwrap_or(0);
     let key = lacking_key(group.name(), have);
     let since = scene.o.memory.lacking_since.get(&key).map_or(scene.o.now, |spell| spell.since);
-    let until = later(since, group.policy.boot_timeout + group.policy.soak + MARGIN);
+    let time = group.policy.boot_timeout + group.policy.soak + MARGIN;
+    // AWS may be slow to launch: one that is on its way has its own time, as far as that of one more.
+    let due = group.machines.iter().filter(is_coming).filter_map(|m| match m.availability {
+        Availability::Coming(until) | Availability::Soaking(until) => Some(until),
+        _ => None,
+    });
+    let until = due.fold(later(since, time), Timestamp::max).min(later(since, time * 2));
     let failed_activity = group.group.failed_activity.clone();
     let reason = WaitReason::Machines { have, want: have + missing, failed_activity };
     if scene.o.now < until {
@@ -77,6 +85,11 @@ fn await_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bo
 /// What a wait for new machines is remembered by: one that is there begins it anew.
 pub(in crate::roll) fn lacking_key(group: &str, have: usize) -> String {
     format!("{group} {have}")
+}
+
+/// Whether a wait is one of a group's.
+pub(in crate::roll) fn is_lacking_key_of(key: &str, group: &str) -> bool {
+    key.split_once(' ').is_some_and(|(name, _)| name == group)
 }
 
 /// Whether a machine never came up and was launched before the roll began with its group: that says
