@@ -277,6 +277,10 @@ pub struct Reply {
     pub attributes: BTreeMap<crate::resource::Attribute, String>,
     /// The number of a new launch template version.
     pub version: Option<u64>,
+    /// Machines that were to end together with their place in their group, and were ending before for
+    /// another reason: the group goes on wanting as many.
+    #[serde(default)]
+    pub places_kept: BTreeSet<String>,
 }
 
 /// Reads and writes record sets as a list: a JSON object's key cannot be a pair.

@@ -59,6 +59,22 @@ pub struct RollMark {
     pub suspended: BTreeSet<String>,
     /// The desired capacity before this roll raised it for its surge, and by how much.
     pub raised: Option<Raised>,
+    /// Machines of `raised` that take their place with them, by the [`tail`]s of their ids, at most
+    /// [`RollMark::GIVING_MAX`]. They are noted before the call that ends them: whoever comes next sees by
+    /// them whether it was made, whatever others have made of the desired capacity since.
+    pub giving: BTreeSet<String>,
+}
+
+impl RollMark {
+    /// Most machines that are noted to take their place with them: a tag's value has no room for more.
+    pub const GIVING_MAX: usize = 8;
+}
+
+/// The end of an instance id, by which a note tells the machines of one group apart.
+pub fn tail(instance_id: &str) -> &str {
+    const LENGTH: usize = 6;
+    let start = instance_id.char_indices().rev().nth(LENGTH - 1).map_or(0, |(at, _)| at);
+    instance_id.get(start..).unwrap_or(instance_id)
 }
 
 /// A desired capacity that a roll raised.
@@ -97,6 +113,10 @@ impl fmt::Display for RollMark {
             let word = if raised.is_made { "raised" } else { "raising" };
             write!(f, " {word}={}/{}", raised.base, raised.by)?;
         }
+        if !self.giving.is_empty() {
+            let names: Vec<&str> = self.giving.iter().map(String::as_str).collect();
+            write!(f, " giving={}", names.join("/"))?;
+        }
         Ok(())
     }
 }
@@ -107,7 +127,8 @@ impl FromStr for RollMark {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no mark of a roll");
         let (mut id, mut began_at) = (None, None);
-        let (mut from, mut suspended, mut raised) = (None, BTreeSet::new(), None);
+        let (mut from, mut raised) = (None, None);
+        let (mut suspended, mut giving) = (BTreeSet::new(), BTreeSet::new());
         for word in text.split_whitespace() {
             let (key, value) = word.split_once('=').ok_or_else(wrong)?;
             match key {
@@ -115,6 +136,7 @@ impl FromStr for RollMark {
                 "began" => began_at = Some(value.parse().map_err(|_| wrong())?),
                 "from" => from = Some(value.parse().map_err(|_| wrong())?),
                 "suspended" => suspended = value.split('/').map(str::to_owned).collect(),
+                "giving" => giving = value.split('/').map(str::to_owned).collect(),
                 "raised" | "raising" => {
                     let (base, by) = value.split_once('/').ok_or_else(wrong)?;
                     let number = |text: &str| text.parse().map_err(|_| wrong());
@@ -126,7 +148,7 @@ impl FromStr for RollMark {
             }
         }
         let id = id.ok_or_else(wrong)?;
-        Ok(Self { id, began_at: began_at.ok_or_else(wrong)?, from, suspended, raised })
+        Ok(Self { id, began_at: began_at.ok_or_else(wrong)?, from, suspended, raised, giving })
     }
 }
 
@@ -160,7 +182,9 @@ impl FromStr for DetachMark {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-    use super::{DetachMark, Raised, RollMark};
+    use std::collections::BTreeSet;
+
+    use super::{DetachMark, Raised, RollMark, tail};
 
     fn mark() -> RollMark {
         RollMark {
@@ -169,6 +193,21 @@ mod tests {
             from: Some(3),
             suspended: ["AZRebalance", "AlarmNotification"].map(str::to_owned).into(),
             raised: Some(Raised { base: 3, by: 1, is_made: true }),
+            giving: BTreeSet::new(),
+        }
+    }
+
+    /// The longest that there can be.
+    fn long_mark() -> RollMark {
+        let all = ["AZRebalance", "AlarmNotification", "InstanceRefresh", "ScheduledActions"];
+        let id = |number: usize| format!("i-0123456789a{number:06x}");
+        RollMark {
+            id: "20261121T101112Z-0123456789abcdef".to_owned(),
+            began_at: "2026-11-21T10:11:12.123456789Z".parse().unwrap(),
+            from: Some(10_000),
+            suspended: all.map(str::to_owned).into(),
+            raised: Some(Raised { base: 1_000, by: 1_000, is_made: true }),
+            giving: (0..RollMark::GIVING_MAX).map(|number| tail(&id(number)).to_owned()).collect(),
         }
     }
 
@@ -177,6 +216,7 @@ mod tests {
         let raised = Some(Raised { base: 3, by: 1, is_made: false });
         for mark in [
             mark(),
+            long_mark(),
             RollMark { raised, ..mark() },
             RollMark { from: None, suspended: [].into(), raised: None, ..mark() },
         ] {

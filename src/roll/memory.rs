@@ -86,6 +86,16 @@ impl Memory {
         }
     }
 
+    /// Whether AWS went on wanting a machine in the place of one that a step has ended together with it.
+    pub fn keeps_a_place(&self, step: &Step) -> bool {
+        match step {
+            Step::Terminate { machines, shrink: true, .. } => {
+                !machines.is_disjoint(&self.places_kept)
+            }
+            _ => false,
+        }
+    }
+
     /// Learns from a step that was made.
     pub fn made(&mut self, step: &Step) {
         match step {

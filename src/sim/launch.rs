@@ -142,6 +142,7 @@ impl World {
             noticed_at: None,
             is_unhealthy: false,
             is_attached: false,
+            takes_its_place: false,
             reclaimed_at: None,
             launched_at: self.now,
             due: Some(self.now.plus_secs(boot_secs)),

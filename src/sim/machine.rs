@@ -46,6 +46,9 @@ pub struct Machine {
     /// Whether it was attached by hand: its group does not know its template.
     #[serde(default)]
     pub is_attached: bool,
+    /// Whether it ends together with its place: its group wants one fewer since.
+    #[serde(default)]
+    pub takes_its_place: bool,
     /// When EC2 takes a spot instance back, once it has said so.
     #[serde(default)]
     pub reclaimed_at: Option<Time>,

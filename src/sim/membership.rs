@@ -83,7 +83,8 @@ impl World {
         self.put_group(stored)
     }
 
-    /// Ends machines of a group. One that ends already is let be, and not counted twice.
+    /// Ends machines of a group. One that ends already is let be, and not counted twice: AWS documents
+    /// no error for it, and users report none. The answer names those whose place stays.
     pub(super) fn terminate_members(
         &mut self,
         name: &str,
@@ -116,9 +117,14 @@ impl World {
         for id in &counted {
             self.note_success(name, "Terminating", id);
             self.end_machine(id);
+            if let Some(machine) = self.machines.get_mut(id).filter(|_| shrinks) {
+                machine.takes_its_place = true;
+            }
         }
         self.wake(name);
-        Ok(Reply::default())
+        let keeps = |id: &&String| self.machines.get(*id).is_some_and(|m| !m.takes_its_place);
+        let places_kept = ids.iter().filter(|_| shrinks).filter(keeps).cloned().collect();
+        Ok(Reply { places_kept, ..Reply::default() })
     }
 
     pub(super) fn detach_instances(

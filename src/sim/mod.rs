@@ -433,5 +433,5 @@ fn is_made_of(name: &str, others: &str) -> bool {
 
 /// A reply with these attributes.
 fn reply<const N: usize>(attributes: [(crate::resource::Attribute, String); N]) -> Reply {
-    Reply { attributes: BTreeMap::from(attributes), version: None }
+    Reply { attributes: BTreeMap::from(attributes), ..Reply::default() }
 }

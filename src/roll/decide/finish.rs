@@ -15,7 +15,7 @@ use super::turn::Turn;
 use crate::kube::drain::{Drain, DrainPod, DrainPolicy, drain, next_attempt};
 use crate::kube::{KubeView, Node};
 use crate::roll::decision::PodStep;
-use crate::roll::mark::RollMark;
+use crate::roll::mark::{RollMark, tail};
 use crate::roll::{
     DrainOutcome, EvictionAnswer, HaltReason, RolloutRole, Step, TargetState, WaitReason,
 };
@@ -359,32 +359,32 @@ fn end(scene: &Scene<'_>, group: &GroupScene<'_>, ending: Vec<&MachineScene<'_>>
     end_members(group, &members, turn);
 }
 
-/// Ends members of a group: all that leave more than they came, in one call.
+/// Ends members of a group: all that are replaced in one call, and as many of those that take their place
+/// with them as a note names.
 pub(super) fn end_members(group: &GroupScene<'_>, members: &[&MachineScene<'_>], turn: &mut Turn) {
     let shrinking = shrink_count(group, members.len(), turn);
     let (stay, shrink) = members.split_at(members.len() - shrinking);
-    for (some, shrink) in [(stay, false), (shrink, true)] {
-        if some.is_empty() {
-            continue;
-        }
+    let step = |some: &[&MachineScene<'_>], shrink| {
         let machines = some.iter().map(|m| m.id().to_owned()).collect();
-        let step = Step::Terminate { group: group.name().to_owned(), machines, shrink };
-        if shrink { give_back(group, step, turn) } else { turn.steps.push(step) }
+        Step::Terminate { group: group.name().to_owned(), machines, shrink }
+    };
+    if !stay.is_empty() {
+        turn.steps.push(step(stay, false));
+    }
+    for some in shrink.chunks(RollMark::GIVING_MAX) {
+        note_surge(group, some, turn);
+        turn.steps.push(step(some, true));
     }
 }
 
-/// Ends machines that take their place with them, and keeps the note of a surge true: before, it says
-/// what the group has without the surge, whatever others have made of that; after, what is left of it.
-/// So neither a lost answer nor an autoscaler makes a part of it be given back twice.
-fn give_back(group: &GroupScene<'_>, step: Step, turn: &mut Turn) {
-    note_surge(group, turn);
-    turn.steps.push(step);
-    note_surge(group, turn);
-}
-
-fn note_surge(group: &GroupScene<'_>, turn: &mut Turn) {
+/// Keeps the note of a surge true while machines take a part of it with them: it says what the group has
+/// without the surge, whatever others have made of that, and which machines go. So neither a killed run
+/// nor a lost answer nor an autoscaler makes a part of it be given back twice.
+fn note_surge(group: &GroupScene<'_>, going: &[&MachineScene<'_>], turn: &mut Turn) {
     let Some(mark) = turn.mark_of(group).filter(|mark| mark.raised.is_some()) else { return };
-    let noted = RollMark { raised: turn.still_raised(group), ..mark.clone() };
+    let raised = turn.still_raised(group);
+    let giving = going.iter().filter(|_| raised.is_some()).map(|m| tail(m.id()).to_owned());
+    let noted = RollMark { raised, giving: giving.collect(), ..mark.clone() };
     if noted != *mark {
         turn.steps.push(Step::Mark { group: group.name().to_owned(), mark: noted });
     }

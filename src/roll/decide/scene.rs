@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::assess;
 use crate::kube::{KubeView, Node};
-use crate::roll::mark::{DRAIN_ANNOTATION, WAS_CORDONED_ANNOTATION};
+use crate::roll::mark::{DRAIN_ANNOTATION, WAS_CORDONED_ANNOTATION, tail};
 use crate::roll::{
     Group, GroupPolicy, Machine, MachineReason, Observation, Policy, Retire, RolloutRole, Stage,
     Target,
@@ -39,6 +39,8 @@ pub struct GroupScene<'a> {
     pub is_ending: bool,
     /// What its new machines are to be built from; none while nobody knows.
     pub goal: Option<Target>,
+    /// How many of the machines that its note names have taken their place of the surge with them.
+    pub given_back: i32,
     /// Its machines by instance id, detached ones among them.
     pub machines: Vec<MachineScene<'a>>,
 }
@@ -145,6 +147,7 @@ impl<'a> GroupScene<'a> {
             in_scope: p.only.is_empty() || p.only.contains(&group.name),
             is_ending: p.abort || !o.memory.halts.is_empty(),
             goal,
+            given_back: given_back(o, group, &machines),
             machines: Vec::with_capacity(machines.len()),
         };
         for machine in machines {
@@ -198,7 +201,10 @@ impl<'a> GroupScene<'a> {
     /// What a surge has raised the desired capacity by.
     pub fn raised(&self) -> i32 {
         let raised = self.group.mark.as_ref().and_then(|mark| mark.raised);
-        raised.map_or(0, |raised| raised.outstanding(self.group.desired))
+        raised.map_or(0, |raised| {
+            let most = raised.by.saturating_sub(self.given_back).max(0);
+            raised.outstanding(self.group.desired).min(most)
+        })
     }
 
     /// Machines that the group should have, without what a surge adds.
@@ -294,6 +300,17 @@ impl<'a> GroupScene<'a> {
     pub fn is_current(&self, machine: &Machine) -> bool {
         self.goal.as_ref().is_some_and(|goal| assess::runs(machine, goal))
     }
+}
+
+/// How many of the machines that a group's note names are on their way out, or gone: the call that they
+/// were named for was made, and has taken as many places, unless AWS said that some stay.
+fn given_back(o: &Observation, group: &Group, machines: &[&Machine]) -> i32 {
+    let named = group.mark.iter().flat_map(|mark| &mark.giving);
+    count(named.filter(|name| {
+        let is_it = |id: &str| tail(id) == name.as_str();
+        let stays = |m: &&&Machine| is_it(&m.instance_id) && m.stage != Stage::Leaving;
+        !machines.iter().any(|m| stays(&m)) && !o.memory.places_kept.iter().any(|id| is_it(id))
+    }))
 }
 
 impl MachineScene<'_> {

@@ -1,5 +1,7 @@
 //! What may begin: groups in their order, each prepared, and machines within every limit.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::gate;
@@ -246,7 +248,8 @@ fn mark(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &Turn) -> RollMark {
         let moves = !group.is_pinned() && !assess::has_failed(group.group, scene.p);
         let from = if moves { group.group.pin } else { mark.from };
         let (id, from) = (scene.o.id.clone(), from.or(mark.from));
-        return RollMark { id, from, raised: turn.still_raised(group), ..mark.clone() };
+        let (raised, giving) = turn.surge_note(group);
+        return RollMark { id, from, raised, giving, ..mark.clone() };
     }
     let suspended = SUSPENDED.into_iter().filter(|p| !group.group.suspended.contains(*p));
     RollMark {
@@ -255,6 +258,7 @@ fn mark(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &Turn) -> RollMark {
         from: if group.is_pinned() { None } else { group.group.pin },
         suspended: suspended.map(str::to_owned).collect(),
         raised: None,
+        giving: BTreeSet::new(),
     }
 }
 
@@ -276,7 +280,7 @@ fn taint(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) {
     let lacks = |m: &&MachineScene<'_>| {
         m.node.is_some_and(|node| node.taints.iter().all(|taint| taint.key != OUTDATED_TAINT))
     };
-    let nodes: std::collections::BTreeSet<String> = group
+    let nodes: BTreeSet<String> = group
         .outdated()
         .filter(|m| !scene.o.memory.skipped.contains_key(m.id()))
         .filter(lacks)

@@ -147,11 +147,12 @@ fn machines_that_are_not_drained_end_once_the_surge_that_stands_in_for_them_is_n
     layout.group("one").desired = 6;
     layout.raise("one", 3);
     let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
-    let [Step::Terminate { shrink: true, machines, .. }, Step::Mark { mark, .. }] = &steps[..]
+    let [Step::Mark { mark, .. }, Step::Terminate { shrink: true, machines, .. }] = &steps[..]
     else {
         panic!("{steps:?}")
     };
-    assert_eq!((machines.len(), mark.raised), (1, Some(Raised { base: 3, by: 2, is_made: true })));
+    assert_eq!((machines.len(), mark.raised), (1, Some(Raised { base: 3, by: 3, is_made: true })));
+    assert_eq!(&mark.giving, machines);
 }
 
 #[test]

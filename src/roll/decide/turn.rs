@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::progress;
-use super::scene::{GroupScene, MachineScene, Scene, later};
+use super::scene::{GroupScene, MachineScene, Scene, count, later};
 use crate::roll::mark::{Raised, RollMark};
 use crate::roll::{Decision, HaltReason, Step, Verdict, WaitReason, Waiting};
 
@@ -141,8 +141,25 @@ impl Turn {
         group.raised().saturating_sub(given_back).max(0)
     }
 
-    /// The same as a group's note says it, over what the group has without it: what was given back is
-    /// noted no more, so that nobody takes what an autoscaler adds for it.
+    /// A surge as a group's note is to say it, with the machines that take it with them: the words that
+    /// are there stay as long as they come to the same.
+    pub(super) fn surge_note(&self, group: &GroupScene<'_>) -> (Option<Raised>, BTreeSet<String>) {
+        let raised = self.still_raised(group);
+        let Some(mark) = self.mark_of(group) else { return (raised, BTreeSet::new()) };
+        let given = count(mark.giving.iter());
+        let less = |noted: Raised| Raised { by: noted.by.saturating_sub(given), ..noted };
+        let comes_to = mark.raised.map(less).filter(|left| left.by > 0);
+        // What this turn has noted it also does, or it ends there.
+        let is_so = self.noted(group).is_some() || group.given_back == given;
+        if is_so && comes_to == raised {
+            (mark.raised, mark.giving.clone())
+        } else {
+            (raised, BTreeSet::new())
+        }
+    }
+
+    /// What is left of a surge over what the group has without it: what was given back is noted no more,
+    /// so that nobody takes what an autoscaler adds for it.
     pub(super) fn still_raised(&self, group: &GroupScene<'_>) -> Option<Raised> {
         let by = self.raised(group);
         (by > 0).then_some(Raised { base: group.wanted(), by, is_made: true })
@@ -150,11 +167,15 @@ impl Turn {
 
     /// The note on a group once this turn's steps are made.
     pub(super) fn mark_of<'t>(&'t self, group: &GroupScene<'t>) -> Option<&'t RollMark> {
-        let made = self.steps.iter().rev().find_map(|step| match step {
+        self.noted(group).or(group.group.mark.as_ref())
+    }
+
+    /// The note that this turn writes on a group last.
+    fn noted(&self, group: &GroupScene<'_>) -> Option<&RollMark> {
+        self.steps.iter().rev().find_map(|step| match step {
             Step::Mark { group: of, mark } if of == group.name() => Some(mark),
             _ => None,
-        });
-        made.or(group.group.mark.as_ref())
+        })
     }
 
     /// The verdict. Steps first; then what was begun has its time; then halts count; at the end what was

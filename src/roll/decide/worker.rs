@@ -144,7 +144,8 @@ fn raise(scene: &Scene<'_>, group: &GroupScene<'_>, more: i32, turn: &mut Turn) 
     let name = group.name().to_owned();
     let note = |is_made: bool| {
         let raised = Some(Raised { base, by: to - base, is_made });
-        let mark = RollMark { id: scene.o.id.clone(), raised, ..mark.clone() };
+        let giving = BTreeSet::new();
+        let mark = RollMark { id: scene.o.id.clone(), raised, giving, ..mark.clone() };
         Step::Mark { group: name.clone(), mark }
     };
     // What was raised before is known to have been, whether or not more of it comes.

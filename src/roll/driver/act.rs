@@ -79,7 +79,8 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             self.has_begun = true;
             let answer = tokio::time::timeout(LONGEST_CALL, self.cloud.call(call)).await;
             let error = match answer {
-                Ok(Ok(_)) => {
+                Ok(Ok(reply)) => {
+                    self.look.memory.places_kept.extend(reply.places_kept);
                     self.note(step, JournalStep::Call { operation }).await;
                     return Ok(StepEnd::Made);
                 }

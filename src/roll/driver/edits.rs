@@ -3,7 +3,7 @@
 //! Replies are trusted at once, reads only after a while: AWS is eventually consistent, and acting
 //! twice on one reading would replace a machine twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,11 +23,13 @@ pub(super) struct Edits {
 }
 
 impl Edits {
-    /// Notes a step that was made, after a look whose picture of the cloud was taken at `seen_at`.
+    /// Notes a step that was made, after a look whose picture of the cloud was taken at `seen_at`. Of
+    /// machines that end, those of `kept` do not shrink their group.
     pub(super) fn add(
         &mut self,
         at: Timestamp,
         step: &Step,
+        kept: &BTreeSet<String>,
         seen: &BTreeMap<String, Group>,
         seen_at: Timestamp,
     ) {
@@ -38,7 +40,7 @@ impl Edits {
         // What shrinks a group is noted as the number that it leads to, so that it counts once.
         if let Step::Terminate { group, machines, shrink: true } = step {
             let from = self.desired(group, seen_at).or_else(|| Some(seen.get(group)?.desired));
-            let count = i32::try_from(machines.len()).unwrap_or(0);
+            let count = i32::try_from(machines.difference(kept).count()).unwrap_or(0);
             if let Some(from) = from {
                 let to = from.saturating_sub(count);
                 self.made.push((at, Step::SetDesired { group: group.clone(), from, to }));
@@ -116,7 +118,7 @@ fn edit(
     groups: &mut BTreeMap<String, Group>,
     machines: &mut BTreeMap<String, Machine>,
 ) {
-    let mut each = |ids: &std::collections::BTreeSet<String>, change: &dyn Fn(&mut Machine)| {
+    let mut each = |ids: &BTreeSet<String>, change: &dyn Fn(&mut Machine)| {
         for id in ids {
             if let Some(machine) = machines.get_mut(id) {
                 change(machine);
@@ -150,7 +152,7 @@ fn edit(
 fn set_targets(
     machines: &mut BTreeMap<String, Machine>,
     id: &str,
-    arns: &std::collections::BTreeSet<String>,
+    arns: &BTreeSet<String>,
     state: TargetState,
 ) {
     let Some(machine) = machines.get_mut(id) else { return };
@@ -200,7 +202,7 @@ impl Recent {
         let is_new = |key: &String| self.made.get(key).is_none_or(|at| now >= later(*at, QUIET));
         let rest = steps.into_iter().filter_map(|step| match step {
             Step::Taint { nodes } => {
-                let nodes: std::collections::BTreeSet<String> =
+                let nodes: BTreeSet<String> =
                     nodes.into_iter().filter(|node| is_new(&format!("taint {node}"))).collect();
                 (!nodes.is_empty()).then_some(Step::Taint { nodes })
             }
@@ -225,7 +227,7 @@ fn keys(step: &Step) -> Vec<String> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::{Edits, Group, Step, TRUST_AFTER, later};
 
@@ -238,11 +240,12 @@ mod tests {
         let set = Step::SetDesired { group: name.clone(), from: 4, to: 6 };
         let machines = ["i-1".to_owned()].into();
         let shrink = Step::Terminate { group: name.clone(), machines, shrink: true };
+        let none = BTreeSet::new();
         for (waits, seen, left) in [(TRUST_AFTER, 8, 7), (TRUST_AFTER / 2, 4, 5)] {
             let mut edits = Edits::default();
-            edits.add(began, &set, &group(4), began);
+            edits.add(began, &set, &none, &group(4), began);
             let now = later(began, waits);
-            edits.add(now, &shrink, &group(seen), now);
+            edits.add(now, &shrink, &none, &group(seen), now);
             let mut groups = group(seen);
             edits.apply(now, now, &mut groups, &mut BTreeMap::new());
             assert_eq!(groups[&name].desired, left, "{seen} were seen after {waits:?}");

@@ -77,8 +77,8 @@ mod tests {
     }
 
     fn mark(began_at: Timestamp) -> Step {
-        let (id, suspended) = ("roll".to_owned(), Default::default());
-        let mark = RollMark { id, began_at, from: None, suspended, raised: None };
+        let (id, suspended, giving) = ("roll".to_owned(), Default::default(), Default::default());
+        let mark = RollMark { id, began_at, from: None, suspended, raised: None, giving };
         Step::Mark { group: "pool".to_owned(), mark }
     }
 

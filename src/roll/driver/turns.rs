@@ -254,6 +254,11 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             let (why, is_unknown) = match end {
                 StepEnd::Made => {
                     self.after(o, &step);
+                    if self.look.memory.keeps_a_place(&step) {
+                        // More was decided as if it had gone.
+                        self.look.is_stale = true;
+                        return Ok(());
+                    }
                     continue;
                 }
                 StepEnd::Moved(why) => (why, false),
@@ -278,7 +283,8 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         self.failing.made(step);
         self.look.memory.made(step);
         let now = self.cloud.now();
-        self.look.edits.add(now, step, &o.groups, o.cloud_seen_at);
+        let kept = &self.look.memory.places_kept;
+        self.look.edits.add(now, step, kept, &o.groups, o.cloud_seen_at);
         self.look.note(step);
         self.recent.add(now, step);
         let ended = match step {

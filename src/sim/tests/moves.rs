@@ -123,8 +123,9 @@ fn a_group_replaces_the_machines_it_is_told_to_end_all_in_one_call() {
     let both = [before[0].as_str(), before[1].as_str()];
     make(&mut world, &terminate("web", &both, false)).unwrap();
     assert!(both.iter().all(|id| world.machines[*id].lifecycle.as_str() == "Terminating"));
-    make(&mut world, &terminate("web", &both, true)).unwrap();
+    let told = make(&mut world, &terminate("web", &both, true)).unwrap();
     assert_eq!(desired(&world, "web"), 4, "what ends already is not counted again");
+    assert_eq!(told.places_kept, names(&both));
     world.advance_secs(600);
     assert_eq!(ids(&world, "web").len(), 4);
     assert!(before[..2].iter().all(|id| !world.machines.contains_key(id)));
@@ -141,7 +142,10 @@ fn a_group_shrinks_with_the_machines_it_is_told_to_end_and_not_below_its_minimum
     let error = make(&mut world, &terminate("web", &three, true)).unwrap_err();
     assert!(error.message.contains("will violate group's min size constraint"), "{error}");
     assert_eq!((ids(&world, "web").len(), desired(&world, "web")), (4, 4), "all or none");
-    make(&mut world, &terminate("web", &three[..2], true)).unwrap();
+    for _ in 0..2 {
+        let told = make(&mut world, &terminate("web", &three[..2], true)).unwrap();
+        assert_eq!((told.places_kept.len(), desired(&world, "web")), (0, 2));
+    }
     world.advance_secs(600);
     assert_eq!((ids(&world, "web").len(), desired(&world, "web")), (2, 2));
     let error = make(&mut world, &terminate("web", &[three[0]], false)).unwrap_err();

@@ -292,7 +292,7 @@ fn done<T>(answer: Result<T, CloudError>) -> Answer {
 fn told<const N: usize>(attributes: [(Attribute, Option<&str>); N]) -> Reply {
     let attributes = attributes.into_iter();
     let attributes = attributes.filter_map(|(key, value)| Some((key, value?.to_owned())));
-    Reply { attributes: attributes.collect(), version: None }
+    Reply { attributes: attributes.collect(), ..Reply::default() }
 }
 
 #[cfg(test)]

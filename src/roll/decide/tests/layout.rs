@@ -283,6 +283,7 @@ fn group(name: &str, count: i32) -> Group {
             from: Some(OLD),
             suspended: suspended.clone(),
             raised: None,
+            giving: BTreeSet::new(),
         }),
         suspended,
         is_gone: false,

@@ -49,23 +49,88 @@ fn a_surge_is_given_back_once_whatever_an_autoscaler_has_added() {
 }
 
 #[test]
-fn a_surge_is_noted_as_it_is_before_a_part_of_it_goes_and_after() {
+fn the_machines_that_take_a_surge_with_them_are_noted_before_they_go() {
     let mut layout = grown();
     layout.policy.abort = true;
     let steps = steps(&layout);
-    let told = steps.iter().filter_map(|step| match step {
-        Step::Mark { mark, .. } => Some(mark.raised),
-        _ => None,
-    });
-    let told: Vec<Option<Raised>> = told.collect();
-    let gone = steps.iter().filter(|step| matches!(step, Step::Terminate { shrink: true, .. }));
-    let left = 2 - i32::try_from(gone.count()).unwrap();
-    assert!(left < 2, "{steps:?}");
-    assert_eq!(told.first(), Some(&Some(Raised { base: 7, by: 2, is_made: true })), "{steps:?}");
-    assert_eq!(
-        told.last(),
-        Some(&(left > 0).then_some(Raised { base: 7, by: left, is_made: true }))
-    );
+    let gone = steps.iter().position(|step| matches!(step, Step::Terminate { .. })).unwrap();
+    let [Step::Mark { mark, .. }, Step::Terminate { machines, shrink: true, .. }] =
+        &steps[gone - 1..=gone]
+    else {
+        panic!("{steps:?}")
+    };
+    assert_eq!(mark.raised, Some(Raised { base: 7, by: 2, is_made: true }));
+    assert_eq!(&mark.giving, machines);
+}
+
+/// How a run may end at the call that gives a part of a surge back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// It is killed before.
+    Before,
+    /// It is killed right after, or the answer is lost.
+    After,
+    /// AWS was ending the machines before, and says that their places stay.
+    Kept,
+}
+
+#[test]
+fn a_surge_is_given_back_once_wherever_a_run_is_cut_off_and_whatever_others_do_then() {
+    for cut in [Cut::Before, Cut::After, Cut::Kept] {
+        for others in [0, 1, 2] {
+            let mut layout = grown();
+            let mut left = Some(cut);
+            for _ in 0..30 {
+                for step in steps(&layout) {
+                    let now = left.take_if(|_| matches!(step, Step::Terminate { .. }));
+                    follow(&mut layout, &step, now);
+                    if now.is_some() {
+                        layout.group("pool").desired += others;
+                        break;
+                    }
+                }
+                refill(&mut layout);
+            }
+            assert_eq!(left, None);
+            assert_eq!(layout.group("pool").desired, 7 + others, "{cut:?}, {others} by others");
+            assert_eq!(layout.group("pool").mark, None);
+        }
+    }
+}
+
+/// Does what a step says; or what becomes of it where a run is cut off.
+fn follow(layout: &mut Layout, step: &Step, cut: Option<Cut>) {
+    match step {
+        Step::Mark { mark, .. } => layout.group("pool").mark = Some(mark.clone()),
+        Step::Unmark { .. } => layout.group("pool").mark = None,
+        Step::Terminate { machines, shrink, .. } => {
+            assert!(shrink, "{machines:?} would be launched anew");
+            if cut == Some(Cut::Before) {
+                return;
+            }
+            layout.observation.machines.retain(|id, _| !machines.contains(id));
+            match cut {
+                Some(Cut::Kept) => {
+                    layout.observation.memory.places_kept.extend(machines.iter().cloned());
+                }
+                _ => layout.group("pool").desired -= i32::try_from(machines.len()).unwrap(),
+            }
+        }
+        _ => {}
+    }
+}
+
+/// AWS launches as many machines as the group wants.
+fn refill(layout: &mut Layout) {
+    let wanted = usize::try_from(layout.group("pool").desired).unwrap();
+    for number in 100.. {
+        if layout.observation.machines.len() >= wanted {
+            return;
+        }
+        let id = format!("pool-{number}");
+        layout.add("pool", &id, "a");
+        layout.renew(&id);
+    }
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn a_machine_that_was_taken_out_of_its_group_runs_on_whatever_reads_show_of_it()
         Step::Detach { group: POOL.to_owned(), machines },
     ];
     for step in &steps {
-        look.edits.add(began(), step, &BTreeMap::new(), began());
+        look.edits.add(began(), step, &Default::default(), &BTreeMap::new(), began());
         look.note(step);
     }
     // Read anew, for whatever reason, before the tag shows.
