@@ -46,7 +46,8 @@ pub(super) async fn terminate_in_group(
     let answer = call.send().await;
     let answer = answer.map_err(|e| cloud.failed("TerminateInstanceInAutoScalingGroup", e))?;
     let told = answer.activities().iter().chain(answer.activity());
-    let told = told.map(|it| (it.description().unwrap_or_default(), it.cause().unwrap_or_default()));
+    let told =
+        told.map(|it| (it.description().unwrap_or_default(), it.cause().unwrap_or_default()));
     let places_kept = if shrinks { others_ends(told) } else { BTreeSet::new() };
     Ok(Reply { places_kept, ..Reply::default() })
 }
