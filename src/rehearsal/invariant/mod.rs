@@ -11,6 +11,8 @@ mod quorum;
 
 use super::act::Act;
 use super::ledger::Ledger;
+use super::truth;
+use crate::kube::KubeCall;
 use crate::sim::World;
 
 pub use capacity::{i08, i09, i10};
@@ -103,6 +105,13 @@ impl<'a> Look<'a> {
             Moment::Before { act, .. } => Some(act),
             Moment::End => None,
         }
+    }
+
+    /// The machine that it cordons: its drain begins.
+    fn drained(&self) -> Option<&'a str> {
+        let Some(Act::Kube(KubeCall::PatchNode { node, patch })) = self.act() else { return None };
+        let patched = truth::patched(self.world, &self.ledger.cluster, node, patch);
+        patched.filter(|(_, unschedulable)| *unschedulable).map(|(id, _)| id)
     }
 
     /// Whether all is over.

@@ -154,14 +154,15 @@ pub fn i15(look: &Look<'_>) -> Result<(), String> {
     if allowed { Ok(()) } else { Err(format!("pod {pod} is deleted, not evicted")) }
 }
 
-/// Machines that end are outdated, or broken, or a surge that is given back.
+/// Machines that end, or are drained for that, are outdated, or broken, or a surge that is given back.
 fn needed(look: &Look<'_>, act: Act<'_>) -> Result<(), String> {
     let ledger = look.ledger;
     if ledger.policy.force || ledger.policy.abort || !ledger.policy.retire.is_empty() {
         return Ok(());
     }
-    for id in act.ends() {
-        let (Some(book), Some(machine)) = (ledger.machines.get(id), look.world.machines.get(id))
+    let going: BTreeSet<&str> = act.ends().into_iter().chain(look.drained()).collect();
+    for id in &going {
+        let (Some(book), Some(machine)) = (ledger.machines.get(*id), look.world.machines.get(*id))
         else {
             continue;
         };
@@ -171,30 +172,34 @@ fn needed(look: &Look<'_>, act: Act<'_>) -> Result<(), String> {
         let wanted = look.world.groups.get(&book.group).and_then(wanted_version);
         let is_current = wanted == Some(machine.version);
         let is_needed = is_current && is_settled && book.serves && machine.group.is_some();
-        if is_needed && !gives_back(look, act) {
-            return Err(format!("{id} of {} ends, it is as wanted and serves", book.group));
+        if is_needed && !(may_shrink(act) && gives_back(look, &book.group, &going)) {
+            return Err(format!("{id} of {} goes, it is as wanted and serves", book.group));
         }
     }
     Ok(())
 }
 
+/// Whether machines that an act takes away may take their places with them.
+fn may_shrink(act: Act<'_>) -> bool {
+    match act {
+        Act::Cloud(Call::TerminateInstanceInAutoScalingGroup {
+            should_decrement_desired_capacity,
+            ..
+        }) => *should_decrement_desired_capacity,
+        act => matches!(act, Act::Kube(_)),
+    }
+}
+
 /// Whether machines take with them what a surge has added: as much of it as there are no outdated
-/// machines left to take it.
-fn gives_back(look: &Look<'_>, act: Act<'_>) -> bool {
-    let Act::Cloud(Call::TerminateInstanceInAutoScalingGroup {
-        auto_scaling_group_name: group,
-        instance_ids,
-        should_decrement_desired_capacity: true,
-    }) = act
-    else {
-        return false;
-    };
+/// machines left to take it, nor others that do so already.
+fn gives_back(look: &Look<'_>, group: &str, going: &BTreeSet<&str>) -> bool {
     let Some(book) = look.ledger.groups.get(group) else { return false };
     let wanted = look.world.groups.get(group).and_then(wanted_version);
-    let is_current = |version: u64| wanted == Some(version);
+    let is_begun = |id: &str| look.ledger.machines.get(id).is_some_and(|book| book.is_begun);
     let taking = look.world.members(group).filter(|machine| {
-        let stays = !is_ending(machine.lifecycle) && !is_current(machine.version);
-        stays || instance_ids.contains(&machine.instance_id)
+        let id = machine.instance_id.as_str();
+        let takes = wanted != Some(machine.version) || is_begun(id);
+        going.contains(id) || (takes && !is_ending(machine.lifecycle))
     });
     count(taking) <= book.raised
 }

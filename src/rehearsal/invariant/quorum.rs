@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use super::Look;
 use crate::cloud::Call;
 use crate::etcd::guard::Limits;
-use crate::kube::KubeCall;
 use crate::rehearsal::act::Act;
 use crate::rehearsal::ledger::{Ledger, MemberBook, count};
-use crate::rehearsal::truth;
 use crate::roll::RolloutRole;
 
 /// I1: over all groups of control plane and etcd, at most one machine is away by kprod's acts. One that
@@ -16,7 +14,7 @@ use crate::roll::RolloutRole;
 /// One that never served takes nothing away when it goes.
 pub fn i01(look: &Look<'_>) -> Result<(), String> {
     let mut going = quorum_machines(look);
-    going.extend(drained(look).filter(|id| is_vital(look, id)));
+    going.extend(look.drained().filter(|id| is_vital(look, id)));
     if going.is_empty() {
         return Ok(());
     }
@@ -144,13 +142,6 @@ fn quorum_machines<'a>(look: &Look<'a>) -> BTreeSet<&'a str> {
 
 fn is_vital(look: &Look<'_>, instance_id: &str) -> bool {
     look.ledger.role_of(instance_id).is_some_and(RolloutRole::is_quorum)
-}
-
-/// The machine that an act cordons: its drain begins.
-fn drained<'a>(look: &Look<'a>) -> Option<&'a str> {
-    let Some(Act::Kube(KubeCall::PatchNode { node, patch })) = look.act() else { return None };
-    let patched = truth::patched(look.world, &look.ledger.cluster, node, patch);
-    patched.filter(|(_, unschedulable)| *unschedulable).map(|(id, _)| id)
 }
 
 /// Asks about each etcd cluster of which a member's machine goes, unless that member's own health is

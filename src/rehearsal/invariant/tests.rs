@@ -4,6 +4,7 @@
 
 use super::{Look, Moment, i14};
 use crate::cloud::Call;
+use crate::kube::{KubeCall, NodePatch};
 use crate::rehearsal::act::Act;
 use crate::rehearsal::fault::Faults;
 use crate::rehearsal::ledger::Ledger;
@@ -13,7 +14,7 @@ use crate::resource::{FAILED_TAG, GroupTag};
 use crate::roll::RolloutRole;
 use crate::sim::{Lifecycle, World};
 
-/// A cluster with etcd on machines of its own and one pool, all of the old version, that stood long
+/// A cluster with etcd on machines of its own and a pool of three, all of the old version, that stood long
 /// enough for everything about it to be known.
 async fn settled() -> (World, Ledger) {
     let shape = Shape {
@@ -25,6 +26,7 @@ async fn settled() -> (World, Ledger) {
     let templates = Templates::default();
     let mut scene = Scene::of(7, &shape, &templates, |_| Faults::none()).await.unwrap();
     let mut ledger = Ledger::open(&mut scene.world, &scene.cluster, &scene.policy);
+    scene.world.set_desired_capacity(&group_of(&ledger, RolloutRole::Node), 3).unwrap();
     scene.world.advance_secs(3600);
     ledger.look(&mut scene.world);
     (scene.world, ledger)
@@ -74,6 +76,31 @@ async fn after_a_rollback_what_the_group_went_back_to_is_wanted() {
     assert_eq!(end(&world, &ledger, &group, &machine), Ok(()));
     run(&mut world, old);
     assert!(end(&world, &ledger, &group, &machine).is_err());
+}
+
+#[tokio::test]
+async fn a_machine_as_wanted_is_drained_for_a_surge_alone() {
+    let (mut world, mut ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Node);
+    let ids: Vec<String> = world.members(&group).map(|m| m.instance_id.clone()).collect();
+    let node = world.cluster(&ledger.cluster).node_name(&ids[0]);
+    let patch = NodePatch { unschedulable: Some(true), ..NodePatch::default() };
+    let call = KubeCall::PatchNode { node, patch };
+    let drain = |world: &World, ledger: &Ledger| {
+        i14(&Look { world, ledger, moment: Moment::Before { who: "run-1", act: Act::Kube(&call) } })
+    };
+    assert!(ids.len() > 1);
+    assert_eq!(drain(&world, &ledger), Ok(()));
+    world.machines.get_mut(&ids[0]).unwrap().version = 2;
+    assert!(drain(&world, &ledger).is_err());
+    ledger.groups.get_mut(&group).unwrap().raised = 1;
+    assert!(drain(&world, &ledger).is_err(), "outdated ones take the surge with them");
+    for id in &ids {
+        world.machines.get_mut(id).unwrap().version = 2;
+    }
+    assert_eq!(drain(&world, &ledger), Ok(()));
+    ledger.begin(&ids[1]);
+    assert!(drain(&world, &ledger).is_err(), "another one takes it with it");
 }
 
 #[tokio::test]
