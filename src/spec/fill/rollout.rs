@@ -8,7 +8,7 @@
 //! | `maxUnavailablePerZone` | no limit | machines of the group that may be missing at once in one zone |
 //! | `drainAndTerminate` | true | whether old machines go; `false` only brings new ones |
 //! | `drainTimeout` | 15m | how long a drain may take |
-//! | `onDrainTimeout` | `Fail` | what happens then: `Fail` halts, `Skip` leaves the machine, `Force` deletes what is left |
+//! | `onDrainTimeout` | `Fail` | what happens then: `Fail` halts, `Skip` leaves the machine for a later roll and halts once the others are done, `Force` deletes what is left |
 //! | `postDrainDelay` | 5s | between a drain and the end of the machine |
 //! | `deregisterTimeout` | 6m | how long load balancers may take to let a machine go |
 //! | `bootTimeout` | 15m | until a new machine's node is ready |
