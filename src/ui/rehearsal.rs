@@ -1,7 +1,7 @@
 //! What simulations came to.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,15 +11,21 @@ use super::finding::wrap;
 use super::progress::roll::{timeline, wire};
 use super::roll::duration;
 use crate::event::RollEvent;
+use crate::rehearsal::invariant::Violation;
 use crate::rehearsal::rehearse::{Forecast, Rehearsal};
 use crate::rehearsal::small::Exhausted;
 use crate::rehearsal::swarm::Tally;
 
-/// Tells how far many seeds are, now and then.
+/// Tells how far many seeds are, now and then, and of each one that fails at once.
 pub fn ticker(ui: &Ui, seeds: u64) -> impl Fn(&Tally) + Sync {
-    let told = AtomicU64::new(0);
+    let (told, failed_told) = (AtomicU64::new(0), AtomicUsize::new(0));
     let step = (seeds / 20).max(500);
     move |tally| {
+        let known = failed_told.swap(tally.failed.len(), Ordering::Relaxed);
+        for failed in tally.failed.iter().skip(known) {
+            let Violation { invariant, how } = &failed.violation;
+            ui.status(&format!("seed {} breaks {invariant}: {how}", failed.seed));
+        }
         if tally.seeds / step > told.load(Ordering::Relaxed) {
             told.store(tally.seeds / step, Ordering::Relaxed);
             ui.status(&format!("{} of {seeds} seeds, {} failed", tally.seeds, tally.failed.len()));
