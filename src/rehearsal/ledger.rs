@@ -37,6 +37,7 @@ pub struct Ledger {
     /// When the lease's object changed last, by whomever.
     pub lease_changed_at: Time,
     lease: Option<String>,
+    lease_key: String,
     /// The entity tag of the lease's object: while it stays, so does who holds it.
     lease_etag: Option<String>,
     /// Machines whose nodes somebody else cordoned.
@@ -50,6 +51,16 @@ pub struct Ledger {
     members_looked_at: Time,
     /// Machines that kprod took on itself and did not let be, gone ones among them.
     taken: BTreeSet<String>,
+    /// How often what machines and groups are judged by had changed at the last look.
+    seen: Option<Seen>,
+}
+
+/// How often parts of a world have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    machines: u64,
+    nodes: Option<u64>,
+    groups: u64,
 }
 
 /// What is remembered of a member of etcd.
@@ -129,6 +140,7 @@ impl Ledger {
             losses: Vec::new(),
             lease_changed_at: world.now,
             lease: None,
+            lease_key: lease::key(cluster),
             lease_etag: None,
             cordoned_by_others: BTreeSet::new(),
             uncordoned_at: BTreeMap::new(),
@@ -136,6 +148,7 @@ impl Ledger {
             members: BTreeMap::new(),
             members_looked_at: Time(0),
             taken: BTreeSet::new(),
+            seen: None,
         };
         for (name, stored) in world.groups.iter() {
             if !policy.groups.contains_key(name) {
@@ -156,8 +169,17 @@ impl Ledger {
             self.look_at_members(world);
         }
         let world = &*world;
-        let new = self.look_at_machines(world);
         self.look_at_lease(world);
+        let seen = Seen {
+            machines: world.machines.changes(),
+            nodes: world.clusters.get(&self.cluster).map(|known| known.nodes().changes()),
+            groups: world.groups.changes(),
+        };
+        // Mostly nothing becomes of machines and groups either.
+        if self.seen.replace(seen) == Some(seen) {
+            return Vec::new();
+        }
+        let new = self.look_at_machines(world);
         for (name, book) in &mut self.groups {
             let stored = world.groups.get(name);
             let target = stored.and_then(|stored| stored.group.tags.get(TARGET_TAG));
@@ -168,6 +190,11 @@ impl Ledger {
             }
         }
         new
+    }
+
+    /// Has the next look take in everything: somebody worked on what is remembered.
+    pub fn look_anew(&mut self) {
+        self.seen = None;
     }
 
     /// Notes who serves and who does not any more. Gives the machines that were not there before.
@@ -239,7 +266,7 @@ impl Ledger {
     }
 
     fn look_at_lease(&mut self, world: &World) {
-        let etag = world.objects.get(&lease::key(&self.cluster)).map(|object| &object.etag);
+        let etag = world.objects.get(&self.lease_key).map(|object| &object.etag);
         if self.lease_etag.as_ref() == etag {
             return;
         }

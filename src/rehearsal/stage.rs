@@ -80,7 +80,9 @@ impl Stage {
 
     /// Works on what is remembered, such as when somebody else meddles.
     pub fn remember<R>(&self, remember: impl FnOnce(&mut Ledger) -> R) -> R {
-        remember(&mut self.lock().ledger)
+        let mut state = self.lock();
+        state.ledger.look_anew();
+        remember(&mut state.ledger)
     }
 
     /// Takes in the world as it is now, for processes: what they do to it takes time, so that one look

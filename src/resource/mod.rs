@@ -359,27 +359,36 @@ impl Resource {
 /// equal digests.
 pub fn digest(value: &serde_json::Value) -> String {
     use sha2::{Digest, Sha256};
-    let bytes = Sha256::digest(canonical(value).as_bytes());
+    let mut text = String::new();
+    write_canonical(value, &mut text);
+    let bytes = Sha256::digest(text.as_bytes());
     bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// JSON text with sorted keys, whatever order the maps were built in.
-fn canonical(value: &serde_json::Value) -> String {
+/// Writes JSON text with sorted keys, whatever order the maps were built in.
+fn write_canonical(value: &serde_json::Value, text: &mut String) {
     use serde_json::Value;
     match value {
         Value::Object(map) => {
             let sorted: BTreeMap<&String, &Value> = map.iter().collect();
-            let fields: Vec<String> = sorted
-                .into_iter()
-                .map(|(key, value)| format!("{}:{}", Value::String(key.clone()), canonical(value)))
-                .collect();
-            format!("{{{}}}", fields.join(","))
+            text.push('{');
+            for (at, (key, value)) in sorted.into_iter().enumerate() {
+                text.push_str(if at > 0 { "," } else { "" });
+                text.push_str(&Value::from(key.as_str()).to_string());
+                text.push(':');
+                write_canonical(value, text);
+            }
+            text.push('}');
         }
         Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(canonical).collect();
-            format!("[{}]", items.join(","))
+            text.push('[');
+            for (at, item) in items.iter().enumerate() {
+                text.push_str(if at > 0 { "," } else { "" });
+                write_canonical(item, text);
+            }
+            text.push(']');
         }
-        scalar => scalar.to_string(),
+        scalar => text.push_str(&scalar.to_string()),
     }
 }
 

@@ -27,9 +27,9 @@ pub struct Observation {
     /// When groups and machines were read.
     pub cloud_seen_at: Timestamp,
     /// Groups by ASG name: the cluster's own.
-    pub groups: BTreeMap<String, Group>,
+    pub groups: Arc<BTreeMap<String, Group>>,
     /// Machines by instance id: members of these groups, and those that carry a detach mark.
-    pub machines: BTreeMap<String, Machine>,
+    pub machines: Arc<BTreeMap<String, Machine>>,
     /// The cluster; none where Kubernetes is left out.
     pub kube: Option<Arc<KubeView>>,
     /// What etcd's members report, by etcd cluster and member; a member without a report is absent.

@@ -2,6 +2,7 @@
 //! a time and why, and what stands in the way now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -248,7 +249,10 @@ fn refusals(
 /// A revision that is only known after the apply is told as such.
 pub fn anticipate(observation: &mut Observation, plan: &Plan) {
     for rollout in &plan.rollout.groups {
-        let Some(group) = observation.groups.get_mut(&rollout.address.name) else { continue };
+        let Some(group) = Arc::make_mut(&mut observation.groups).get_mut(&rollout.address.name)
+        else {
+            continue;
+        };
         let template = Key::new(Kind::LaunchTemplate, &rollout.launch_template_name);
         let change = plan.changes.iter().find(|change| change.address == template);
         let Some(change) = change else { continue };

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::World;
+use super::aside::Aside;
 use super::clock::Time;
 
 /// Longest delays, in seconds; the actual ones are drawn between 0 and these.
@@ -66,6 +67,11 @@ impl World {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shelf<T> {
     items: BTreeMap<String, Item<T>>,
+    #[serde(skip)]
+    changes: Aside<u64>,
+    /// Whether nothing but what is true can be read.
+    #[serde(skip)]
+    is_settled: Aside<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,7 +91,7 @@ struct Entry<T> {
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self { items: BTreeMap::new() }
+        Self { items: BTreeMap::new(), changes: Aside(0), is_settled: Aside(false) }
     }
 }
 
@@ -124,6 +130,11 @@ impl<T: Clone> Shelf<T> {
         history.iter().rev().find(|entry| entry.by_tag_at <= now)?.value.as_ref()
     }
 
+    /// Grows with each change of what is true: while it stays, so does that.
+    pub fn changes(&self) -> u64 {
+        self.changes.0
+    }
+
     /// Ids of all objects, deleted ones that some reads still see among them.
     pub fn ids(&self) -> impl Iterator<Item = &String> {
         self.items.keys()
@@ -143,12 +154,15 @@ impl<T: Clone> Shelf<T> {
 
     /// Changes what AWS changes by itself: seen at once, in every entry that is still read.
     pub fn edit(&mut self, id: &str, change: impl Fn(&mut T)) {
+        self.changes.0 += 1;
         if let Some(item) = self.items.get_mut(id) {
             item.history.iter_mut().filter_map(|entry| entry.value.as_mut()).for_each(change);
         }
     }
 
     fn push(&mut self, id: &str, value: Option<T>, visibility: Visibility) {
+        self.changes.0 += 1;
+        self.is_settled.0 = false;
         let is_new = self.get(id).is_none();
         let item = self
             .items
@@ -166,6 +180,10 @@ impl<T: Clone> Shelf<T> {
 
     /// Forgets history that no read sees any more.
     pub fn settle(&mut self, now: Time) {
+        if self.is_settled.0 {
+            return;
+        }
+        let mut is_settled = true;
         self.items.retain(|_, item| {
             let oldest_seen = item.history.iter().rposition(|entry| entry.by_tag_at <= now);
             if let Some(position) = oldest_seen {
@@ -173,7 +191,9 @@ impl<T: Clone> Shelf<T> {
             }
             let is_gone = item.history.len() == 1
                 && item.history.iter().all(|e| e.value.is_none() && e.by_tag_at <= now);
+            is_settled &= is_gone || matches!(&item.history[..], [Entry { value: Some(_), .. }]);
             !is_gone
         });
+        self.is_settled.0 = is_settled;
     }
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::clock::Time;
 use super::lag::Shelf;
 use super::{
-    Activity, Lifecycle, StoredBalancer, StoredGroup, StoredSecurityGroup, StoredTargetGroup,
-    StoredTemplate, StoredZone, World,
+    Activity, Lifecycle, Machine, StoredBalancer, StoredGroup, StoredSecurityGroup,
+    StoredTargetGroup, StoredTemplate, StoredZone, World,
 };
 use crate::cloud::shortfall::failed_launch;
 use crate::cloud::{
@@ -46,17 +46,19 @@ impl Look<'_> {
         &self,
         shelf: &'s Shelf<T>,
         is_wanted: impl Fn(&T) -> bool,
-        tags: impl Fn(&T) -> Tags,
+        is_ours: impl Fn(&T) -> bool,
     ) -> Vec<&'s T> {
         let by_key = |id: &String| shelf.by_key(id, self.now).filter(|value| is_wanted(value));
-        let by_tag = |id: &String| {
-            shelf.by_tag(id, self.now).filter(|value| self.is_of_cluster(&tags(value)))
-        };
+        let by_tag = |id: &String| shelf.by_tag(id, self.now).filter(|value| is_ours(value));
         shelf.ids().filter_map(|id| by_key(id).or_else(|| by_tag(id))).collect()
     }
 
     fn is_of_cluster(&self, tags: &Tags) -> bool {
-        let is_ours = |key: &str| tags.get(key).is_some_and(|name| *name == self.query.cluster);
+        self.names_cluster(|key| tags.get(key))
+    }
+
+    fn names_cluster<'t>(&self, tag: impl Fn(&str) -> Option<&'t String>) -> bool {
+        let is_ours = |key: &str| tag(key).is_some_and(|name| *name == self.query.cluster);
         is_ours(OWNER_TAG) || is_ours(KOPS_CLUSTER_TAG)
     }
 
@@ -97,7 +99,8 @@ impl Look<'_> {
                 self.wants(Kind::SecurityGroup, name) || self.wants(Kind::SecurityGroupRules, name)
             })
         };
-        let found = self.find(&world.security_groups, is_wanted, |known| known.group.tags.clone());
+        let is_ours = |known: &StoredSecurityGroup| self.is_of_cluster(&known.group.tags);
+        let found = self.find(&world.security_groups, is_wanted, is_ours);
         for known in found.into_iter().filter(|known| known.group.vpc_id == *vpc_id) {
             let tags = &known.group.tags;
             let mut group = known.group.clone();
@@ -136,7 +139,7 @@ impl Look<'_> {
     pub(super) fn iam(&mut self) {
         let world = self.world;
         let is_wanted = |role: &Role| self.wants(Kind::Role, &role.role_name);
-        for role in self.find(&world.roles, is_wanted, |role| role.tags.clone()) {
+        for role in self.find(&world.roles, is_wanted, |role| self.is_of_cluster(&role.tags)) {
             let name = role.role_name.clone();
             let attributes = BTreeMap::from([(Attribute::Arn, world.role_arn(&name))]);
             let (ownership, digest) = (self.ownership(&role.tags), digest_of(&role.tags));
@@ -146,7 +149,8 @@ impl Look<'_> {
         let is_wanted = |profile: &InstanceProfile| {
             self.wants(Kind::InstanceProfile, &profile.instance_profile_name)
         };
-        for profile in self.find(&world.profiles, is_wanted, |profile| profile.tags.clone()) {
+        let is_ours = |profile: &InstanceProfile| self.is_of_cluster(&profile.tags);
+        for profile in self.find(&world.profiles, is_wanted, is_ours) {
             let name = profile.instance_profile_name.clone();
             let attributes = BTreeMap::from([(Attribute::Arn, world.profile_arn(&name))]);
             // Listed with its role, a profile comes without its tags, and is whose the role is.
@@ -167,7 +171,8 @@ impl Look<'_> {
         let world = self.world;
         let is_wanted =
             |known: &StoredBalancer| self.wants(Kind::LoadBalancer, &known.balancer.name);
-        for known in self.find(&world.balancers, is_wanted, |known| known.balancer.tags.clone()) {
+        let is_ours = |known: &StoredBalancer| self.is_of_cluster(&known.balancer.tags);
+        for known in self.find(&world.balancers, is_wanted, is_ours) {
             let tags = &known.balancer.tags;
             let (ownership, digest) = (self.ownership(tags), digest_of(tags));
             let mut balancer = LoadBalancer { tags: shown(tags), ..known.balancer.clone() };
@@ -189,8 +194,8 @@ impl Look<'_> {
         }
         let is_wanted =
             |known: &StoredTargetGroup| self.wants(Kind::TargetGroup, &known.target_group.name);
-        let tags = |known: &StoredTargetGroup| known.target_group.tags.clone();
-        for known in self.find(&world.target_groups, is_wanted, tags) {
+        let is_ours = |known: &StoredTargetGroup| self.is_of_cluster(&known.target_group.tags);
+        for known in self.find(&world.target_groups, is_wanted, is_ours) {
             let tags = &known.target_group.tags;
             let (ownership, digest) = (self.ownership(tags), digest_of(tags));
             let mut target_group = TargetGroup { tags: shown(tags), ..known.target_group.clone() };
@@ -227,7 +232,8 @@ impl Look<'_> {
         let world = self.world;
         let vpc_id = self.query.vpc_id.as_str();
         let is_wanted = |zone: &StoredZone| self.wants(Kind::HostedZone, &zone.name);
-        let mut zones = self.find(&world.zones, is_wanted, owner_tags);
+        let is_ours = |zone: &StoredZone| self.is_of_cluster(&owner_tags(zone));
+        let mut zones = self.find(&world.zones, is_wanted, is_ours);
         zones.retain(|zone| zone.vpc_id.as_deref() == Some(vpc_id));
         for zone in &zones {
             let (deep, tags) = (self.query.deep, owner_tags(zone));
@@ -326,7 +332,8 @@ impl Look<'_> {
     pub(super) fn templates(&mut self) {
         let world = self.world;
         let is_wanted = |known: &StoredTemplate| self.wants(Kind::LaunchTemplate, &known.name);
-        for known in self.find(&world.templates, is_wanted, |known| known.tags.clone()) {
+        let is_ours = |known: &StoredTemplate| self.is_of_cluster(&known.tags);
+        for known in self.find(&world.templates, is_wanted, is_ours) {
             let wanted = known.tags.get(VERSION_TAG).and_then(|text| parse_version_tag(text));
             let latest_version = known.latest();
             let marked = wanted.as_ref().map_or(latest_version, |(number, ..)| *number);
@@ -357,7 +364,11 @@ impl Look<'_> {
         let is_wanted = |known: &StoredGroup| {
             self.wants(Kind::AutoScalingGroup, &known.group.auto_scaling_group_name)
         };
-        for known in self.find(&world.groups, is_wanted, group_tags) {
+        let is_ours = |known: &StoredGroup| {
+            self.names_cluster(|key| known.group.tags.get(key).map(|tag| &tag.value))
+        };
+        let members = world.members_listed();
+        for known in self.find(&world.groups, is_wanted, is_ours) {
             let tags = group_tags(known);
             let name = known.group.auto_scaling_group_name.clone();
             let mut group: AutoScalingGroup = known.group.clone();
@@ -374,7 +385,8 @@ impl Look<'_> {
             let resource = Resource::AutoScalingGroup(group);
             let ownership = self.ownership(&tags);
             let mut observed = observed(resource, ownership, attributes, digest_of(&tags));
-            let mut facts = world.group_facts(known, &tags);
+            let members = members.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+            let mut facts = world.group_facts(known, &tags, members);
             if self.query.brief {
                 facts.failed_activity = None;
             }
@@ -393,11 +405,21 @@ impl World {
         i64::try_from(serving).unwrap_or(i64::MAX) < i64::from(known.desired_capacity)
     }
 
-    fn group_facts(&self, known: &StoredGroup, tags: &Tags) -> GroupFacts {
+    /// Machines as the listing of their groups shows them, by group.
+    fn members_listed(&self) -> BTreeMap<&str, Vec<&Machine>> {
+        let mut members: BTreeMap<&str, Vec<&Machine>> = BTreeMap::new();
+        for machine in self.machines_listed() {
+            if let Some(group) = &machine.group {
+                members.entry(group).or_default().push(machine);
+            }
+        }
+        members
+    }
+
+    fn group_facts(&self, known: &StoredGroup, tags: &Tags, members: &[&Machine]) -> GroupFacts {
         let name = &known.group.auto_scaling_group_name;
-        let instances: Vec<Instance> = self
-            .machines_listed()
-            .filter(|machine| machine.group.as_ref() == Some(name))
+        let instances: Vec<Instance> = members
+            .iter()
             .map(|machine| Instance {
                 instance_id: machine.instance_id.clone(),
                 availability_zone: machine.availability_zone.clone(),

@@ -9,9 +9,10 @@
 //!
 //! Delays follow from the machine's id and not from the world's dice, so that looking changes nothing.
 
+mod ills;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,7 @@ use crate::cloud::Entry;
 use crate::etcd::{MemberReport, MemberRole, Topology};
 use crate::resource::OWNER_TAG;
 
+use ills::{Ills, lag, never_votes};
 pub use state::MemberState;
 
 /// One etcd cluster.
@@ -132,6 +134,7 @@ impl World {
                 etcd.members.entry(member.clone()).or_insert_with(|| StoredMember::new(host, ""));
             }
         }
+        self.members_found.0.remove(cluster);
         self.tend_members();
     }
 
@@ -172,7 +175,7 @@ impl World {
         let mut due = Vec::new();
         for (cluster, etcds) in &mut etcds {
             for (name, etcd) in etcds {
-                let ills = Ills { faults: &self.faults.members, cluster, etcd: name };
+                let ills = Ills::of(&self.faults.members, cluster, name);
                 etcd.follow_machines(&self.machines, now, &ills);
                 etcd.elect(now, &ills);
                 etcd.note_silence(now, &ills, self.faults.failing_snapshots.contains(cluster));
@@ -189,7 +192,7 @@ impl World {
         etcd: &str,
         member: &str,
     ) -> Option<(MemberReport, Time)> {
-        let ills = Ills { faults: &self.faults.members, cluster, etcd };
+        let ills = Ills::of(&self.faults.members, cluster, etcd);
         if ills.any(member, |fault| *fault == MemberFault::Missing) {
             return None;
         }
@@ -198,6 +201,11 @@ impl World {
 
     /// Finds a cluster's members by their volumes; where there are none, what was named stays.
     fn find_members(&mut self, cluster: &str) {
+        let changes = [self.zones.changes(), self.volumes.changes(), self.interfaces.changes()];
+        if self.members_found.0.get(cluster) == Some(&changes) {
+            return;
+        }
+        self.members_found.0.insert(cluster.to_owned(), changes);
         let zone = format!("internal.{cluster}");
         let zones: Vec<&StoredZone> =
             self.zones.values().filter(|known| known.name == zone).collect();
@@ -277,26 +285,6 @@ impl StoredMember {
     }
 }
 
-/// What ails the members of one etcd cluster.
-struct Ills<'a> {
-    faults: &'a BTreeMap<String, BTreeSet<MemberFault>>,
-    cluster: &'a str,
-    etcd: &'a str,
-}
-
-impl<'a> Ills<'a> {
-    fn of(&self, member: &str) -> impl Iterator<Item = &'a MemberFault> {
-        // Mostly nothing ails anybody, and this is asked often.
-        let key = || format!("{}/{}/{member}", self.cluster, self.etcd);
-        let known = if self.faults.is_empty() { None } else { self.faults.get(&key()) };
-        known.into_iter().flatten()
-    }
-
-    fn any(&self, member: &str, is: impl Fn(&MemberFault) -> bool) -> bool {
-        self.of(member).any(is)
-    }
-}
-
 impl StoredEtcd {
     fn hosts(&self) -> impl Iterator<Item = &Host> {
         self.members.values().map(|member| &member.host)
@@ -363,18 +351,19 @@ impl StoredEtcd {
         let enough = able.len() > self.members.len() / 2;
         let is_first_look = self.epochs.is_empty();
         let (term, leader) = match self.epochs.back() {
-            Some(epoch) => (epoch.term, epoch.leader.clone()),
+            Some(epoch) => (epoch.term, epoch.leader.as_ref()),
             None => (1, None),
         };
-        let chosen = match &leader {
-            Some(leader) if enough && able.contains(&leader) => Some(leader.clone()),
-            _ => able.first().filter(|_| enough).map(|name| (*name).clone()),
+        let chosen = match leader {
+            Some(leader) if enough && able.contains(&leader) => Some(leader),
+            _ => able.first().copied().filter(|_| enough),
         };
         if chosen != leader || is_first_look {
             // What stood before anybody looked stood for long.
             let since = if is_first_look { Time(0) } else { now };
             let term = if chosen.is_some() { term + 1 } else { term };
-            self.epochs.push_back(Epoch { since, term, leader: chosen });
+            let leader = chosen.cloned();
+            self.epochs.push_back(Epoch { since, term, leader });
             if self.epochs.len() > EPOCHS_MAX {
                 self.epochs.pop_front();
             }
@@ -434,14 +423,8 @@ impl StoredEtcd {
 
     /// What a member says at a moment.
     fn report(&self, name: &str, run: &Run, at: Time, ills: &Ills<'_>) -> MemberReport {
-        let epoch = self.epochs.iter().rev().find(|epoch| epoch.since <= at);
-        let (term, leader) = epoch.map_or((1, None), |epoch| (epoch.term, epoch.leader.clone()));
-        let left_ms = u64::try_from(run.caught_up_at.0 - at.0).unwrap_or(0);
-        let slow = ills.of(name).find_map(|fault| match fault {
-            MemberFault::Slow { lag } => Some(*lag),
-            _ => None,
-        });
-        let alarms = self.members.keys().flat_map(|member| ills.of(member));
+        let (term, leader) = self.leader(at);
+        let alarms = self.members.keys().flat_map(|member| ills.of_member(member));
         let alarms = alarms.filter_map(|fault| match fault {
             MemberFault::Alarm { name } => Some(name.clone()),
             _ => None,
@@ -451,20 +434,30 @@ impl StoredEtcd {
             member: name.to_owned(),
             instance_id: run.instance_id.clone(),
             sequence: u64::try_from(at.0 / REPORT_MS).unwrap_or(0),
-            is_healthy: leader.is_some() && self.is_able(name, at, ills),
+            is_healthy: self.is_healthy(name, at, ills),
             term,
-            leader,
-            lag: slow.unwrap_or(left_ms),
+            leader: leader.cloned(),
+            lag: lag(name, run, at, ills),
             alarms: alarms.collect(),
             members: self.roles(at, ills),
             snapshot_at: self.snapshot(at).map(Time::timestamp),
         }
     }
 
+    /// The term and the leader at a moment.
+    fn leader(&self, at: Time) -> (u64, Option<&String>) {
+        let epoch = self.epochs.iter().rev().find(|epoch| epoch.since <= at);
+        epoch.map_or((1, None), |epoch| (epoch.term, epoch.leader.as_ref()))
+    }
+
+    /// Whether a member says at a moment that it is well: it is, and there is a leader.
+    fn is_healthy(&self, name: &str, at: Time, ills: &Ills<'_>) -> bool {
+        self.leader(at).1.is_some() && self.is_able(name, at, ills)
+    }
+
     fn roles(&self, at: Time, ills: &Ills<'_>) -> BTreeMap<String, MemberRole> {
         let role = |(name, member): (&String, &StoredMember)| {
-            let never = ills.any(name, |fault| *fault == MemberFault::Learner);
-            let votes = member.votes(at) && !never;
+            let votes = member.votes(at) && !ills.any(name, never_votes);
             (name.clone(), if votes { MemberRole::Voter } else { MemberRole::Learner })
         };
         self.members.iter().map(role).collect()

@@ -9,6 +9,7 @@
 //! world is strict about is what AWS is strict about; where AWS checks nothing (the content of a
 //! launch template), it checks nothing either.
 
+mod aside;
 mod balancer;
 mod clock;
 mod cluster;
@@ -41,6 +42,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use aside::Aside;
+pub use aside::Counted;
 pub use balancer::{StoredBalancer, StoredListener, StoredTargetGroup};
 pub use clock::{Event, Time};
 pub use compute::{StoredTemplate, StoredVersion};
@@ -122,7 +125,7 @@ pub struct World {
     /// What each group is busy with, by name.
     pub works: BTreeMap<String, Work>,
     /// Instances by id; ended ones are gone.
-    pub machines: BTreeMap<String, Machine>,
+    pub machines: Counted<BTreeMap<String, Machine>>,
     /// Instances that ended lately, and when: AWS knows them for a while.
     #[serde(default)]
     pub(crate) ended: BTreeMap<String, Time>,
@@ -150,6 +153,9 @@ pub struct World {
     /// etcd clusters that somebody has asked about, by cluster and name.
     #[serde(default)]
     pub etcds: BTreeMap<String, BTreeMap<String, StoredEtcd>>,
+    /// What members were last found by, by cluster: how often that had changed.
+    #[serde(skip)]
+    members_found: Aside<BTreeMap<String, [u64; 3]>>,
     /// When a member has to be looked at next.
     #[serde(default)]
     members_due: Option<Time>,
@@ -257,7 +263,7 @@ impl World {
             zones: Shelf::default(),
             groups: Shelf::default(),
             works: BTreeMap::new(),
-            machines: BTreeMap::new(),
+            machines: Counted::default(),
             ended: BTreeMap::new(),
             shadows: BTreeMap::new(),
             launch_count: 0,
@@ -267,6 +273,7 @@ impl World {
             agenda: BTreeSet::new(),
             objects: BTreeMap::new(),
             etcds: BTreeMap::new(),
+            members_found: Aside::default(),
             members_due: None,
             tokens: BTreeMap::new(),
             clusters: BTreeMap::new(),

@@ -200,8 +200,9 @@ fn unhealthy(
             // Problem conditions of the kubelet and of the node problem detector are bad when true.
             _ => condition.status == "True",
         };
-        let is_old = later(condition.since, broken_for) <= o.now;
-        (is_bad && is_old).then(|| format!("{kind} is {}: {}", condition.status, condition.reason))
+        let is_old = || later(condition.since, broken_for) <= o.now;
+        (is_bad && is_old())
+            .then(|| format!("{kind} is {}: {}", condition.status, condition.reason))
     };
     let why = node?.conditions.iter().find_map(broken)?;
     Some(MachineReason::Unhealthy { why })

@@ -88,12 +88,15 @@ fn unready_pods(view: &KubeView, away: &BTreeSet<&str>) -> BTreeMap<String, u32>
     const CRITICAL: [&str; 2] = ["system-cluster-critical", "system-node-critical"];
     let mut unready = BTreeMap::new();
     for pod in view.pods.values().flat_map(BTreeMap::values) {
-        let is_critical = CRITICAL.contains(&pod.priority_class.as_str());
+        // Mostly no pod lacks anything.
+        if !lacks(pod) || !CRITICAL.contains(&pod.priority_class.as_str()) {
+            continue;
+        }
         let is_away = pod
             .node
             .as_deref()
             .is_some_and(|node| away.contains(node) || !view.nodes.contains_key(node));
-        if is_critical && !is_away && lacks(pod) {
+        if !is_away {
             *unready.entry(owner_of(pod)).or_default() += 1;
         }
     }

@@ -29,14 +29,20 @@ use turn::Turn;
 
 /// What to do next about a cluster's machines.
 pub fn decide(observation: &Observation, policy: &Policy) -> Decision {
-    let scene = Scene::of(observation, policy);
-    let mut turn = Turn::new(&scene);
-    tidy::restore_marks(&scene, &mut turn);
-    finish::finish(&scene, &mut turn);
-    newcomer::watch(&scene, &mut turn);
-    start::start(&scene, &mut turn);
-    tidy::tidy(&scene, &mut turn);
-    turn.decide(&scene)
+    Scene::of(observation, policy).decide()
+}
+
+impl Scene<'_> {
+    /// What to do next about these machines.
+    pub fn decide(&self) -> Decision {
+        let mut turn = Turn::new(self);
+        tidy::restore_marks(self, &mut turn);
+        finish::finish(self, &mut turn);
+        newcomer::watch(self, &mut turn);
+        start::start(self, &mut turn);
+        tidy::tidy(self, &mut turn);
+        turn.decide(self)
+    }
 }
 
 #[cfg(test)]

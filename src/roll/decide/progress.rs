@@ -20,13 +20,13 @@ fn of_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &Turn) -> GroupProg
         waiting: Vec::new(),
     };
     for m in &group.machines {
-        let id = m.id().to_owned();
+        let id = || m.id().to_owned();
         if let Some(phase) = phase(m) {
-            progress.in_work.insert(id, phase);
-        } else if let Some(why) = scene.o.memory.skipped.get(&id).filter(|_| m.is_outdated()) {
-            progress.skipped.insert(id, format!("{} {}", why.object, why.message));
+            progress.in_work.insert(id(), phase);
+        } else if let Some(why) = scene.o.memory.skipped.get(m.id()).filter(|_| m.is_outdated()) {
+            progress.skipped.insert(id(), format!("{} {}", why.object, why.message));
         } else if m.is_outdated() {
-            progress.outdated.insert(id, m.reasons.clone());
+            progress.outdated.insert(id(), m.reasons.clone());
         } else if m.availability == Availability::Available {
             progress.done += 1;
         }

@@ -98,18 +98,23 @@ impl Edits {
 
     /// Lays over a picture taken at `seen_at` what was written since, or too shortly before.
     pub(super) fn apply(
-        &mut self,
+        &self,
         seen_at: Timestamp,
-        now: Timestamp,
         groups: &mut BTreeMap<String, Group>,
         machines: &mut BTreeMap<String, Machine>,
     ) {
         for step in self.hidden(seen_at) {
             edit(&step, groups, machines);
         }
-        // What every picture shows by now needs no edit; a while longer keeps what ends known.
+    }
+
+    /// Forgets what every picture shows by now; a while longer keeps what ends known. Whether there was
+    /// something to forget.
+    pub(super) fn forget(&mut self, now: Timestamp) -> bool {
         let keep = Duration::from_secs(600);
+        let before = self.made.len();
         self.made.retain(|(at, _)| now < later(*at, keep));
+        self.made.len() < before
     }
 }
 
@@ -247,7 +252,7 @@ mod tests {
             let now = later(began, waits);
             edits.add(now, &shrink, &none, &group(seen), now);
             let mut groups = group(seen);
-            edits.apply(now, now, &mut groups, &mut BTreeMap::new());
+            edits.apply(now, &mut groups, &mut BTreeMap::new());
             assert_eq!(groups[&name].desired, left, "{seen} were seen after {waits:?}");
         }
     }

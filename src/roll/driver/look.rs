@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::assemble::Picture;
 use super::edits::Edits;
 use super::failure::kube_failure;
 use crate::apply::failure::cloud_failure;
@@ -50,6 +51,8 @@ pub struct Look<'a> {
     pub(super) is_stale: bool,
     /// When it was made.
     pub(super) seen_at: Timestamp,
+    /// Groups and machines as they were put together last, while nothing they come from has changed.
+    picture: Option<Picture>,
     groups: BTreeMap<String, Group>,
     members: BTreeMap<String, Vec<Instance>>,
     tagged: BTreeMap<String, TaggedInstance>,
@@ -102,6 +105,7 @@ impl<'a> Look<'a> {
             is_stale: true,
             is_new: false,
             seen_at: Timestamp::MIN,
+            picture: None,
             groups: BTreeMap::new(),
             members: BTreeMap::new(),
             tagged: BTreeMap::new(),
@@ -174,6 +178,7 @@ impl<'a> Look<'a> {
     }
 
     async fn read_cloud<C: Cloud>(&mut self, cloud: &C) -> Result<(), Failure> {
+        self.outdate();
         let at = cloud.now();
         let is_first = self.seen_at == Timestamp::MIN;
         let brief = !is_first && !self.lacks_for_long(at);
@@ -265,8 +270,14 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// Groups and machines are not what they were put together from any more.
+    pub(super) fn outdate(&mut self) {
+        self.picture = None;
+    }
+
     /// Notes a tag that was just written, so that it need not be read.
     pub(super) fn note(&mut self, step: &Step) {
+        self.outdate();
         let (machines, mark) = match step {
             Step::MarkDetached { machines, mark } => (machines, Some(mark.to_string())),
             Step::UnmarkDetached { machines } => (machines, None),

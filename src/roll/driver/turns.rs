@@ -20,10 +20,11 @@ use crate::error::{ExitCode, Failure};
 use crate::event::{Event, RollEvent};
 use crate::kube::Kube;
 use crate::kube::drain::next_attempt;
+use crate::roll::decide::Scene;
 use crate::roll::estimate::{Observed, Times, Work, estimate};
 use crate::roll::{
     Decision, EvictionAnswer, HaltReason, Observation, Policy, Progress, Step, Verdict, WaitReason,
-    Waiting, decide,
+    Waiting,
 };
 
 /// A group is changed only on a picture not older than this.
@@ -95,12 +96,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         let mut is_first = true;
         for _ in 0..TURNS_MAX {
             let o = self.observe().await?;
-            let decision = decide(&o, self.policy);
-            if is_first {
-                self.announce_start(&decision);
-                is_first = false;
-            }
-            self.learn(&o, &decision);
+            let decision = self.decide(&o, std::mem::take(&mut is_first));
             match self.follow(&o, decision).await? {
                 Next::Again => {}
                 Next::Wait(waits) => self.wait(&o, &waits).await?,
@@ -108,6 +104,17 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             }
         }
         Err(Failure::new(ExitCode::Halted, "the roll does not come to an end").hint(RERUN))
+    }
+
+    fn decide(&mut self, o: &Observation, is_first: bool) -> Decision {
+        let policy = self.policy;
+        let scene = Scene::of(o, policy);
+        let decision = scene.decide();
+        if is_first {
+            self.announce_start(&decision);
+        }
+        self.learn(&scene, &decision);
+        decision
     }
 
     /// Looks; an API server that does not answer is waited for within limits.
@@ -155,7 +162,8 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         }));
     }
 
-    fn learn(&mut self, o: &Observation, decision: &Decision) {
+    fn learn(&mut self, scene: &Scene<'_>, decision: &Decision) {
+        let o = scene.o;
         self.look.memory.learn(decision, o.now);
         self.observed.watch(&decision.progress, o.now);
         if self.progress != decision.progress || o.now >= later(self.told_at, TELL_AGAIN) {
@@ -163,16 +171,16 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             self.progress = decision.progress.clone();
             (self.announce)(Event::Roll(RollEvent::Progress {
                 progress: Box::new(decision.progress.clone()),
-                eta: self.eta(o),
+                eta: self.eta(scene),
             }));
         }
     }
 
     /// When it may be over, RFC 3339; none if a budget never lets it end.
-    fn eta(&self, o: &Observation) -> Option<String> {
+    fn eta(&self, scene: &Scene<'_>) -> Option<String> {
         let times = self.observed.times(&Times::ASSUMED);
-        let left = estimate(&Work::left(o, self.policy, &times))?;
-        Some(later(o.now, left).to_string())
+        let left = estimate(&Work::left(scene, &times))?;
+        Some(later(scene.o.now, left).to_string())
     }
 
     async fn follow(&mut self, o: &Observation, decision: Decision) -> Result<Next, Failure> {
@@ -248,6 +256,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
 
     /// Makes the steps of a turn. One that fails ends the turn: what comes next is decided anew.
     async fn make(&mut self, o: &Observation, steps: Vec<Step>) -> Result<(), Failure> {
+        self.look.outdate();
         for step in steps {
             self.look.memory.making(&step);
             let end = self.act(&step, o).await?;

@@ -18,16 +18,12 @@ impl Work {
     pub fn of(observation: &Observation, policy: &Policy, times: &Times) -> Self {
         let scene = Scene::of(observation, policy);
         let budgets = scene.view().map(|view| budgets(&scene, view)).unwrap_or_default();
-        Self { budgets, ..Self::of_scene(&scene, times) }
+        Self { budgets, ..Self::left(&scene, times) }
     }
 
     /// The same without its budgets, for a roll that asks again and again: what they have held up so
     /// far is in the times.
-    pub fn left(observation: &Observation, policy: &Policy, times: &Times) -> Self {
-        Self::of_scene(&Scene::of(observation, policy), times)
-    }
-
-    fn of_scene(scene: &Scene<'_>, times: &Times) -> Self {
+    pub fn left(scene: &Scene<'_>, times: &Times) -> Self {
         let mut work = Work::default();
         for group in scene.groups.iter().filter(|group| group.in_scope) {
             let found = group_work(scene, group, times);

@@ -37,6 +37,7 @@ pub use settings::{Delay, Pace, Settings};
 pub use watch::{Change, Versioned};
 pub use workload::{PodStop, Workload, WorkloadKind};
 
+use super::Counted;
 use super::clock::Time;
 use crate::kube::PodId;
 use host::StoredHost;
@@ -68,7 +69,7 @@ pub struct Kubernetes {
     api_servers: BTreeSet<String>,
     /// When the last API server went.
     api_lost_at: Option<Time>,
-    nodes: BTreeMap<String, StoredNode>,
+    nodes: Counted<BTreeMap<String, StoredNode>>,
     /// Pods by a number of their own, in the order in which they were made.
     pods: BTreeMap<u64, StoredPod>,
     pod_names: BTreeMap<PodId, u64>,
@@ -176,7 +177,7 @@ impl Kubernetes {
             hosts: BTreeMap::new(),
             api_servers: BTreeSet::new(),
             api_lost_at: None,
-            nodes: BTreeMap::new(),
+            nodes: Counted::default(),
             pods: BTreeMap::new(),
             pod_names: BTreeMap::new(),
             orphans: BTreeMap::new(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::host::StoredHost;
 use super::{Event, Kubernetes, NodeFields, Refusal};
 use crate::kube::{Condition, Node, NodePatch, Taint, TaintEffect};
+use crate::sim::Counted;
 
 /// A node with what its object does not say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +59,7 @@ impl StoredNode {
 
 impl Kubernetes {
     /// The nodes by name.
-    pub fn nodes(&self) -> &BTreeMap<String, StoredNode> {
+    pub fn nodes(&self) -> &Counted<BTreeMap<String, StoredNode>> {
         &self.nodes
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Ills, MemberFault, StoredEtcd};
-use crate::etcd::MemberRole;
+use super::ills::{Ills, lag, never_votes};
+use super::{MemberFault, StoredEtcd, StoredMember};
 use crate::sim::{Time, World};
 
 /// How a member is; nothing is known of one that is not there.
@@ -52,7 +52,7 @@ impl World {
             self.find_members(cluster);
         }
         self.tend_members();
-        let ills = Ills { faults: &self.faults.members, cluster, etcd };
+        let ills = Ills::of(&self.faults.members, cluster, etcd);
         let known = self.etcds.get(cluster).and_then(|etcds| etcds.get(etcd));
         known.map(|known| known.states(self.now, &ills)).unwrap_or_default()
     }
@@ -62,7 +62,7 @@ impl World {
         let now = self.now;
         for (cluster, etcds) in &mut self.etcds {
             for (name, etcd) in etcds {
-                etcd.keep(now, &Ills { faults: &self.faults.members, cluster, etcd: name });
+                etcd.keep(now, &Ills::of(&self.faults.members, cluster, name));
             }
         }
     }
@@ -79,18 +79,17 @@ impl StoredEtcd {
     }
 
     fn states(&self, now: Time, ills: &Ills<'_>) -> BTreeMap<String, MemberState> {
-        let (roles, snapshot_at) = (self.roles(now, ills), self.snapshot(now));
-        let state = |name: &String| {
-            let run = self.members.get(name).and_then(|member| member.run.as_ref());
-            let said = run.map(|run| self.report(name, run, now, ills));
+        let snapshot_at = self.snapshot(now);
+        let state = |name: &str, member: &StoredMember| {
+            let run = member.run.as_ref();
             MemberState {
                 host: run.map(|run| run.instance_id.clone()),
-                is_healthy: said.as_ref().is_some_and(|said| said.is_healthy),
-                is_voter: roles.get(name) == Some(&MemberRole::Voter),
-                lag: said.map_or(0, |said| said.lag),
+                is_healthy: run.is_some() && self.is_healthy(name, now, ills),
+                is_voter: member.votes(now) && !ills.any(name, never_votes),
+                lag: run.map_or(0, |run| lag(name, run, now, ills)),
                 snapshot_at,
             }
         };
-        self.members.keys().map(|name| (name.clone(), state(name))).collect()
+        self.members.iter().map(|(name, member)| (name.clone(), state(name, member))).collect()
     }
 }

@@ -21,7 +21,7 @@ fn settled() -> Layout {
     let ids: Vec<String> = layout.observation.machines.keys().cloned().collect();
     ids.iter().for_each(|id| layout.renew(id));
     layout.observation.run_started_at = at(-7200);
-    for group in layout.observation.groups.values_mut() {
+    for group in Arc::make_mut(&mut layout.observation.groups).values_mut() {
         let mark = group.mark.as_mut().unwrap();
         (mark.began_at, mark.from) = (at(-7200), None);
     }
@@ -76,7 +76,8 @@ impl Run {
             }
         }
         let up = before(90);
-        let booting = o.machines.values_mut().filter(|m| m.stage == Stage::Booting);
+        let booting =
+            Arc::make_mut(&mut o.machines).values_mut().filter(|m| m.stage == Stage::Booting);
         for machine in booting.filter(|m| m.launched_at < Some(up)) {
             machine.stage = Stage::Serving;
         }
@@ -123,7 +124,7 @@ impl Run {
             let now: Timestamp = self.layout.observation.now;
             let machine = self.layout.machine(&id);
             (machine.launched_at, machine.stage) = (Some(now), Stage::Booting);
-            self.layout.observation.machines.remove(old);
+            Arc::make_mut(&mut self.layout.observation.machines).remove(old);
         }
     }
 }
@@ -221,7 +222,7 @@ fn what_broke_before_the_roll_does_not_speak_against_the_version() {
     for (id, launched_at) in [("cp-1-0", at(-10_000)), ("pool-0", at(-10_000))] {
         layout.never_joins(id, launched_at);
     }
-    for group in layout.observation.groups.values_mut() {
+    for group in Arc::make_mut(&mut layout.observation.groups).values_mut() {
         group.mark.as_mut().unwrap().from = Some(OLD);
     }
     layout.policy.retry = true;

@@ -49,7 +49,8 @@ impl Layout {
         let mut layout = Self { observation: observation(), policy: policy() };
         for (name, role, count) in groups {
             layout.policy.groups.insert((*name).to_owned(), limits(*role));
-            layout.observation.groups.insert((*name).to_owned(), group(name, *count));
+            Arc::make_mut(&mut layout.observation.groups)
+                .insert((*name).to_owned(), group(name, *count));
             for index in 0..usize::try_from(*count).unwrap() {
                 layout.add(name, &format!("{name}-{index}"), ZONES[index % ZONES.len()]);
             }
@@ -59,7 +60,8 @@ impl Layout {
 
     /// One more machine, which serves and is to be replaced.
     pub(super) fn add(&mut self, group: &str, id: &str, zone: &str) {
-        self.observation.machines.insert(id.to_owned(), machine(group, id, zone));
+        Arc::make_mut(&mut self.observation.machines)
+            .insert(id.to_owned(), machine(group, id, zone));
         self.view().nodes.insert(id.to_owned(), node(id));
     }
 
@@ -72,11 +74,11 @@ impl Layout {
     }
 
     pub(super) fn group(&mut self, group: &str) -> &mut Group {
-        self.observation.groups.get_mut(group).unwrap()
+        Arc::make_mut(&mut self.observation.groups).get_mut(group).unwrap()
     }
 
     pub(super) fn machine(&mut self, id: &str) -> &mut Machine {
-        self.observation.machines.get_mut(id).unwrap()
+        Arc::make_mut(&mut self.observation.machines).get_mut(id).unwrap()
     }
 
     pub(super) fn node(&mut self, id: &str) -> &mut Node {
@@ -185,8 +187,8 @@ fn observation() -> Observation {
         cluster: "c.example.com".to_owned(),
         id: ID.to_owned(),
         cloud_seen_at: at(0),
-        groups: BTreeMap::new(),
-        machines: BTreeMap::new(),
+        groups: Arc::default(),
+        machines: Arc::default(),
         kube: Some(Arc::new(view)),
         members: Arc::new(Facts::from([("main".to_owned(), MEMBERS.map(fact).into())])),
         api_unready: None,

@@ -1,6 +1,8 @@
 //! The note of a surge stays true whatever an autoscaler does meanwhile, and each part of it is given back
 //! once.
 
+use std::sync::Arc;
+
 use super::layout::{Layout, at};
 use crate::roll::decision::Verdict;
 use crate::roll::mark::Raised;
@@ -38,7 +40,8 @@ fn a_surge_is_given_back_once_whatever_an_autoscaler_has_added() {
                 Step::Terminate { machines, shrink, .. } => {
                     assert!(shrink, "{machines:?} would be launched anew");
                     layout.group("pool").desired -= i32::try_from(machines.len()).unwrap();
-                    layout.observation.machines.retain(|id, _| !machines.contains(id));
+                    Arc::make_mut(&mut layout.observation.machines)
+                        .retain(|id, _| !machines.contains(id));
                 }
                 _ => {}
             }
@@ -108,7 +111,7 @@ fn follow(layout: &mut Layout, step: &Step, cut: Option<Cut>) {
             if cut == Some(Cut::Before) {
                 return;
             }
-            layout.observation.machines.retain(|id, _| !machines.contains(id));
+            Arc::make_mut(&mut layout.observation.machines).retain(|id, _| !machines.contains(id));
             match cut {
                 Some(Cut::Kept) => {
                     layout.observation.memory.places_kept.extend(machines.iter().cloned());
@@ -171,15 +174,15 @@ fn a_machine_that_never_joined_is_replaced_where_nothing_else_is_to_be_done() {
 fn a_note_that_somebody_takes_off_is_put_back_as_it_was_and_one_that_a_roll_takes_off_is_not() {
     let mut layout = grown();
     let Layout { observation: o, .. } = &mut layout;
-    o.memory.restore_marks(&mut o.groups);
+    o.memory.restore_marks(Arc::make_mut(&mut o.groups));
     let mark = o.groups["pool"].mark.clone();
     for is_own in [false, true] {
         let Layout { observation: o, .. } = &mut layout;
-        o.groups.get_mut("pool").unwrap().mark = None;
+        Arc::make_mut(&mut o.groups).get_mut("pool").unwrap().mark = None;
         if is_own {
             o.memory.making(&Step::Unmark { group: "pool".to_owned() });
         }
-        o.memory.restore_marks(&mut o.groups);
+        o.memory.restore_marks(Arc::make_mut(&mut o.groups));
         assert_eq!(o.groups["pool"].mark, mark.clone().filter(|_| !is_own));
         let noted =
             steps(&layout).into_iter().next().filter(|step| matches!(step, Step::Mark { .. }));
@@ -220,6 +223,6 @@ fn the_note_of_a_roll_stays_while_a_machine_is_left_outside_of_its_group() {
         _ => false,
     };
     assert!(!unmarks(&layout), "nobody would know of it any more");
-    layout.observation.machines.remove("one-0");
+    Arc::make_mut(&mut layout.observation.machines).remove("one-0");
     assert!(unmarks(&layout));
 }

@@ -12,6 +12,30 @@ use crate::resource::DETACHED_TAG;
 use crate::roll::mark::DetachMark;
 use crate::roll::{Group, Machine, Observation, Stage, TargetState};
 
+/// Groups and machines, put together.
+pub(super) struct Picture {
+    /// The names of nodes by instance id.
+    nodes: BTreeMap<String, String>,
+    /// The nodes of machines that were read to be outside of their groups.
+    outside: Vec<Option<String>>,
+    groups: Arc<BTreeMap<String, Group>>,
+    machines: Arc<BTreeMap<String, Machine>>,
+}
+
+impl Picture {
+    /// Whether these are the nodes that it was put together with.
+    fn has(&self, nodes: &BTreeMap<&str, &str>) -> bool {
+        let known = self.nodes.iter().map(|(id, node)| (id.as_str(), node.as_str()));
+        known.eq(nodes.iter().map(|(id, node)| (*id, *node)))
+    }
+
+    /// Whether a machine outside of its group may be gone: nobody sees its node serve.
+    fn doubts_outside(&self, view: Option<&KubeView>) -> bool {
+        let node = |name: &Option<String>| view?.nodes.get(name.as_ref()?);
+        self.outside.iter().any(|name| node(name).is_none_or(|node| !node.is_ready()))
+    }
+}
+
 impl Look<'_> {
     /// Puts the parts together, with this run's own writes that the reads may not show.
     pub(in crate::roll::driver) fn assemble(
@@ -19,22 +43,16 @@ impl Look<'_> {
         now: Timestamp,
         view: Option<Arc<KubeView>>,
     ) -> Observation {
-        let mut groups = self.groups.clone();
         let nodes = nodes_by_instance(view.as_deref());
-        let mut machines = self.machines(now, &nodes);
-        let outside = machines.values().filter(|machine| !machine.is_member);
-        let node = |m: &Machine| view.as_ref()?.nodes.get(m.node.as_ref()?);
-        self.doubts_outside = outside.clone().any(|m| node(m).is_none_or(|node| !node.is_ready()));
-        for name in outside.map(|machine| machine.group.clone()) {
-            groups.entry(name.clone()).or_insert_with(|| Group::gone(&name));
-        }
-        self.edits.apply(self.seen_at, now, &mut groups, &mut machines);
-        self.memory.restore_marks(&mut groups);
+        let known = self.picture.take().filter(|picture| picture.has(&nodes));
+        let picture = known.unwrap_or_else(|| self.draw(now, &nodes));
+        let (groups, machines) = (picture.groups.clone(), picture.machines.clone());
+        let doubts_outside = picture.doubts_outside(view.as_deref());
+        // What is forgotten now counts for this look still.
+        self.picture = (!self.edits.forget(now)).then_some(picture);
+        self.doubts_outside = doubts_outside;
         if let Some(view) = &view {
             self.memory.know_nodes(&machines, view);
-        }
-        for group in groups.values_mut() {
-            group.pin_revision = group.pin.and_then(|pin| self.revision(group, pin));
         }
         self.forget_gone_pods(view.as_deref());
         Observation {
@@ -54,10 +72,29 @@ impl Look<'_> {
         }
     }
 
+    fn draw(&mut self, now: Timestamp, nodes: &BTreeMap<&str, &str>) -> Picture {
+        let mut groups = self.groups.clone();
+        let mut machines = self.machines(now, nodes);
+        let mut outside = Vec::new();
+        for machine in machines.values().filter(|machine| !machine.is_member) {
+            let name = &machine.group;
+            groups.entry(name.clone()).or_insert_with(|| Group::gone(name));
+            outside.push(machine.node.clone());
+        }
+        self.edits.apply(self.seen_at, &mut groups, &mut machines);
+        self.memory.restore_marks(&mut groups);
+        for group in groups.values_mut() {
+            group.pin_revision = group.pin.and_then(|pin| self.revision(group, pin));
+        }
+        let nodes = nodes.iter().map(|(id, node)| ((*id).to_owned(), (*node).to_owned()));
+        let (groups, machines) = (Arc::new(groups), Arc::new(machines));
+        Picture { nodes: nodes.collect(), outside, groups, machines }
+    }
+
     fn machines(
         &mut self,
         now: Timestamp,
-        nodes: &BTreeMap<String, String>,
+        nodes: &BTreeMap<&str, &str>,
     ) -> BTreeMap<String, Machine> {
         let mut machines = BTreeMap::new();
         for (name, members) in &self.members {
@@ -84,7 +121,7 @@ impl Look<'_> {
                     version,
                     revision: version.and_then(|version| self.revision(group, version)),
                     launched_at: tagged.and_then(|m| m.launched_at).or(Some(first_seen)),
-                    node: nodes.get(id).cloned(),
+                    node: nodes.get(id.as_str()).map(|node| (*node).to_owned()),
                     targets: self.targets_of(group, id),
                 };
                 machines.insert(id.clone(), machine);
@@ -99,7 +136,7 @@ impl Look<'_> {
     }
 
     /// A machine that carries a detach mark and is in no group.
-    fn outside(&self, found: &TaggedInstance, nodes: &BTreeMap<String, String>) -> Option<Machine> {
+    fn outside(&self, found: &TaggedInstance, nodes: &BTreeMap<&str, &str>) -> Option<Machine> {
         let mark = detach_mark(found)?;
         let group = self.groups.get(&mark.group);
         let ends = matches!(found.state.as_str(), "shutting-down" | "stopping" | "stopped");
@@ -119,7 +156,7 @@ impl Look<'_> {
             version: found.version,
             revision: found.version.and_then(revision),
             launched_at: found.launched_at,
-            node: nodes.get(&found.instance_id).cloned(),
+            node: nodes.get(found.instance_id.as_str()).map(|node| (*node).to_owned()),
             targets: None,
         })
     }
@@ -161,9 +198,10 @@ impl Look<'_> {
     }
 }
 
-fn nodes_by_instance(view: Option<&KubeView>) -> BTreeMap<String, String> {
+/// The names of nodes by instance id.
+fn nodes_by_instance(view: Option<&KubeView>) -> BTreeMap<&str, &str> {
     let nodes = view.into_iter().flat_map(|view| view.nodes.values());
-    nodes.filter_map(|node| Some((node.instance_id.clone()?, node.name.clone()))).collect()
+    nodes.filter_map(|node| Some((node.instance_id.as_deref()?, node.name.as_str()))).collect()
 }
 
 fn detach_mark(found: &TaggedInstance) -> Option<DetachMark> {

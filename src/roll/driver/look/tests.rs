@@ -78,7 +78,8 @@ fn seen(look: &mut Look<'_>, at: Timestamp, members: Vec<Instance>) -> Option<Ma
     look.groups.insert(POOL.to_owned(), Group { is_gone: false, ..Group::gone(POOL) });
     look.members.insert(POOL.to_owned(), members);
     look.seen_at = at;
-    look.assemble(at, None).machines.remove(OLD)
+    look.outdate();
+    look.assemble(at, None).machines.get(OLD).cloned()
 }
 
 #[test]
