@@ -6,7 +6,7 @@ use super::Look;
 use crate::cloud::Call;
 use crate::kube::{KubeCall, TaintEffect};
 use crate::rehearsal::act::Act;
-use crate::rehearsal::ledger::{Ledger, MachineBook, count};
+use crate::rehearsal::ledger::{Ledger, Loss, MachineBook, count};
 use crate::rehearsal::truth;
 use crate::roll::{GroupPolicy, RolloutRole};
 use crate::sim::{Lifecycle, StoredGroup};
@@ -260,8 +260,8 @@ fn within_zones(look: &Look<'_>, going: &BTreeMap<&str, BTreeSet<&str>>) -> Resu
         .iter()
         .filter(|(id, _)| ledger.role_of(id) == Some(RolloutRole::Node))
         .collect();
-    let lost: BTreeSet<&str> =
-        ledger.fresh_losses(look.world.now).map(|loss| loss.instance_id.as_str()).collect();
+    let losses: Vec<&Loss> = ledger.fresh_losses(look.world.now).collect();
+    let lost: BTreeSet<&str> = losses.iter().map(|loss| loss.instance_id.as_str()).collect();
     for id in going.values().flatten() {
         let zone = &ledger.machines[*id].zone;
         let of_zone: Vec<_> = workers.iter().filter(|(_, book)| book.zone == *zone).collect();
@@ -270,7 +270,14 @@ fn within_zones(look: &Look<'_>, going: &BTreeMap<&str, BTreeSet<&str>>) -> Resu
             .filter(|(id, book)| book.has_served && !book.serves && !lost.contains(id.as_str()));
         let going = going.values().flatten().filter(|id| ledger.machines[**id].zone == *zone);
         let away = count(away) + count(going);
-        let most = limit_of(limit, count(of_zone.iter()));
+        // A share is one of what is known to be there: a loss that cannot be known takes nothing from it.
+        let gone = losses.iter().filter(|loss| {
+            let is_worker = ledger.policy.groups.get(&loss.group).map(|group| group.role);
+            is_worker == Some(RolloutRole::Node)
+                && loss.zone == *zone
+                && !ledger.machines.contains_key(&loss.instance_id)
+        });
+        let most = limit_of(limit, count(of_zone.iter()) + count(gone));
         if away > most {
             return Err(format!("{away} workers of {zone} would be away, {most} may be"));
         }
