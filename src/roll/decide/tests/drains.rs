@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::layout::{Layout, at};
-use crate::kube::{Pod, PodId, PodPhase};
+use crate::kube::{Owner, Pod, PodId, PodPhase};
 use crate::roll::decision::Verdict;
 use crate::roll::mark::DRAIN_ANNOTATION;
 use crate::roll::{
@@ -159,6 +159,34 @@ fn a_machine_that_is_left_for_a_later_roll_keeps_this_one_from_its_end() {
     assert!(halt.message.contains("one-0"), "{halt:?}");
     layout.renew("one-0");
     assert_eq!(layout.decide().verdict, Verdict::Done, "somebody else has replaced it");
+}
+
+/// Before that, every outcome is an eviction that is asked for and waited for, up to a moment that is told.
+#[test]
+fn pods_are_evicted_until_the_time_for_it_is_over_and_forced_only_where_that_is_wished() {
+    for outcome in [DrainOutcome::Fail, DrainOutcome::Skip, DrainOutcome::Force] {
+        let mut layout = drained();
+        layout.limits("one").on_drain_timeout = outcome;
+        let owner = Owner { kind: "ReplicaSet".to_owned(), name: "cart".to_owned() };
+        let pod = Pod { owner: Some(owner), ..pod("one-0") };
+        let view = Arc::make_mut(layout.observation.kube.as_mut().unwrap());
+        view.pods.insert("one-0".to_owned(), [(pod.id.clone(), pod)].into());
+        let told = steps(&layout);
+        assert!(matches!(&told[..], [Step::Evict { .. }]), "{outcome:?}: {told:?}");
+
+        let answer = EvictionAnswer::Accepted;
+        let asked = EvictionAttempt { at: at(-1), count: 1, deleting_since: None, answer };
+        layout.observation.memory.evictions = [("cart".to_owned(), asked)].into();
+        let Verdict::Wait(waits) = layout.decide().verdict else { panic!("{outcome:?}") };
+        let wait = waits.iter().find(|wait| matches!(wait.reason, WaitReason::Pods { .. }));
+        assert_eq!(wait.unwrap().deadline, Some(at(900 - 60)), "{outcome:?}");
+
+        layout.observation.memory.evictions.clear();
+        layout.node("one-0").annotations.insert(DRAIN_ANNOTATION.to_owned(), at(-901).to_string());
+        layout.observation.run_started_at = at(-3600);
+        let forces = steps(&layout).iter().any(|step| matches!(step, Step::DeletePods { .. }));
+        assert_eq!(forces, outcome == DrainOutcome::Force, "{outcome:?}");
+    }
 }
 
 /// Two API servers, of which one is being drained.
