@@ -77,6 +77,10 @@ impl Cloud for AnyCloud {
         inside!(self, cloud => cloud.statuses(instance_ids).await)
     }
 
+    async fn places_kept(&self, group: &str) -> Result<BTreeSet<String>, CloudError> {
+        inside!(self, cloud => cloud.places_kept(group).await)
+    }
+
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
         inside!(self, cloud => cloud.call(call).await)
     }

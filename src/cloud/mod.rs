@@ -103,6 +103,16 @@ pub trait Cloud: Send + Sync {
         instance_ids: &BTreeSet<String>,
     ) -> impl Future<Output = Result<BTreeMap<String, String>, CloudError>> + Send;
 
+    /// Reads which machines of a group end, or have ended, although no call asked for it, as far as the
+    /// group's newest activities tell: it goes on wanting as many. A group that does not exist has none.
+    ///
+    /// # Errors
+    /// As [`Cloud::observe`].
+    fn places_kept(
+        &self,
+        auto_scaling_group_name: &str,
+    ) -> impl Future<Output = Result<BTreeSet<String>, CloudError>> + Send;
+
     /// Makes one call.
     ///
     /// # Errors

@@ -1,4 +1,7 @@
-//! What a group lacks, why, and the way out: the same words for a run that waits and for the doctor.
+//! What a group lacks, why, and the way out: the same words for a run that waits and for the doctor; and
+//! what else its activities tell.
+
+use std::collections::BTreeSet;
 
 use super::observation::{GroupFacts, Instance};
 
@@ -105,6 +108,23 @@ pub(crate) fn failed_launch<'a>(
         .map(|(_, _, message)| message)
 }
 
+/// How the cause of an activity tells that a call asked for it, after the moment and the machine:
+/// "At 2017-06-28T06:06:36Z instance i-0b9d was taken out of service in response to a user request,
+/// shrinking the capacity from 3 to 2." A group that was only resized chooses by itself.
+/// Source: Auto Scaling user guide, "Verify a scaling activity"; kubernetes/autoscaler#144.
+pub(crate) const ASKED_FOR: &str = "in response to a user request";
+
+/// The machines that activities end and that no call asked for, by description ("Terminating EC2
+/// instance: i-0b9d") and cause. Without a cause nobody knows.
+pub(crate) fn unasked_ends<'a>(
+    activities: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> BTreeSet<String> {
+    let ends = activities.into_iter().filter(|(what, _)| what.starts_with("Terminating"));
+    let unasked = ends.filter(|(_, cause)| !cause.is_empty() && !cause.contains(ASKED_FOR));
+    let ids = unasked.filter_map(|(what, _)| what.split_whitespace().find(|w| w.starts_with("i-")));
+    ids.map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,5 +186,34 @@ mod tests {
         assert_eq!(failed_launch([worked, failed]), None);
         assert_eq!(failed_launch([ended, failed]), Some("why"));
         assert_eq!(failed_launch([]), None);
+    }
+
+    #[test]
+    fn a_machine_that_ends_for_a_reason_of_awss_own_keeps_its_place() {
+        let told = [
+            (
+                "Terminating EC2 instance: i-0a",
+                "At 2026-01-01T12:00:00Z instance i-0a was taken out of service in response to a user \
+                 request, shrinking the capacity from 3 to 2.",
+            ),
+            (
+                "Terminating EC2 instance: i-0b",
+                "At 2026-01-01T12:00:00Z an instance was taken out of service in response to an EC2 \
+                 health check indicating it has been terminated or stopped.",
+            ),
+            ("Terminating EC2 instance: i-0c", ""),
+            (
+                "Launching a new EC2 instance: i-0d",
+                "At 2026-01-01T12:00:00Z an instance was started.",
+            ),
+            (
+                "Terminating EC2 instance: i-0e",
+                "At 2026-01-01T12:00:00Z a user request update of AutoScalingGroup constraints to min: \
+                 1, max: 5, desired: 2 changing the desired capacity from 3 to 2. At \
+                 2026-01-01T12:00:09Z an instance was taken out of service in response to a difference \
+                 between desired and actual capacity, shrinking the capacity from 3 to 2.",
+            ),
+        ];
+        assert_eq!(unasked_ends(told), ["i-0b", "i-0e"].map(str::to_owned).into());
     }
 }

@@ -287,6 +287,14 @@ impl Cloud for SimCloud {
         self.shared.reader.read(self, once).await
     }
 
+    async fn places_kept(&self, group: &str) -> Result<BTreeSet<String>, CloudError> {
+        let once = || async {
+            let read = self.live(|world| world.read_places_kept(group)).await;
+            read.map_err(|error| unusable(&error, "DescribeScalingActivities"))?
+        };
+        self.shared.reader.read(self, once).await
+    }
+
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
         let answer = self.live_or_die(|world| match world.answer(call) {
             Outcome::Answered(result) => Some(result),

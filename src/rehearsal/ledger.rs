@@ -437,13 +437,23 @@ fn serving<'a>(
         }
         let Some(group) = group_of(machine) else { continue };
         let Some(limits) = policy.groups.get(group.as_ref()) else { continue };
-        let runs = machine.lifecycle == Lifecycle::InService;
+        let runs = match machine.lifecycle {
+            Lifecycle::InService => true,
+            // Load balancers let it go first; one that has none works on all the while.
+            Lifecycle::Detaching => !is_balanced(world, &group),
+            _ => false,
+        };
         let is_node = limits.role.joins() && !policy.cloudonly;
         let node = || nodes.get(machine.instance_id.as_str());
         let works = || !is_node || node().is_some_and(|n| n.is_ready() && !n.unschedulable);
         found.push((machine, group, runs && works()));
     }
     found
+}
+
+/// Whether a group's machines are behind load balancers.
+fn is_balanced(world: &World, group: &str) -> bool {
+    world.groups.get(group).is_some_and(|stored| !stored.group.target_group_arns.is_empty())
 }
 
 /// The group of a machine: the one that counts it, or the one that it was taken out of.

@@ -272,6 +272,11 @@ impl Cloud for Process {
         self.shared.cloud.statuses(instance_ids).await
     }
 
+    async fn places_kept(&self, group: &str) -> Result<BTreeSet<String>, CloudError> {
+        self.read("DescribeScalingActivities").await?;
+        self.shared.cloud.places_kept(group).await
+    }
+
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
         let operation = call.operation();
         let fault = |kind| cloud_error(&operation, kind);

@@ -203,8 +203,8 @@ pub struct Memory {
     pub joined: BTreeSet<String>,
     /// Machines that are left for a later roll, by instance id, and why: a drain that took too long.
     pub skipped: BTreeMap<String, HaltReason>,
-    /// Machines that this run has ended together with their place, and that were ending before: AWS said
-    /// that their group goes on wanting as many.
+    /// Machines that were to end together with their place, and that end for another reason: AWS said that
+    /// their group goes on wanting as many.
     pub places_kept: BTreeSet<String>,
     /// Groups that this run has seen and that somebody deleted since.
     pub deleted: BTreeSet<String>,

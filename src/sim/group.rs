@@ -52,6 +52,9 @@ pub struct Activity {
     pub status: String,
     /// Why it failed.
     pub message: String,
+    /// Why it came to it; empty where nobody asks.
+    #[serde(default)]
+    pub cause: String,
 }
 
 impl Work {

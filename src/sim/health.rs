@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::{Event, Time};
 use super::{Answer, Lifecycle, Machine, Power, Refused, StoredGroup, World};
+use crate::cloud::shortfall::unasked_ends;
 use crate::cloud::{CloudError, Reply};
 
 /// What a zone's outage does to its machines. None are launched there meanwhile.
@@ -212,9 +213,21 @@ impl World {
             .map(|machine| machine.instance_id.clone())
             .collect();
         for id in given_up {
-            self.note_success(name, "Terminating", &id);
+            self.note_termination(name, &id, "in response to a health check");
             self.end_machine(&id);
         }
+    }
+
+    /// Reads which machines of a group end although no call asked for it.
+    ///
+    /// # Errors
+    /// When the fault plan says so.
+    pub fn read_places_kept(&mut self, group: &str) -> Result<BTreeSet<String>, CloudError> {
+        self.begin_read("DescribeScalingActivities")?;
+        self.settle();
+        self.record("DescribeScalingActivities", false, "ok");
+        let activities = self.works.get(group).into_iter().flat_map(|work| &work.activities);
+        Ok(unasked_ends(activities.map(|it| (it.description.as_str(), it.cause.as_str()))))
     }
 
     /// Reads which of these instances fail EC2's status checks, and how. Checks of a machine that

@@ -290,7 +290,8 @@ impl World {
                     .map(|machine| machine.instance_id.clone())
             });
             let Some(victim) = victim else { return };
-            self.note_success(name, "Terminating", &victim);
+            let why = "in response to a difference between desired and actual capacity";
+            self.note_termination(name, &victim, why);
             self.end_machine(&victim);
         }
     }
@@ -332,15 +333,21 @@ impl World {
         }
     }
 
-    pub(super) fn note_success(&mut self, group: &str, what: &str, instance_id: &str) {
-        let at = self.now;
+    pub(super) fn note_launch(&mut self, group: &str, instance_id: &str) {
+        self.note_success(group, format!("Launching a new EC2 instance: {instance_id}"), "");
+    }
+
+    /// Notes that a group ends a machine, and why.
+    pub(super) fn note_termination(&mut self, group: &str, instance_id: &str, why: &str) {
+        let cause = format!("an instance was taken out of service {why}.");
+        self.note_success(group, format!("Terminating EC2 instance: {instance_id}"), &cause);
+    }
+
+    fn note_success(&mut self, group: &str, description: String, cause: &str) {
+        let (at, cause) = (self.now, cause.to_owned());
         if let Some(work) = self.works.get_mut(group) {
-            work.note(Activity {
-                at,
-                description: format!("{what} EC2 instance: {instance_id}"),
-                status: "Successful".to_owned(),
-                message: String::new(),
-            });
+            let (status, message) = ("Successful".to_owned(), String::new());
+            work.note(Activity { at, description, status, message, cause });
         }
     }
 
@@ -355,6 +362,7 @@ impl World {
             description: "Launching a new EC2 instance".to_owned(),
             status: "Failed".to_owned(),
             message: format!("{} Launching EC2 instance failed.", refused.message),
+            cause: String::new(),
         });
     }
 

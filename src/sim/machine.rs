@@ -357,7 +357,7 @@ impl World {
         if let Some(name) = machine.group.clone() {
             if lifecycle == Lifecycle::InService {
                 // A launch has worked when the machine serves; a failed hook fails it.
-                self.note_success(&name, "Launching a new", instance_id);
+                self.note_launch(&name, instance_id);
                 if let Some(work) = self.works.get_mut(&name) {
                     work.failures = 0;
                 }
@@ -378,6 +378,7 @@ impl World {
                 description: format!("Launching a new EC2 instance: {instance_id}"),
                 status: "Failed".to_owned(),
                 message: message.to_owned(),
+                cause: String::new(),
             });
         }
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::group::invalid;
 use super::{Answer, Lifecycle, Machine, Power, Refused, StoredGroup, World};
+use crate::cloud::shortfall::ASKED_FOR;
 use crate::cloud::{Call, Reply};
 use crate::resource::MixedInstancesPolicy;
 
@@ -115,7 +116,7 @@ impl World {
             })?;
         }
         for id in &counted {
-            self.note_success(name, "Terminating", id);
+            self.note_termination(name, id, ASKED_FOR);
             self.end_machine(id);
             if let Some(machine) = self.machines.get_mut(id).filter(|_| shrinks) {
                 machine.takes_its_place = true;

@@ -88,6 +88,10 @@ impl Cloud for Slow {
         self.inner.groups(query).await
     }
 
+    async fn places_kept(&self, group: &str) -> Result<BTreeSet<String>, CloudError> {
+        self.inner.places_kept(group).await
+    }
+
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
         self.note();
         self.inner.call(call).await

@@ -93,6 +93,10 @@ impl Cloud for Misled {
         self.inner.statuses(instance_ids).await
     }
 
+    async fn places_kept(&self, group: &str) -> Result<BTreeSet<String>, CloudError> {
+        self.inner.places_kept(group).await
+    }
+
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
         self.inner.call(call).await
     }

@@ -9,8 +9,8 @@ use aws_sdk_autoscaling::types::{
 use super::AwsCloud;
 use super::observe::Found;
 use super::tags::{TagSet, is_note};
-use crate::cloud::shortfall::failed_launch;
-use crate::cloud::{CloudError, GroupFacts, Instance, Ownership, Query};
+use crate::cloud::shortfall::{failed_launch, unasked_ends};
+use crate::cloud::{CloudError, CloudErrorKind, GroupFacts, Instance, Ownership, Query};
 use crate::resource::{
     self, Attribute, GroupTag, InstanceRequirements, LifecycleHook, MixedInstancesPolicy, Ref,
     RequirementRange, Resource,
@@ -18,6 +18,10 @@ use crate::resource::{
 
 /// The biggest page. AWS may answer with fewer although there are more, so the token decides.
 const PAGE: i32 = 100;
+/// Newest activities that are looked through for machines that ended: as many as one call gives.
+/// Source: Auto Scaling API reference, DescribeScalingActivities.
+const ENDS_MAX: i32 = 100;
+
 /// Newest activities that are looked through for a failed launch.
 const ACTIVITIES_MAX: i32 = 20;
 
@@ -72,6 +76,25 @@ async fn failed_activity(cloud: &AwsCloud, group: &str) -> Result<Option<String>
         )
     });
     Ok(failed_launch(told).map(str::to_owned))
+}
+
+/// Machines that end although no call asked for it, of a group's newest activities. A service that knows
+/// no such group has nothing to tell of it.
+pub(super) async fn places_kept(
+    cloud: &AwsCloud,
+    group: &str,
+) -> Result<BTreeSet<String>, CloudError> {
+    let call = cloud.autoscaling.describe_scaling_activities().auto_scaling_group_name(group);
+    let call = call.max_records(ENDS_MAX);
+    let answer = match cloud.read("DescribeScalingActivities", || call.clone().send()).await {
+        Ok(answer) => answer,
+        Err(error) if error.kind == CloudErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(error),
+    };
+    let told = answer.activities().iter();
+    let told =
+        told.map(|it| (it.description().unwrap_or_default(), it.cause().unwrap_or_default()));
+    Ok(unasked_ends(told))
 }
 
 async fn hooks(

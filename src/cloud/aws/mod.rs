@@ -268,6 +268,10 @@ impl Cloud for AwsCloud {
         Box::pin(instances::statuses(self, instance_ids)).await
     }
 
+    async fn places_kept(&self, group: &str) -> Result<BTreeSet<String>, CloudError> {
+        Box::pin(groups::places_kept(self, group)).await
+    }
+
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
         let operation = call.operation();
         let sent = fence::guard(&operation, async {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Look;
 use crate::cloud::Call;
-use crate::kube::{KubeCall, TaintEffect};
+use crate::kube::{KubeCall, Node, TaintEffect};
 use crate::rehearsal::act::Act;
 use crate::rehearsal::ledger::{Ledger, Loss, MachineBook, count};
 use crate::rehearsal::truth;
 use crate::roll::{GroupPolicy, RolloutRole};
-use crate::sim::{Lifecycle, StoredGroup};
+use crate::sim::{Lifecycle, StoredGroup, Time};
 use crate::spec::IntOrPercent;
 
 /// I8: of each group as many machines serve as it should have, less what may be missing; nodes are
@@ -194,6 +194,10 @@ fn drained(look: &Look<'_>) -> Result<(), String> {
             continue;
         }
         let Some(node) = nodes.get(id).filter(|node| node.is_ready()) else { continue };
+        // Nobody drains a node that does not answer, nor can know at once that it does again.
+        if came_back_lately(look, node) {
+            continue;
+        }
         let is_worker = ledger.role_of(id).is_some_and(RolloutRole::joins);
         let left = truth::pods_left(look.world, &ledger.cluster, &node.name);
         if is_worker && let Some(pod) = left.first() {
@@ -204,6 +208,13 @@ fn drained(look: &Look<'_>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a node that had been ready before is ready again for so short that nobody can know.
+fn came_back_lately(look: &Look<'_>, node: &Node) -> bool {
+    let since = node.ready_since().filter(|_| node.was_ready());
+    let since = since.map(|since| Time(since.as_millisecond()));
+    since.is_some_and(|since| look.ledger.is_fresh(look.world.now, since))
 }
 
 fn desired_as_before(look: &Look<'_>) -> Result<(), String> {

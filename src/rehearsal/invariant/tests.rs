@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use super::{Look, Moment, i14};
+use super::{Look, Moment, i09, i14};
 use crate::cloud::Call;
 use crate::kube::{KubeCall, NodePatch};
 use crate::rehearsal::act::Act;
@@ -10,7 +10,7 @@ use crate::rehearsal::fault::Faults;
 use crate::rehearsal::ledger::Ledger;
 use crate::rehearsal::scene::{Scene, Templates};
 use crate::rehearsal::shape::{Layout, Pool, Shape};
-use crate::resource::{FAILED_TAG, GroupTag};
+use crate::resource::{FAILED_TAG, GroupTag, Ref};
 use crate::roll::RolloutRole;
 use crate::sim::{Lifecycle, World};
 
@@ -40,13 +40,17 @@ fn member(world: &World, group: &str) -> String {
     world.members(group).next().unwrap().instance_id.clone()
 }
 
-/// What I14 says to the end of a machine that another one will stand in for.
-fn end(world: &World, ledger: &Ledger, group: &str, machine: &str) -> Result<(), String> {
-    let call = Call::TerminateInstanceInAutoScalingGroup {
+fn terminate(group: &str, machine: &str) -> Call {
+    Call::TerminateInstanceInAutoScalingGroup {
         auto_scaling_group_name: group.to_owned(),
         instance_ids: [machine.to_owned()].into(),
         should_decrement_desired_capacity: false,
-    };
+    }
+}
+
+/// What I14 says to the end of a machine that another one will stand in for.
+fn end(world: &World, ledger: &Ledger, group: &str, machine: &str) -> Result<(), String> {
+    let call = terminate(group, machine);
     let moment = Moment::Before { who: "run-1", act: Act::Cloud(&call) };
     i14(&Look { world, ledger, moment })
 }
@@ -122,4 +126,46 @@ async fn at_the_end_a_machine_more_is_one_that_aws_balances_zones_with() {
     world.machines.insert(more.instance_id.clone(), more);
     let told = at_end(&world).unwrap_err();
     assert!(told.contains("machines, not"), "{told}");
+}
+
+#[tokio::test]
+async fn a_machine_that_is_taken_out_of_its_group_serves_on_unless_load_balancers_let_it_go() {
+    let (mut world, mut ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Node);
+    let machine = member(&world, &group);
+    let before = ledger.known_to_serve(world.now, &group);
+    // Whom kprod has begun with is no loss that it could not know of.
+    ledger.begin(&machine);
+    world.machines.get_mut(&machine).unwrap().lifecycle = Lifecycle::Detaching;
+    let mut serve = |world: &mut World| {
+        ledger.look_anew();
+        ledger.look(world);
+        ledger.known_to_serve(world.now, &group)
+    };
+    assert_eq!(serve(&mut world), before);
+    world.groups.edit(&group, |stored| {
+        stored.group.target_group_arns.insert(Ref::Known("arn:shop".to_owned()));
+    });
+    assert_eq!(serve(&mut world), before - 1);
+}
+
+#[tokio::test]
+async fn a_node_that_has_just_come_back_may_go_as_it_was_and_not_once_that_can_be_known() {
+    let (mut world, ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Node);
+    let machine = member(&world, &group);
+    let call = terminate(&group, &machine);
+    let ends = |world: &World| {
+        let moment = Moment::Before { who: "run-1", act: Act::Cloud(&call) };
+        i09(&Look { world, ledger: &ledger, moment })
+    };
+    assert!(ends(&world).is_err(), "it works");
+    let node = world.cluster(&ledger.cluster).node_name(&machine);
+    world.cluster(&ledger.cluster).flap_node(&node, 120);
+    world.advance_secs(110);
+    assert_eq!(ends(&world), Ok(()), "it does not answer");
+    world.advance_secs(30);
+    assert_eq!(ends(&world), Ok(()), "it answers again, for half a minute at most");
+    world.advance_secs(Ledger::NOTICE_MS / 1000);
+    assert!(ends(&world).is_err(), "it works again");
 }

@@ -4,6 +4,7 @@
 //! when something says that it is out of date. The cluster tells of itself by watches.
 
 mod assemble;
+mod endings;
 mod missing;
 mod strangers;
 #[cfg(test)]
@@ -65,6 +66,8 @@ pub struct Look<'a> {
     revisions: BTreeMap<String, BTreeMap<u64, Option<String>>>,
     /// When machines were first seen, for those whose launch nobody told.
     first_seen: BTreeMap<String, Timestamp>,
+    /// Machines whose end this run knows the reason of, as far as AWS tells, by group and the tails of their ids.
+    explained: BTreeMap<String, BTreeSet<String>>,
     /// Groups that were seen, and since when readings lack them.
     known: BTreeMap<String, Option<Timestamp>>,
     facts: Arc<Facts>,
@@ -115,6 +118,7 @@ impl<'a> Look<'a> {
             targets: BTreeMap::new(),
             revisions: BTreeMap::new(),
             first_seen: BTreeMap::new(),
+            explained: BTreeMap::new(),
             known: BTreeMap::new(),
             facts: Arc::default(),
             paused: None,
@@ -188,6 +192,7 @@ impl<'a> Look<'a> {
         self.note_missing(at);
         self.seen_at = at;
         self.is_stale = false;
+        self.read_endings(cloud).await?;
         self.read_tagged(cloud, at).await?;
         self.read_revisions(cloud).await?;
         self.read_targets(cloud).await?;
@@ -275,9 +280,10 @@ impl<'a> Look<'a> {
         self.picture = None;
     }
 
-    /// Notes a tag that was just written, so that it need not be read.
+    /// Notes what a step that was just made tells, so that it need not be read.
     pub(super) fn note(&mut self, step: &Step) {
         self.outdate();
+        self.note_endings(step);
         let (machines, mark) = match step {
             Step::MarkDetached { machines, mark } => (machines, Some(mark.to_string())),
             Step::UnmarkDetached { machines } => (machines, None),

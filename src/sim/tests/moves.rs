@@ -126,7 +126,10 @@ fn a_group_replaces_the_machines_it_is_told_to_end_all_in_one_call() {
     let told = make(&mut world, &terminate("web", &both, true)).unwrap();
     assert_eq!(desired(&world, "web"), 4, "what ends already is not counted again");
     assert_eq!(told.places_kept, names(&both));
+    world.terminate_instance(&before[2]).unwrap();
     world.advance_secs(600);
+    let kept = world.read_places_kept("web").unwrap();
+    assert_eq!(kept, names(&[&before[2]]), "nobody asked the group for that");
     assert_eq!(ids(&world, "web").len(), 4);
     assert!(before[..2].iter().all(|id| !world.machines.contains_key(id)));
 }

@@ -7,6 +7,7 @@ use super::groups::list;
 use super::{Answer, done};
 use crate::cloud::Reply;
 use crate::cloud::aws::AwsCloud;
+use crate::cloud::shortfall::unasked_ends;
 
 /// Sets how many machines a group should have. Cooldowns are for the autoscaler's own steps.
 pub(super) async fn set_desired_capacity(cloud: &AwsCloud, group: &str, desired: i32) -> Answer {
@@ -48,22 +49,8 @@ pub(super) async fn terminate_in_group(
     let told = answer.activities().iter().chain(answer.activity());
     let told =
         told.map(|it| (it.description().unwrap_or_default(), it.cause().unwrap_or_default()));
-    let places_kept = if shrinks { others_ends(told) } else { BTreeSet::new() };
+    let places_kept = if shrinks { unasked_ends(told) } else { BTreeSet::new() };
     Ok(Reply { places_kept, ..Reply::default() })
-}
-
-/// How the cause of an activity begins to tell that a call asked for it, after the moment and the
-/// machine: "At 2017-06-28T06:06:36Z instance i-0b9d was taken out of service in response to a user
-/// request, shrinking the capacity from 3 to 2."
-/// Source: Auto Scaling user guide, "Verify a scaling activity"; kubernetes/autoscaler#144.
-const ASKED_FOR: &str = "user request";
-
-/// The machines of activities that no call asked for, by description ("Terminating EC2 instance:
-/// i-0b9d") and cause.
-fn others_ends<'a>(activities: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeSet<String> {
-    let others = activities.filter(|(_, cause)| !cause.is_empty() && !cause.contains(ASKED_FOR));
-    let ids = others.filter_map(|(what, _)| what.split_whitespace().find(|w| w.starts_with("i-")));
-    ids.map(str::to_owned).collect()
 }
 
 /// Takes machines out of a group.
@@ -97,27 +84,4 @@ pub(super) async fn attach_instances(
 pub(super) async fn terminate_instances(cloud: &AwsCloud, ids: &BTreeSet<String>) -> Answer {
     let call = cloud.ec2.terminate_instances().set_instance_ids(list(ids));
     done(call.send().await.map_err(|e| cloud.failed("TerminateInstances", e)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::others_ends;
-
-    #[test]
-    fn a_machine_that_ends_for_a_reason_of_awss_own_keeps_its_place() {
-        let told = [
-            (
-                "Terminating EC2 instance: i-0a",
-                "At 2026-01-01T12:00:00Z instance i-0a was taken out of service in response to a user \
-                 request, shrinking the capacity from 3 to 2.",
-            ),
-            (
-                "Terminating EC2 instance: i-0b",
-                "At 2026-01-01T12:00:00Z an instance was taken out of service in response to an EC2 \
-                 health check indicating it has been terminated or stopped.",
-            ),
-            ("Terminating EC2 instance: i-0c", ""),
-        ];
-        assert_eq!(others_ends(told.into_iter()), ["i-0b".to_owned()].into());
-    }
 }

@@ -12,7 +12,7 @@ use crate::apply::lease::later;
 use crate::cloud::{Instance, Query, TaggedInstance};
 use crate::etcd::Topology;
 use crate::roll::driver::edits::TRUST_AFTER;
-use crate::roll::mark::DetachMark;
+use crate::roll::mark::{DetachMark, Raised, RollMark};
 use crate::roll::{ClusterPolicy, Group, Machine, Policy, Stage, Step};
 
 const POOL: &str = "pool";
@@ -110,4 +110,35 @@ fn a_machine_that_was_taken_out_of_its_group_runs_on_whatever_reads_show_of_it()
         assert_eq!((machine.is_member, machine.stage), (false, Stage::Serving), "{why}");
         assert_eq!(machine.group, POOL, "{why}");
     }
+}
+
+#[test]
+fn of_machines_that_were_to_take_their_place_with_them_the_ends_that_are_not_this_runs_are_asked_about()
+ {
+    let (query, policy) = (Query::default(), policy());
+    let mut look = Look::new(&query, &policy, began());
+    let mark = |giving: &[&str]| RollMark {
+        id: "roll".to_owned(),
+        began_at: began(),
+        from: None,
+        suspended: BTreeSet::new(),
+        raised: Some(Raised { base: 1, by: 1, is_made: true }),
+        giving: giving.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let asked = |look: &mut Look<'_>, giving: &[&str], members: Vec<Instance>| {
+        let known = Group { mark: Some(mark(giving)), ..Group::gone(POOL) };
+        look.groups.insert(POOL.to_owned(), known);
+        look.members.insert(POOL.to_owned(), members);
+        look.ends_unexplained().into_values().flatten().collect::<Vec<_>>()
+    };
+    assert!(asked(&mut look, &[], vec![]).is_empty());
+    assert!(asked(&mut look, &[OLD], vec![member("InService")]).is_empty(), "it did not go");
+    assert_eq!(asked(&mut look, &[OLD], vec![member("Terminating")]), [OLD]);
+    assert_eq!(asked(&mut look, &[OLD], vec![]), [OLD]);
+    let machines = [OLD.to_owned()].into();
+    // Cordoned is not ended.
+    look.memory.begun.insert(OLD.to_owned());
+    assert_eq!(asked(&mut look, &[OLD], vec![]), [OLD]);
+    look.note(&Step::Terminate { group: POOL.to_owned(), machines, shrink: true });
+    assert!(asked(&mut look, &[OLD], vec![]).is_empty(), "this run did it");
 }

@@ -93,6 +93,10 @@ impl<C: Cloud> Cloud for Fast<C> {
         self.port.statuses(instance_ids).await
     }
 
+    async fn places_kept(&self, group: &str) -> Result<BTreeSet<String>, CloudError> {
+        self.port.places_kept(group).await
+    }
+
     async fn call(&self, call: &Call) -> Result<Reply, CloudError> {
         self.port.call(call).await
     }
