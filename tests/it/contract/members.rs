@@ -266,6 +266,8 @@ pub(super) async fn ends<C: Cloud>(scene: &Scene<'_, C>) {
     let too_many = terminate(&name, all.iter().cloned().collect(), true);
     scene.refused(too_many, invalid, code).await;
     scene.make(terminate(&name, ids([&all[0], &all[1]]), true)).await;
+    let kept = scene.stage.cloud.places_kept(&name).await.unwrap();
+    assert!(kept.is_empty(), "a call asked for it: {kept:?}");
     assert_eq!(scene.serving(&name, 1).await, [all[2].clone()]);
     scene.refused(terminate(&name, ids([&all[2]]), true), invalid, code).await;
     scene.refused(detach(&name, ids([&all[2]]), true), invalid, code).await;
