@@ -148,8 +148,9 @@ pub(super) fn retire_surplus(group: &mut GroupScene<'_>) {
 
 /// Marks as many machines as a surge has brought and nothing else takes away: all of it when nothing
 /// new begins any more, else what exceeds the machines that are to go anyway, since others may have
-/// ended some of those. The group gives them back: those that serve nobody first, then old ones, then
-/// the newest.
+/// ended some of those. The group gives them back: those that no work runs on first, then old ones, then
+/// the newest. One that is ready and only does not count yet is no burden: an old one goes in its place
+/// once it counts.
 pub(super) fn return_surge(group: &mut GroupScene<'_>) {
     let going = group.outdated().filter(|m| m.machine.is_member).count();
     let going = if group.is_ending { 0 } else { going };
@@ -167,8 +168,7 @@ pub(super) fn return_surge(group: &mut GroupScene<'_>) {
         let m = &group.machines[*index];
         let is_begun = matches!(m.availability, Availability::Draining(_));
         let age = m.machine.launched_at.map(std::cmp::Reverse);
-        let serves = m.availability == Availability::Available;
-        (!is_begun, serves, group.is_current(m.machine), age, m.machine.instance_id.clone())
+        (!is_begun, m.works(), group.is_current(m.machine), age, m.machine.instance_id.clone())
     });
     for index in members.into_iter().take(raised) {
         let m = &mut group.machines[index];

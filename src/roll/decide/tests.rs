@@ -127,6 +127,23 @@ fn a_surge_is_given_back_by_what_serves_nobody_and_never_by_what_is_missed() {
 }
 
 #[test]
+fn a_surge_is_not_given_back_by_a_newcomer_that_is_about_to_count_while_an_old_machine_is_there() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 4)]);
+    layout.limits("one").max_surge = IntOrPercent::Int(1);
+    layout.limits("one").max_unavailable = IntOrPercent::Int(0);
+    layout.raise("one", 1);
+    layout.halt();
+    layout.soaks("one-3");
+    assert_eq!(cordoned(&layout), [""; 0], "three have to serve, and three do until one-3 counts");
+    layout.limits("one").max_unavailable = IntOrPercent::Int(1);
+    assert_eq!(cordoned(&layout), ["one-0"]);
+    layout.machine("one-3").targets = Some([("arn".to_owned(), TargetState::Initial)].into());
+    assert_eq!(cordoned(&layout), ["one-0"], "load balancers are about to send work to one-3");
+    ["one-0", "one-1", "one-2"].iter().for_each(|id| layout.renew(id));
+    assert_eq!(cordoned(&layout), ["one-3"], "the newest, where all are as wanted");
+}
+
+#[test]
 fn machines_that_are_not_drained_end_once_the_surge_that_stands_in_for_them_is_noted() {
     let mut layout = Layout::new(&[("one", RolloutRole::Node, 3)]);
     layout.policy.cloudonly = true;

@@ -16,6 +16,7 @@ use crate::spec::IntOrPercent;
 enum State {
     Serves,
     IsNew,
+    Soaks,
     Boots,
     IsUnready,
     IsCordoned,
@@ -30,6 +31,7 @@ fn state() -> impl Strategy<Value = State> {
     prop_oneof![
         4 => Just(Serves),
         3 => Just(IsNew),
+        1 => Just(Soaks),
         1 => Just(Boots),
         1 => Just(IsUnready),
         1 => Just(IsCordoned),
@@ -111,6 +113,7 @@ fn become_so(layout: &mut Layout, id: &str, state: State, is_old: bool, is_worke
     match state {
         State::Serves => {}
         State::IsNew => layout.renew(id),
+        State::Soaks => layout.soaks(id),
         State::Boots => {
             let machine = layout.machine(id);
             (machine.stage, machine.launched_at) = (Stage::Booting, Some(at(-60)));
@@ -177,7 +180,8 @@ proptest! {
             let Some(limit) = layout.policy.cluster.max_unavailable_per_zone else { continue };
             let workers = scene.workers().flat_map(|group| &group.machines);
             let is_new = |a: Availability| {
-                matches!(a, Availability::Coming(_) | Availability::Available)
+                use Availability::{Available, Coming, Soaking};
+                matches!(a, Coming(_) | Soaking(_) | Available)
             };
             let away = workers
                 .filter(|m| m.machine.zone == zone && !is_new(m.availability))
@@ -237,6 +241,27 @@ proptest! {
             for node in machines.iter().filter_map(|id| view.nodes.get(id)) {
                 prop_assert!(node.unschedulable || !node.is_ready(), "{} ends", node.name);
             }
+        }
+    }
+
+    /// I14: what is as wanted and takes work gives back no surge that an old machine could.
+    #[test]
+    fn no_machine_as_wanted_is_too_many_beside_an_old_one(
+        mut layout in layout(),
+        is_halted in any::<bool>(),
+    ) {
+        if is_halted {
+            layout.halt();
+        }
+        let scene = Scene::of(&layout.observation, &layout.policy);
+        for group in scene.workers() {
+            let members = || group.machines.iter().filter(|m| m.machine.is_member);
+            let stays = |m: &&MachineScene<'_>| {
+                !m.is_surplus && !m.is_begun() && !group.is_current(m.machine)
+            };
+            let needless = members().find(|m| m.is_surplus && m.works() && group.is_current(m.machine));
+            let old = members().find(stays).filter(|_| needless.is_some());
+            prop_assert!(old.is_none(), "{}, not {}", needless.unwrap().id(), old.unwrap().id());
         }
     }
 

@@ -90,6 +90,13 @@ impl Layout {
         self.node(id).conditions.insert("Ready".to_owned(), condition("Unknown", at(-300)));
     }
 
+    /// A new machine is ready, and not for long enough to count.
+    pub(super) fn soaks(&mut self, id: &str) {
+        self.renew(id);
+        self.machine(id).launched_at = Some(at(-100));
+        self.node(id).conditions.insert("Ready".to_owned(), condition("True", at(-10)));
+    }
+
     /// A machine was launched then and has no node to this day.
     pub(super) fn never_joins(&mut self, id: &str, launched_at: Timestamp) {
         self.machine(id).launched_at = Some(launched_at);
