@@ -107,6 +107,8 @@ pub struct MachineBook {
     pub since: Time,
     /// Whether it ever served.
     pub has_served: bool,
+    /// Whether it serves for the first time.
+    pub is_first: bool,
     /// Whether kprod began to take it away: cordoned, detached or ended it.
     pub is_begun: bool,
 }
@@ -212,6 +214,7 @@ impl Ledger {
             if known.serves != *serves {
                 known.serves = *serves;
                 known.since = now;
+                known.is_first = *serves && !known.has_served;
                 if !*serves && !known.is_begun {
                     self.losses.push(known.lost(id, now));
                 }
@@ -301,6 +304,13 @@ impl Ledger {
         let serve = self.machines.values().filter(|book| book.group == group && book.serves);
         let lost = self.fresh_losses(now).filter(|loss| loss.group == group);
         count(serve) + count(lost)
+    }
+
+    /// Whether a machine serves for the first time, and so lately that nobody can know. One that kprod has
+    /// begun with it has seen.
+    pub fn has_just_joined(&self, now: Time, id: &str) -> bool {
+        let book = self.machines.get(id);
+        book.is_some_and(|book| !book.is_begun && book.is_first && self.is_fresh(now, book.since))
     }
 
     /// What the world took so lately that nobody can know.
@@ -413,6 +423,7 @@ impl MachineBook {
             serves: false,
             since: now,
             has_served: false,
+            is_first: false,
             is_begun: false,
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{LeaseError, LeaseRecord, TERM, key, later, read_entry, to_body};
+use super::{LONGEST_CALL, LeaseError, LeaseRecord, TERM, key, later, read_entry, to_body};
 use crate::apply::engine::since;
 use crate::apply::store::{self, BRIEF};
 use crate::cloud::retry::RetryLimits;
@@ -67,7 +67,8 @@ impl Lease {
 
     /// Makes sure that one more call may be made: enough remains, and that it is ours was seen no
     /// longer ago than `age_max`, since somebody may have broken it, or taken it over while this
-    /// process was asleep. A store that does not answer is no proof of that.
+    /// process was asleep. A store that does not answer is no proof of that, as long as it was ours within
+    /// the time of the longest call; later it is asked until it answers.
     ///
     /// # Errors
     /// [`LeaseError::Lost`] when it is somebody else's, or can no longer be renewed in time.
@@ -119,7 +120,8 @@ impl Lease {
             };
             let now = cloud.now();
             self.failed_at = now;
-            if error.is_passing() && self.is_proven(now, asked_at) {
+            let was_ours_lately = now <= later(self.seen_at, LONGEST_CALL);
+            if error.is_passing() && was_ours_lately && self.is_proven(now, asked_at) {
                 return Ok(());
             }
             let wait = RENEWAL.wait(attempt, since(now, started), rng.f64());

@@ -174,18 +174,34 @@ async fn lost_answers_are_recognised_by_the_own_token() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_stops_nobody_before_the_lease_ends_and_everybody_after() {
+async fn a_store_that_is_down_stops_nobody_for_the_longest_call_and_everybody_when_the_lease_ends()
+{
     let cloud = SimCloud::in_memory(1);
     let mut lease = try_take(&cloud, 0).await.unwrap();
     let free_at = lease.record().free_at();
-    cloud.sleep(Duration::from_secs(100)).await;
+    cloud.sleep(LONGEST_CALL - Duration::from_secs(5)).await;
     break_writes(&cloud, 100_000, CallFault::Unavailable);
+    let down_at = cloud.now();
     lease.ensure(&cloud, Duration::ZERO).await.unwrap();
+    assert!(cloud.now() < later(down_at, Duration::from_secs(5)), "it was ours a moment ago");
     cloud.sleep(Duration::from_secs(30)).await;
     let lost = lease.ensure(&cloud, Duration::ZERO).await;
     assert!(matches!(lost, Err(LeaseError::Lost { .. })), "{lost:?}");
     let waited = cloud.now();
     assert!(waited <= free_at && later(waited, Duration::from_secs(10)) > free_at, "{waited}");
+}
+
+/// Somebody breaks the lease, and the store fails when that would be seen: a minute after the last look
+/// it is asked again until it answers.
+#[tokio::test]
+async fn a_lease_that_was_not_seen_for_a_minute_is_looked_at_before_a_call() {
+    let cloud = SimCloud::in_memory(1);
+    let mut lease = try_take(&cloud, 0).await.unwrap();
+    cloud.with_world(|world| world.objects.remove(&key("c"))).unwrap();
+    cloud.sleep(LONGEST_CALL + Duration::from_secs(1)).await;
+    break_writes(&cloud, 3, CallFault::Unavailable);
+    let lost = lease.ensure(&cloud, Duration::from_secs(1)).await;
+    assert!(matches!(lost, Err(LeaseError::Lost { .. })), "{lost:?}");
 }
 
 /// The store comes back before anybody else may take the lease: nothing was lost.

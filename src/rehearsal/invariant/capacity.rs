@@ -85,7 +85,7 @@ pub fn i10(look: &Look<'_>) -> Result<(), String> {
 fn workers_that_go<'a>(look: &Look<'a>) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
     let mut going: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let Some(act) = look.act() else { return going };
-    let ledger = look.ledger;
+    let (now, ledger) = (look.world.now, look.ledger);
     let mut add = |id: &str| {
         let Some((id, book)) = ledger.machines.get_key_value(id) else { return };
         if book.serves && ledger.role_of(id) == Some(RolloutRole::Node) {
@@ -109,7 +109,8 @@ fn workers_that_go<'a>(look: &Look<'a>) -> BTreeMap<&'a str, BTreeSet<&'a str>> 
         Act::Cloud(Call::DeregisterTargets { instance_ids, .. }) => {
             instance_ids.iter().for_each(|id| add(id));
         }
-        act => act.ends().into_iter().for_each(add),
+        // One that ends without a drain had no node when it was looked at; it serves since.
+        act => act.ends().into_iter().filter(|id| !ledger.has_just_joined(now, id)).for_each(add),
     }
     going
 }
