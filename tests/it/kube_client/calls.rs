@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use kprod::kube::client::KubeLimits;
 use kprod::kube::{Kube as _, KubeCall, KubeErrorKind, NodePatch, PodId, Taint, TaintEffect};
 use serde_json::json;
 
 use super::responder::{Answer, Request, Responder};
-use super::{Home, counted, empty, holds, node, status};
+use super::{Home, busy, counted, empty, holds, node, status};
 
 fn evict() -> KubeCall {
     KubeCall::EvictPod {
@@ -21,9 +22,18 @@ async fn called(
     call: &KubeCall,
     handler: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
 ) -> (Result<(), kprod::kube::KubeError>, Vec<Request>) {
+    called_with(busy(), call, handler).await
+}
+
+/// The same with other limits.
+async fn called_with(
+    limits: KubeLimits,
+    call: &KubeCall,
+    handler: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
+) -> (Result<(), kprod::kube::KubeError>, Vec<Request>) {
     let is_call = |request: &Request| request.method != "GET" || request.path.ends_with("/a");
     let responder = Responder::start(None, counted(handler, is_call));
-    let client = Home::at(&responder).connect().await.unwrap();
+    let client = Home::at(&responder).connect_with(limits).await.unwrap();
     let result = client.call(call).await;
     let asked = responder.asked().into_iter().filter(is_call).collect();
     (result, asked)
@@ -138,7 +148,8 @@ async fn a_deletion_names_the_object_it_means() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_nobody_answers_ends() {
-    let (result, _) = called(&evict(), |_, _| Answer::Silence).await;
+    let limits = KubeLimits { request: Duration::from_millis(500), ..busy() };
+    let (result, _) = called_with(limits, &evict(), |_, _| Answer::Silence).await;
     let error = result.unwrap_err();
     assert_eq!(error.kind, KubeErrorKind::Unreachable);
     holds(&error, &["does not answer: nothing in 500ms", "context `testing`"]);

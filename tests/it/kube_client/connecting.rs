@@ -7,7 +7,7 @@ use kprod::kube::{Kube as _, KubeError, KubeErrorKind};
 use serde_json::{Value, json};
 
 use super::responder::{Responder, tls};
-use super::{Home, empty, holds, impatient};
+use super::{Home, busy, empty, holds};
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -91,7 +91,7 @@ async fn nobody_there() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let home =
         Home::with(json!({"server": format!("http://{address}")}), json!({"token": "secret"}));
-    let limits = KubeLimits { first_look: std::time::Duration::from_millis(300), ..impatient() };
+    let limits = KubeLimits { first_look: std::time::Duration::from_millis(300), ..busy() };
     let client = home.connect_with(limits).await.unwrap();
     let error = client.view().await.unwrap_err();
     assert_eq!(error.kind, KubeErrorKind::Unreachable);
@@ -106,7 +106,8 @@ async fn a_credential_program_that_hangs_is_left_behind() {
         "command": "sleep", "args": ["600"], "interactiveMode": "Never",
     });
     let home = Home::with(json!({"server": "http://127.0.0.1:1"}), json!({"exec": exec}));
-    let error = home.connect().await.err().unwrap();
+    let limits = KubeLimits { program: std::time::Duration::from_millis(500), ..busy() };
+    let error = home.connect_with(limits).await.err().unwrap();
     assert_eq!(error.kind, KubeErrorKind::Config);
     holds(&error, &["`sleep`", "no credentials in 500ms", "user `me`"]);
 }
