@@ -30,6 +30,12 @@ pub enum KubeErrorKind {
 }
 
 impl KubeErrorKind {
+    /// Whether the request may have been carried out all the same: the server's answer, if there was
+    /// one, does not tell.
+    pub fn is_doubtful(self) -> bool {
+        matches!(self, KubeErrorKind::Unreachable | KubeErrorKind::Server)
+    }
+
     /// Whether the same request may succeed later without anybody doing anything.
     pub fn is_passing(self) -> bool {
         matches!(

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::decide::{is_lacking_key_of, lacking_key};
-use super::observation::{Memory, Spell};
+use super::decide::{drain_since, is_lacking_key_of, lacking_key};
+use super::observation::{Memory, OwnCordon, Spell};
 use super::{Decision, Group, Machine, Phase, Step, Verdict, WaitReason, Waiting};
 use crate::apply::lease::later;
 use crate::kube::KubeView;
@@ -67,7 +67,7 @@ impl Memory {
         }
     }
 
-    /// Learns whose nodes have been ready.
+    /// Learns whose nodes have been ready, and which cordons are there after all.
     pub fn know_nodes(&mut self, machines: &BTreeMap<String, Machine>, view: &KubeView) {
         self.joined.retain(|id| machines.contains_key(id));
         let known = machines.iter().filter_map(|(id, machine)| {
@@ -76,6 +76,9 @@ impl Memory {
         });
         let new: Vec<String> = known.filter(|id| !self.joined.contains(*id)).cloned().collect();
         self.joined.extend(new);
+        for (name, cordon) in self.cordoned.iter_mut().filter(|(_, cordon)| !cordon.is_known) {
+            cordon.is_known = view.nodes.get(name).is_some_and(|n| drain_since(n).is_some());
+        }
     }
 
     /// Learns from a step that is about to be made, whatever becomes of it: a note that goes now was
@@ -96,12 +99,19 @@ impl Memory {
         }
     }
 
+    /// Learns from a step whose request to the API server was not answered: it may have been made.
+    pub fn doubted(&mut self, step: &Step) {
+        if let Step::Cordon { node, at, .. } = step {
+            self.cordoned.insert(node.clone(), OwnCordon { at: *at, is_known: false });
+        }
+    }
+
     /// Learns from a step that was made.
     pub fn made(&mut self, step: &Step) {
         match step {
-            Step::Cordon { machine, at, .. } => {
+            Step::Cordon { machine, node, at, .. } => {
                 self.begun.insert(machine.clone());
-                self.cordoned.insert(machine.clone(), *at);
+                self.cordoned.insert(node.clone(), OwnCordon { at: *at, is_known: true });
                 self.refused_since = None;
             }
             Step::Terminate { machines, .. } | Step::TerminateDetached { machines } => {
@@ -118,8 +128,12 @@ impl Memory {
             Step::Pin { group, .. } => {
                 self.lacking_since.retain(|key, _| !is_lacking_key_of(key, group));
             }
-            Step::Skip { machine, why, .. } => {
-                self.cordoned.remove(machine);
+            // What takes other marks off leaves a cordon that is known to be there.
+            Step::Release { node, uncordon } => {
+                self.cordoned.retain(|name, cordon| name != node || (cordon.is_known && !uncordon));
+            }
+            Step::Skip { machine, node, why, .. } => {
+                self.cordoned.remove(node);
                 self.skipped.insert(machine.clone(), why.clone());
             }
             _ => {}

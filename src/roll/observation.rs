@@ -176,13 +176,23 @@ pub struct Baseline {
     pub api_unready: bool,
 }
 
+/// A cordon that this run has asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnCordon {
+    /// When the drain began.
+    pub at: Timestamp,
+    /// Whether it was answered, or seen. One without an answer may be there: its machine counts as away
+    /// for as long as nobody knows, and the cordon is asked for again before anything is moved off.
+    pub is_known: bool,
+}
+
 /// What a run remembers between its turns, and can do without: lost, its limits begin anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Evictions that were asked for, by the pod's uid.
     pub evictions: BTreeMap<String, EvictionAttempt>,
-    /// Machines that this run has cordoned, and when: a watch may be late to show it.
-    pub cordoned: BTreeMap<String, Timestamp>,
+    /// Nodes that this run has cordoned, by name: a watch may be late to show it.
+    pub cordoned: BTreeMap<String, OwnCordon>,
     /// Since when a machine has been drained, by instance id.
     pub drained_since: BTreeMap<String, Timestamp>,
     /// Since when a group has waited for one more new machine, by group and how many there were.

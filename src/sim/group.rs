@@ -233,9 +233,7 @@ impl World {
     pub(super) fn delete_group(&mut self, name: &str, force: bool) -> Answer {
         let mut stored = self.group(name)?;
         if self.members(name).next().is_none() {
-            let visibility = self.visibility();
-            self.groups.remove(name, visibility);
-            self.works.remove(name);
+            self.remove_group(name);
             return Ok(Reply::default());
         }
         if !force {
@@ -253,6 +251,12 @@ impl World {
             self.end_machine(&instance_id);
         }
         answer
+    }
+
+    pub(super) fn remove_group(&mut self, name: &str) {
+        let visibility = self.visibility();
+        self.groups.remove(name, visibility);
+        self.works.remove(name);
     }
 
     /// A group as a mutating call knows it.

@@ -293,13 +293,16 @@ impl World {
         self.cluster_loses(&machine);
         self.ended.insert(instance_id.to_owned(), self.now);
         let Some(name) = machine.group else { return };
-        let is_pending_delete = self.groups.get(&name).is_some_and(|g| g.is_pending_delete);
-        if is_pending_delete && self.members(&name).next().is_none() {
-            let visibility = self.visibility();
-            self.groups.remove(&name, visibility);
-            self.works.remove(&name);
+        self.member_left(&name);
+    }
+
+    /// A group has one member less: one that is being deleted goes with its last.
+    pub(super) fn member_left(&mut self, name: &str) {
+        let is_pending_delete = self.groups.get(name).is_some_and(|g| g.is_pending_delete);
+        if is_pending_delete && self.members(name).next().is_none() {
+            self.remove_group(name);
         }
-        self.wake(&name);
+        self.wake(name);
     }
 
     /// What an instance held is free once it has ended.

@@ -175,7 +175,7 @@ impl World {
             self.ended.insert(instance_id.to_owned(), self.now);
         }
         if let Some(name) = name {
-            self.wake(&name);
+            self.member_left(&name);
         }
     }
 

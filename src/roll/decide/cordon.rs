@@ -1,6 +1,7 @@
-//! Drains whose cordon somebody took off.
+//! The cordon that a drain begins with, and drains without one: somebody took it off, or nobody knows
+//! whether it was made, since no answer came.
 //!
-//! Work may come to such a node again, so nothing is moved off it and its machine does not end: it is
+//! Work may come to such a node, so nothing is moved off it and its machine does not end: it is
 //! cordoned anew first, within the limits, since whoever uncordoned it may count on it.
 
 use jiff::Timestamp;
@@ -13,10 +14,29 @@ use super::worker;
 use crate::kube::Node;
 use crate::roll::{HaltReason, RolloutRole, Step, WaitReason};
 
-/// Whether a roll had cordoned a node, and it is cordoned no more. Note and cordon come in one request,
-/// so a watch that is late shows both or none.
-pub(super) fn is_off(node: &Node) -> bool {
-    !node.unschedulable && drain_since(node).is_some()
+/// The cordon that begins a drain, or goes on with one that began then.
+pub(super) fn step(m: &MachineScene<'_>, node: &Node, at: Timestamp) -> Step {
+    Step::Cordon {
+        machine: m.id().to_owned(),
+        node: node.name.clone(),
+        at,
+        // Whoever had cordoned it and has taken that off does not want it any more.
+        was_cordoned: node.unschedulable,
+        if_away: !node.takes_work(),
+    }
+}
+
+/// Whether a drain goes on without a cordon that is known to be there. Note and cordon come in one
+/// request, so a watch that is late shows both or none.
+pub(super) fn is_off(scene: &Scene<'_>, node: &Node) -> bool {
+    match drain_since(node) {
+        Some(_) => !node.unschedulable,
+        None => is_doubted(scene, node),
+    }
+}
+
+fn is_doubted(scene: &Scene<'_>, node: &Node) -> bool {
+    scene.o.memory.cordoned.get(&node.name).is_some_and(|cordon| !cordon.is_known)
 }
 
 /// Cordons a node anew, and leaves its drain's time as it was. Where the cordon is taken off again and
@@ -31,7 +51,7 @@ pub(super) fn again(
 ) {
     let until = later(since, group.policy.drain_timeout * 2);
     if scene.o.now >= until {
-        return finish::give_up(group, m, node, uncordoned(group, node), turn);
+        return finish::give_up(group, m, node, uncordoned(scene, group, node), turn);
     }
     let is_worker = group.policy.role == RolloutRole::Node;
     if is_worker && let Some(what) = worker::over_already(scene, group, m, turn) {
@@ -41,24 +61,20 @@ pub(super) fn again(
         return;
     }
     let noted = drain_since(node).filter(|at| *at > Timestamp::MIN);
-    turn.steps.push(Step::Cordon {
-        machine: m.id().to_owned(),
-        node: node.name.clone(),
-        at: noted.unwrap_or(since),
-        // Whoever had cordoned it does not want that any more.
-        was_cordoned: false,
-        if_away: false,
-    });
+    turn.steps.push(step(m, node, noted.unwrap_or(since)));
 }
 
-fn uncordoned(group: &GroupScene<'_>, node: &Node) -> HaltReason {
+fn uncordoned(scene: &Scene<'_>, group: &GroupScene<'_>, node: &Node) -> HaltReason {
+    let secs = group.policy.drain_timeout.as_secs() * 2;
+    let (what, way_out) = if is_doubted(scene, node) {
+        ("was to be cordoned, which the API server did not answer", "see what the API server lacks")
+    } else {
+        ("was uncordoned by somebody while it was drained", "see who uncordons it")
+    };
     HaltReason {
         group: Some(group.name().to_owned()),
         object: format!("node {}", node.name),
-        message: format!(
-            "was uncordoned by somebody while it was drained, and is still, {} s after the drain began",
-            group.policy.drain_timeout.as_secs() * 2
-        ),
-        way_out: "see who uncordons it, then run the same command again".to_owned(),
+        message: format!("{what}, and is not cordoned, {secs} s after the drain began"),
+        way_out: format!("{way_out}, then run the same command again"),
     }
 }

@@ -20,6 +20,7 @@ mod worker;
 
 pub use gate::baseline;
 pub(super) use newcomer::{is_lacking_key_of, lacking_key};
+pub(super) use scene::drain_since;
 pub use scene::{Availability, GroupScene, MachineScene, Scene};
 
 use super::decision::Decision;

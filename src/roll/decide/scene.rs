@@ -372,9 +372,9 @@ fn availability(
         return Availability::Leaving;
     }
     // A watch may be late to show what this run has just done.
-    let own = o.memory.cordoned.get(&machine.instance_id).copied();
-    let own = own.filter(|at| o.now < later(*at, WATCH_LAG) && node.is_some());
-    if let Some(since) = node.and_then(drain_since).or(own) {
+    let own = node.and_then(|node| o.memory.cordoned.get(&node.name));
+    let own = own.filter(|cordon| !cordon.is_known || o.now < later(cordon.at, WATCH_LAG));
+    if let Some(since) = node.and_then(drain_since).or(own.map(|cordon| cordon.at)) {
         return Availability::Draining(since.max(o.run_started_at));
     }
     let launched_at = machine.launched_at.unwrap_or(o.run_started_at);
@@ -421,15 +421,16 @@ fn serves_targets(machine: &Machine) -> bool {
 const WATCH_LAG: Duration = Duration::from_secs(30);
 
 /// Since when a roll drains a node.
-pub(super) fn drain_since(node: &Node) -> Option<Timestamp> {
+pub(in crate::roll) fn drain_since(node: &Node) -> Option<Timestamp> {
     let value = node.annotations.get(DRAIN_ANNOTATION)?;
     // A value that nobody can read is still a mark of ours.
     Some(value.parse().unwrap_or(Timestamp::MIN))
 }
 
-/// Whether somebody else had cordoned a node before a roll did.
+/// Whether somebody else had cordoned a node before a roll did, or before its own cordon shows.
 pub(super) fn was_cordoned(node: &Node) -> bool {
-    node.annotations.contains_key(WAS_CORDONED_ANNOTATION)
+    let is_others = node.unschedulable && drain_since(node).is_none();
+    is_others || node.annotations.contains_key(WAS_CORDONED_ANNOTATION)
 }
 
 /// A moment so much later; the end of the calendar if there is none.

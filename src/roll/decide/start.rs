@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::cordon;
 use super::gate;
 use super::quorum::{self, Work};
 use super::scene::{Availability, GroupScene, Scene, later};
@@ -415,13 +416,7 @@ pub(super) fn begin(
         return false;
     }
     match m.node.filter(|_| finish::drains(group.policy.role, scene)) {
-        Some(node) => turn.steps.push(Step::Cordon {
-            machine: m.id().to_owned(),
-            node: node.name.clone(),
-            at: scene.o.now,
-            was_cordoned: node.unschedulable,
-            if_away: !node.takes_work(),
-        }),
+        Some(node) => turn.steps.push(cordon::step(m, node, scene.o.now)),
         None if m.machine.is_member => finish::end_members(group, &[m], turn),
         None => {
             let machines = [m.id().to_owned()].into();

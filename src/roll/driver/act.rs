@@ -53,7 +53,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             }
         }
         for call in kube_calls(step, o) {
-            match self.kube_call(&call).await? {
+            match self.kube_call(&call, step).await? {
                 StepEnd::Made => {}
                 end => return Ok(end),
             }
@@ -117,7 +117,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
     }
 
     /// One request to the API server. What passes by itself is decided anew in the next turn.
-    async fn kube_call(&mut self, call: &KubeCall) -> Result<StepEnd, Failure> {
+    async fn kube_call(&mut self, call: &KubeCall, step: &Step) -> Result<StepEnd, Failure> {
         let Some(kube) = self.kube else { return Ok(StepEnd::Made) };
         self.ready_to_call().await?;
         self.has_begun = true;
@@ -127,6 +127,9 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             return self.after_eviction(uid, is_deletion, answer);
         }
         let Err(error) = answer else { return Ok(StepEnd::Made) };
+        if error.kind.is_doubtful() {
+            self.look.memory.doubted(step);
+        }
         match error.kind {
             // What is gone needs no mark, and no removal.
             KubeErrorKind::NotFound => Ok(StepEnd::Made),

@@ -286,6 +286,23 @@ fn detaching_keeps_the_machine_and_force_ends_all() {
 }
 
 #[test]
+fn a_group_that_is_deleted_goes_with_its_last_member_though_that_one_is_only_detached() {
+    let mut world = account(1);
+    running_group(&mut world, group("web", 0, 1, "a"));
+    world.set_desired_capacity("web", 1).unwrap();
+    world.advance_secs(600);
+    let only = world.members("web").next().unwrap().instance_id.clone();
+    world.detach(&only, true).unwrap();
+    let name = "web".to_owned();
+    let delete = Call::DeleteAutoScalingGroup { auto_scaling_group_name: name, force: true };
+    make(&mut world, &delete).unwrap();
+    assert!(world.groups.get("web").unwrap().is_pending_delete);
+    world.advance_secs(600);
+    assert!(world.groups.get("web").is_none());
+    assert_eq!(world.machines.len(), 1, "the detached one is nobody's to end");
+}
+
+#[test]
 fn an_image_that_does_not_boot_never_serves() {
     let mut world = account(1);
     world.faults.unbootable_images.insert("ami-0123456789abcdef0".to_owned());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cordoned;
 use super::layout::{Layout, at};
 use crate::kube::{Owner, Pod, PodId, PodPhase};
 use crate::roll::decision::Verdict;
@@ -73,6 +74,65 @@ fn a_node_that_somebody_uncordons_is_cordoned_anew_before_its_machine_ends() {
         panic!("{steps:?}")
     };
     assert_eq!((machine.as_str(), *noted), ("one-0", at(-60)), "its time does not begin anew");
+}
+
+/// Whether it was made nobody knows, for as long as nobody answers.
+#[test]
+fn a_cordon_without_an_answer_counts_and_is_asked_for_again_before_anything_else() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 3)]);
+    let [first @ Step::Cordon { .. }] = &steps(&layout)[..] else { panic!() };
+    let first = first.clone();
+    layout.observation.memory.doubted(&first);
+    for secs in [1, 29, 31, 600] {
+        layout.observation.now = at(secs);
+        assert_eq!(steps(&layout), [first.clone()], "{secs} s later");
+    }
+    layout.observation.now = at(1);
+    layout.observation.memory.made(&first);
+    assert_eq!(cordoned(&layout), [""; 0], "it was answered, and the watch is late");
+    layout.observation.now = at(31);
+    assert_eq!(
+        cordoned(&layout),
+        ["one-0"],
+        "it was answered, and somebody has taken it off since"
+    );
+}
+
+#[test]
+fn a_cordon_that_shows_needs_no_answer_and_one_that_is_given_up_is_forgotten() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 3)]);
+    let [first @ Step::Cordon { .. }] = &steps(&layout)[..] else { panic!() };
+    let first = first.clone();
+    layout.observation.memory.doubted(&first);
+    let mut shown = layout.clone();
+    shown.drain("one-0");
+    let view = shown.observation.kube.clone().unwrap();
+    let machines = shown.observation.machines.clone();
+    shown.observation.memory.know_nodes(&machines, &view);
+    assert!(shown.observation.memory.cordoned["one-0"].is_known);
+    assert_eq!(cordoned(&shown), [""; 0]);
+    let node = "one-0".to_owned();
+    layout.observation.memory.made(&Step::Release { node: node.clone(), uncordon: true });
+    assert_eq!(cordoned(&layout), ["one-0"], "it begins anew");
+    layout.observation.memory.made(&first);
+    layout.observation.memory.made(&Step::Release { node, uncordon: false });
+    assert_eq!(cordoned(&layout), [""; 0], "other marks were taken off");
+}
+
+#[test]
+fn somebody_elses_cordon_outlives_one_without_an_answer() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 3)]);
+    layout.node("one-0").unschedulable = true;
+    let [first @ Step::Cordon { was_cordoned: true, .. }] = &steps(&layout)[..] else { panic!() };
+    let first = first.clone();
+    layout.observation.memory.doubted(&first);
+    assert_eq!(steps(&layout), [first]);
+    layout.renew("one-0");
+    layout.node("one-0").unschedulable = true;
+    let steps = steps(&layout);
+    let is_kept =
+        |step: &Step| matches!(step, Step::Release { node, uncordon: false } if node == "one-0");
+    assert!(steps.iter().any(is_kept), "{steps:?}");
 }
 
 #[test]
