@@ -61,15 +61,26 @@ pub(super) async fn run(
         let question = "Make these changes and replace these machines";
         confirm::ask(question, &execution.word, "--yes")?;
     }
-    let agreed = round.addresses();
-    for _ in 0..ROUNDS_MAX {
-        round.make(execution, &sink).await?;
-        if round.later.is_empty() {
-            return Ok(ExitCode::Done);
+    let mut agreed = round.addresses();
+    let (mut rounds, mut replans) = (0, 0);
+    while rounds < ROUNDS_MAX {
+        let ended = round.make(execution, &sink).await;
+        let is_overtaken = |error| rounds == 0 && execution.replans(error, replans);
+        if ended.as_ref().err().is_some_and(is_overtaken) {
+            round = Round::of(context, cloud, loaded, roll, plan().await?).await?;
+            round.show(execution)?;
+            agreed = round.addresses();
+            replans += 1;
+        } else {
+            ended?;
+            if round.later.is_empty() {
+                return Ok(ExitCode::Done);
+            }
+            round = Round::of(context, cloud, loaded, roll, plan().await?).await?;
+            check_agreed(&agreed, &round)?;
+            rounds += 1;
         }
-        round = Round::of(context, cloud, loaded, roll, plan().await?).await?;
         execute::refuse(&round.now.plan)?;
-        check_agreed(&agreed, &round)?;
     }
     Err(Failure::new(ExitCode::Halted, "machines are back as soon as they were retired")
         .hint("see who else changes these groups, then run the same command again")

@@ -48,9 +48,13 @@ pub(super) struct Execution {
     pub(super) destroy: bool,
 }
 
+/// So often a plan that the world has overtaken is made anew.
+const REPLANS_MAX: usize = 3;
+
 /// Plans, shows, asks, applies, sums up. With a lock timeout it plans when no other run is under way.
-/// Where nobody is asked and another run is faster once more, it waits for that one and plans again;
-/// who was asked has agreed to one plan, which is then made as it was shown or not at all (exit 3).
+/// Where nobody is asked and another run is faster once more, it waits for that one, if it is not over
+/// already, and plans again; who was asked has agreed to one plan, which is then made as it was shown
+/// or not at all (exit 3).
 ///
 /// # Errors
 /// As [`run`], and what planning says.
@@ -63,6 +67,7 @@ pub(super) async fn run_fresh(
 ) -> anyhow::Result<ExitCode> {
     let started = cloud.now();
     let mut sink = None;
+    let mut replans = 0;
     loop {
         let waited = Duration::try_from(cloud.now().duration_since(started)).unwrap_or_default();
         let lock_timeout = execution.lock_timeout.saturating_sub(waited);
@@ -78,15 +83,26 @@ pub(super) async fn run_fresh(
             return run_in(context, cloud, &planned, &execution, sink).await;
         }
         let at_once = Execution { lock_timeout: Duration::ZERO, ..execution.clone() };
-        match run_in(context, cloud, &planned, &at_once, sink).await {
-            Err(error) if is_locked(&error) && !lock_timeout.is_zero() => {}
-            ended => return ended,
+        let ended = run_in(context, cloud, &planned, &at_once, sink).await;
+        match &ended {
+            Err(error) if is(error, ExitCode::Locked) && !lock_timeout.is_zero() => {}
+            Err(error) if execution.replans(error, replans) => replans += 1,
+            _ => return ended,
         }
     }
 }
 
-fn is_locked(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Failure>().is_some_and(|failure| failure.code == ExitCode::Locked)
+impl Execution {
+    /// Whether a plan that another run has overtaken, which came and went between this one's look and its
+    /// lease, is made anew: where nobody was asked, who said that this run may wait for others.
+    pub(super) fn replans(&self, error: &anyhow::Error, replans: usize) -> bool {
+        let may_wait = self.confirmed && !self.lock_timeout.is_zero();
+        may_wait && replans < REPLANS_MAX && is(error, ExitCode::Stale)
+    }
+}
+
+fn is(error: &anyhow::Error, code: ExitCode) -> bool {
+    error.downcast_ref::<Failure>().is_some_and(|failure| failure.code == code)
 }
 
 /// Shows, asks, applies, sums up.

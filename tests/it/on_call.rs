@@ -2,7 +2,10 @@
 //! drift, and runs that were stopped.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Call, Cloud};
@@ -226,6 +229,62 @@ fn a_run_that_waits_for_the_lease_plans_after_it() {
     let place = |what: &str| said.find(what).unwrap_or_else(|| panic!("no `{what}` in {said}"));
     assert!(place("waiting for the lease that ann@laptop holds") < place("Plan for"), "{said}");
 }
+
+/// Another run comes and goes between a run's look and its lease. The run is held up where it prints its
+/// plan: nobody reads what it says, and the pipe is full.
+#[test]
+fn a_plan_that_another_run_overtakes_is_made_anew_where_nobody_was_asked() {
+    let fleet = applied();
+    let at = fleet.path();
+    let held_up = |options: &[&str], wanted: &str| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(&[b' '; PIPE_BYTES]).unwrap();
+        let mut command = env::kprod(at);
+        command
+            .args(["apply", STAGING, "--yes", "--set", wanted])
+            .args(options)
+            .stdout(writer)
+            .stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        drop(command);
+        let held = format!("/proc/{}/wchan", child.id());
+        let is_held = || fs::read_to_string(&held).is_ok_and(|place| place.contains("pipe_write"));
+        for _ in 0..600 {
+            if is_held() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert!(is_held(), "it has printed its plan");
+        (child, reader)
+    };
+    let max = |max: usize| format!("spot_nodes.4x_32Gb.max={max}");
+    for (options, [other, wanted], expected) in [
+        (&[][..], [10, 12], 3),
+        (&["--lock-timeout", "10m"], [11, 12], 0),
+        (&["--lock-timeout", "10m", "--roll"], [10, 13], 0),
+    ] {
+        let wanted = max(wanted);
+        let (child, mut reader) = held_up(options, &wanted);
+        let other = max(other);
+        assert_eq!(run(at, &["apply", STAGING, "--set", &other, "--yes"]).0, 0);
+        let reads = std::thread::spawn(move || {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).map(|_| text)
+        });
+        let ended = child.wait_with_output().unwrap();
+        let (said, text) = (String::from_utf8_lossy(&ended.stderr), reads.join().unwrap().unwrap());
+        assert_eq!(ended.status.code(), Some(expected), "{said}");
+        let plans = text.matches("Plan for").count();
+        assert_eq!(plans, if expected == 0 { 2 } else { 1 }, "{text}");
+        let (_, text, _) = run(at, &["plan", STAGING, "--set", &wanted]);
+        assert_eq!(text.contains("No changes"), expected == 0, "{text}");
+    }
+}
+
+/// What a pipe holds.
+/// Source: pipe(7), "Pipe capacity".
+const PIPE_BYTES: usize = 65_536;
 
 /// Two pipelines at once, each of which may wait: both end well, in whatever order.
 #[test]
