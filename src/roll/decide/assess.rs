@@ -135,9 +135,8 @@ pub(super) fn retire_surplus(group: &mut GroupScene<'_>) {
     let surplus = staying.len().saturating_sub(most);
     staying.sort_by_key(|index| {
         let m = &group.machines[*index];
-        let is_begun = matches!(m.availability, Availability::Draining(_));
         let age = m.machine.launched_at.unwrap_or(Timestamp::MIN);
-        (!is_begun, !m.is_outdated(), age, m.machine.instance_id.clone())
+        (!m.is_drained(), !m.is_outdated(), age, m.machine.instance_id.clone())
     });
     for index in staying.into_iter().take(surplus) {
         let why = format!("its group shrinks to {most}");
@@ -150,7 +149,7 @@ pub(super) fn retire_surplus(group: &mut GroupScene<'_>) {
 /// new begins any more, else what exceeds the machines that are to go anyway, since others may have
 /// ended some of those. The group gives them back: those that no work runs on first, then old ones, then
 /// the newest. One that is ready and only does not count yet is no burden: an old one goes in its place
-/// once it counts.
+/// once it counts. So does one in the place of a machine that somebody uncordoned while it was drained.
 pub(super) fn return_surge(group: &mut GroupScene<'_>) {
     let going = group.outdated().filter(|m| m.machine.is_member).count();
     let going = if group.is_ending { 0 } else { going };
@@ -166,9 +165,9 @@ pub(super) fn return_surge(group: &mut GroupScene<'_>) {
         .collect();
     members.sort_by_key(|index| {
         let m = &group.machines[*index];
-        let is_begun = matches!(m.availability, Availability::Draining(_));
+        let works = m.works() || (m.is_begun() && !m.is_drained());
         let age = m.machine.launched_at.map(std::cmp::Reverse);
-        (!is_begun, m.works(), group.is_current(m.machine), age, m.machine.instance_id.clone())
+        (!m.is_drained(), works, group.is_current(m.machine), age, m.machine.instance_id.clone())
     });
     for index in members.into_iter().take(raised) {
         let m = &mut group.machines[index];

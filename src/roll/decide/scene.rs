@@ -329,6 +329,13 @@ impl MachineScene<'_> {
         matches!(self.availability, Availability::Draining(_) | Availability::Leaving)
     }
 
+    /// Whether it is being drained for good: its node is not one that takes work again, since somebody took
+    /// the cordon off.
+    pub fn is_drained(&self) -> bool {
+        let takes_work = |node: &Node| node.takes_work() && drain_since(node).is_some();
+        matches!(self.availability, Availability::Draining(_)) && !self.node.is_some_and(takes_work)
+    }
+
     /// Whether its time to come up is over and its node was never ready: nothing ever ran on it.
     pub fn never_served(&self) -> bool {
         self.availability == Availability::Overdue && !self.node.is_some_and(Node::is_ready)

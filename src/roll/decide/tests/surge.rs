@@ -51,6 +51,25 @@ fn a_surge_is_given_back_once_whatever_an_autoscaler_has_added() {
     assert_eq!(layout.group("pool").mark, None);
 }
 
+/// Somebody had cordoned a new machine, so that the surge was to go with it, and counts on it again.
+#[test]
+fn a_surge_goes_with_an_old_machine_when_a_new_one_is_uncordoned_while_it_is_drained() {
+    let mut layout = Layout::new(&[("pool", RolloutRole::Node, 4)]);
+    layout.raise("pool", 1);
+    for new in ["pool-1", "pool-2", "pool-3"] {
+        layout.renew(new);
+    }
+    layout.halt();
+    layout.drain("pool-3");
+    let is_old = |step: &Step| matches!(step, Step::Cordon { machine, .. } if machine == "pool-0");
+    assert!(!steps(&layout).iter().any(is_old), "the surge goes with pool-3");
+    layout.node("pool-3").unschedulable = false;
+    let steps = steps(&layout);
+    assert!(steps.iter().any(is_old), "{steps:?}");
+    let is_let_be = |step: &Step| matches!(step, Step::Release { node, .. } if node == "pool-3");
+    assert!(steps.iter().any(is_let_be), "{steps:?}");
+}
+
 #[test]
 fn the_machines_that_take_a_surge_with_them_are_noted_before_they_go() {
     let mut layout = grown();
