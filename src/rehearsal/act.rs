@@ -111,6 +111,14 @@ impl<'a> Act<'a> {
         }
     }
 
+    /// The desired capacity that it asks for.
+    pub fn asks_for(&self) -> Option<i32> {
+        match self {
+            Act::Cloud(Call::SetDesiredCapacity { desired_capacity, .. }) => Some(*desired_capacity),
+            _ => None,
+        }
+    }
+
     /// Machines that it ends.
     pub fn ends(&self) -> Vec<&'a str> {
         match self {

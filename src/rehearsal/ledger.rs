@@ -289,14 +289,22 @@ impl Ledger {
     /// Machines that a group should have without kprod's surge, as far as kprod can know: of what others
     /// have just made of that, the least.
     pub fn known_to_be_wanted(&self, now: Time, group: &str, desired: i32) -> i32 {
-        let Some(book) = self.groups.get(group) else { return desired };
-        let fresh = book.resized.iter().rev().take_while(|(at, _)| self.is_fresh(now, *at));
-        let least = |(least, then): (i32, i32), (_, by): &(Time, i32)| {
-            let before = then - by;
-            (least.min(before), before)
-        };
-        let wanted = desired - book.raised;
-        fresh.fold((wanted, wanted), least).0
+        self.may_be_known(now, group, desired).0
+    }
+
+    /// The least and the most of what a listing may still give for [`Ledger::known_to_be_wanted`].
+    fn may_be_known(&self, now: Time, group: &str, desired: i32) -> (i32, i32) {
+        let Some(book) = self.groups.get(group) else { return (desired, desired) };
+        let mut then = desired - book.raised;
+        let (mut least, mut most) = (then, then);
+        for (at, by) in book.resized.iter().rev() {
+            if !self.is_fresh(now, *at) {
+                break;
+            }
+            then -= by;
+            (least, most) = (least.min(then), most.max(then));
+        }
+        (least, most)
     }
 
     /// Machines of a group that serve, with those lost so lately that nobody can know.
@@ -349,20 +357,27 @@ impl Ledger {
         self.taken.remove(instance_id);
     }
 
-    /// Notes that kprod changed a desired capacity, to what it is now. Where it raised one that others
-    /// had just raised, its note tells whether it knew of that.
-    pub fn kprod_set_desired(&mut self, now: Time, before: i32, stored: &StoredGroup) {
+    /// Notes that kprod changed a desired capacity, to what it is now. Where it asked for that number, and
+    /// others had just changed the last one, its note tells whether it knew of that: no listing shows it at
+    /// once.
+    pub fn kprod_set_desired(
+        &mut self,
+        now: Time,
+        before: i32,
+        stored: &StoredGroup,
+        asked: Option<i32>,
+    ) {
         let (group, after) = (&stored.group.auto_scaling_group_name, stored.desired_capacity);
-        let least = self.known_to_be_wanted(now, group, before);
+        let (least, most) = self.may_be_known(now, group, before);
         let noted = stored.group.tags.get(ROLL_TAG);
         let noted = noted.and_then(|tag| tag.value.parse::<RollMark>().ok()?.raised);
         if let Some(book) = self.groups.get_mut(group) {
             let wanted = before - book.raised;
-            let raises = after > before;
+            let raises = asked == Some(after);
             let known = noted.filter(|_| raises).map_or(wanted, |noted| noted.base);
-            let known = known.clamp(least, wanted);
+            let known = known.clamp(least, most);
             book.resized.retain(|_| !raises);
-            book.base.0 = book.base.0.min(known);
+            book.base = (book.base.0.min(known), book.base.1.max(known));
             book.raised += after - before + wanted - known;
             if book.raised < 0 {
                 // It gave back what it never took: others' change in between, or a group that shrinks.

@@ -206,7 +206,7 @@ impl Process {
         let before = cloud.with_world(desired).ok().flatten();
         let result = request().await;
         if let Some(before) = before {
-            let _ = cloud.with_world(|world| stage.desired(world, group, before));
+            let _ = cloud.with_world(|world| stage.desired(world, group, before, act.asks_for()));
         }
         result
     }

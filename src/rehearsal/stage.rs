@@ -172,10 +172,10 @@ impl Stage {
         state.trace.line(self.keeps_lines, world.now, who, &line);
     }
 
-    /// Notes how a desired capacity was changed by an act.
-    pub fn desired(&self, world: &World, group: &str, before: i32) {
+    /// Notes how a desired capacity was changed by an act, which may have asked for a number.
+    pub fn desired(&self, world: &World, group: &str, before: i32, asked: Option<i32>) {
         if let Some(stored) = world.groups.get(group) {
-            self.lock().ledger.kprod_set_desired(world.now, before, stored);
+            self.lock().ledger.kprod_set_desired(world.now, before, stored, asked);
         }
     }
 

@@ -10,8 +10,9 @@ use crate::rehearsal::fault::Faults;
 use crate::rehearsal::ledger::Ledger;
 use crate::rehearsal::scene::{Scene, Templates};
 use crate::rehearsal::shape::{Layout, Pool, Shape};
-use crate::resource::{FAILED_TAG, GroupTag, Ref};
+use crate::resource::{FAILED_TAG, GroupTag, ROLL_TAG, Ref};
 use crate::roll::RolloutRole;
+use crate::roll::mark::{Raised, RollMark};
 use crate::sim::{Lifecycle, World};
 
 /// A cluster with etcd on machines of its own and a pool of three, all of the old version, that stood long
@@ -38,6 +39,17 @@ fn group_of(ledger: &Ledger, role: RolloutRole) -> String {
 
 fn member(world: &World, group: &str) -> String {
     world.members(group).next().unwrap().instance_id.clone()
+}
+
+fn mark() -> RollMark {
+    RollMark {
+        id: "20260101T120000Z-0f".to_owned(),
+        began_at: "2026-01-01T12:00:00Z".parse().unwrap(),
+        from: None,
+        suspended: [].into(),
+        raised: None,
+        giving: [].into(),
+    }
 }
 
 fn terminate(group: &str, machine: &str) -> Call {
@@ -168,4 +180,36 @@ async fn a_node_that_has_just_come_back_may_go_as_it_was_and_not_once_that_can_b
     assert_eq!(ends(&world), Ok(()), "it answers again, for half a minute at most");
     world.advance_secs(Ledger::NOTICE_MS / 1000);
     assert!(ends(&world).is_err(), "it works again");
+}
+
+#[tokio::test]
+async fn a_surge_goes_by_what_a_listing_may_still_have_shown_and_not_by_what_could_be_known() {
+    let (mut world, ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Node);
+    let mut raises = |others: i32, waits: u64| {
+        let (mut ledger, now) = (ledger.clone(), world.now);
+        ledger.others_set_desired(now, &group, 3, others);
+        let raised = Raised { base: 3, by: 1, is_made: false };
+        let mark = RollMark { raised: Some(raised), ..mark() };
+        world.groups.edit(&group, |stored| {
+            let tag = GroupTag { value: mark.to_string(), propagate_at_launch: false };
+            stored.group.tags.insert(ROLL_TAG.to_owned(), tag);
+            stored.desired_capacity = 4;
+        });
+        let stored = world.groups.get(&group).unwrap();
+        ledger.kprod_set_desired(now.plus_ms(waits), others, stored, Some(4));
+        let raised = ledger.groups[&group].raised;
+        let left = |world: &mut World, desired| {
+            world.groups.edit(&group, |stored| stored.desired_capacity = desired);
+            i09(&Look { world, ledger: &ledger, moment: Moment::End })
+        };
+        let fits = [2, 3, 4, 5, 6].map(|desired| left(&mut world, desired).is_ok());
+        let fitting = (2..).zip(fits).filter_map(|(desired, fits)| fits.then_some(desired));
+        (raised, fitting.collect::<Vec<i32>>())
+    };
+    assert_eq!(raises(3, 5_000), (1, vec![3]));
+    assert_eq!(raises(2, 5_000), (1, vec![2, 3]), "others have just lowered it");
+    assert_eq!(raises(4, 5_000), (1, vec![3, 4]), "others have just raised it");
+    assert_eq!(raises(5, 5_000), (1, vec![3, 4, 5]), "they have raised it beyond the surge");
+    assert_eq!(raises(2, Ledger::NOTICE_MS), (2, vec![2]), "that was to be seen");
 }
