@@ -114,7 +114,9 @@ impl<'a> Act<'a> {
     /// The desired capacity that it asks for.
     pub fn asks_for(&self) -> Option<i32> {
         match self {
-            Act::Cloud(Call::SetDesiredCapacity { desired_capacity, .. }) => Some(*desired_capacity),
+            Act::Cloud(Call::SetDesiredCapacity { desired_capacity, .. }) => {
+                Some(*desired_capacity)
+            }
             _ => None,
         }
     }
