@@ -81,6 +81,15 @@ impl Ground for HttpGround {
             "spec": {"providerID": format!("aws:///eu-west-3a/{instance_id}")},
         });
         ask(&self.hands, Method::POST, "/api/v1/nodes", &node).await;
+        // What a kubelet that has just started says; without it the node-lifecycle controller of a whole
+        // control plane takes the node for one whose state nobody knows, and its taint off.
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let status = json!({"status": {"conditions": [{
+            "type": "Ready", "status": "False", "reason": "KubeletNotReady",
+            "message": "container runtime network not ready",
+            "lastHeartbeatTime": now, "lastTransitionTime": now,
+        }]}});
+        ask(&self.hands, Method::PATCH, &format!("/api/v1/nodes/{name}/status"), &status).await;
     }
 
     async fn label_node(&self, name: &str, label: &str) {

@@ -12,7 +12,7 @@ pub(super) async fn seen<G: Ground>(scene: &Scene<'_, G>) {
     assert_eq!(node.instance_id.as_deref(), Some("i-0c0ffee0c0ffee0c0"));
     assert!(!node.uid.is_empty() && !node.unschedulable && !node.is_ready());
     let not_ready = |taint: &Taint| taint.key == "node.kubernetes.io/not-ready";
-    assert!(node.taints.iter().any(not_ready), "a node that nobody runs: {:?}", node.taints);
+    scene.node_is(&node, |node| node.taints.iter().any(not_ready)).await;
     assert!(!scene.view().await.server_version.is_empty());
 }
 
