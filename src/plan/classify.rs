@@ -8,7 +8,7 @@ use super::FieldClass;
 use super::path::Difference;
 use super::rollout;
 use crate::cloud::{Observation, Observed};
-use crate::resource::Kind;
+use crate::resource::{Kind, read_target};
 
 /// When an entry of the table has two classes, what decides between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,11 +281,7 @@ fn number(value: Option<&Value>) -> i64 {
 
 /// Whether two targets (`<version>:<revision>`) have the same revision.
 fn same_revision(before: Option<&Value>, after: Option<&Value>) -> bool {
-    let revision = |value: Option<&Value>| {
-        let (version, revision) = value?.as_str()?.split_once(':')?;
-        version.parse::<u64>().ok()?;
-        Some(revision.to_owned())
-    };
+    let revision = |value: Option<&Value>| Some(read_target(value?.as_str()?)?.1.to_owned());
     revision(before).is_some() && revision(before) == revision(after)
 }
 

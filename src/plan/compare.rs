@@ -10,7 +10,7 @@ use super::{Action, FieldChange, FieldClass, Reason, classify};
 use crate::cloud::{Observation, Observed};
 use crate::resource::{
     Attribute, DIGEST_TAG, FAILED_TAG, IMAGE_TAG, Key, OWN_TAG_PREFIX, ROLL_TAG, Resource,
-    ResourceSet, TARGET_TAG, VERSION_TAG,
+    ResourceSet, TARGET_TAG, VERSION_TAG, read_target,
 };
 
 /// Tags that kprod keeps for itself. They never cause a difference: what they stand for does.
@@ -99,7 +99,7 @@ fn settle_targets(comparisons: &mut BTreeMap<Key, Comparison<'_>>) {
         let Some(wanted) = revisions.get(&group.launch_template_name) else { continue };
         for field in comparison.fields.iter_mut().filter(|field| field.path == "target") {
             let before = field.before.as_ref().and_then(Value::as_str).unwrap_or_default();
-            if before.split_once(':').is_some_and(|(_, revision)| revision == wanted) {
+            if read_target(before).is_some_and(|(_, revision)| revision == wanted) {
                 field.class = FieldClass::InPlace;
             }
         }

@@ -51,6 +51,12 @@ pub const VERSION_TAG: &str = "kprod.dev/version";
 /// On an ASG: `<version>:<revision>`, where the group should go.
 pub const TARGET_TAG: &str = "kprod.dev/target";
 
+/// The version and the revision of a [`TARGET_TAG`]; none if its text is no target.
+pub fn read_target(text: &str) -> Option<(u64, &str)> {
+    let (version, revision) = text.split_once(':')?;
+    Some((version.parse().ok()?, revision))
+}
+
 /// On an ASG: the revision that an automatic rollback left behind.
 pub const FAILED_TAG: &str = "kprod.dev/failed";
 

@@ -67,8 +67,8 @@ impl Lease {
 
     /// Makes sure that one more call may be made: enough remains, and that it is ours was seen no
     /// longer ago than `age_max`, since somebody may have broken it, or taken it over while this
-    /// process was asleep. A store that does not answer is no proof of that, as long as it was ours within
-    /// the time of the longest call; later it is asked until it answers.
+    /// process was asleep. A store that does not answer proves nothing of the kind: what was seen is good
+    /// for the time of the longest call, and after that the store is asked until it answers.
     ///
     /// # Errors
     /// [`LeaseError::Lost`] when it is somebody else's, or can no longer be renewed in time.

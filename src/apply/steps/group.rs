@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Step, StepContext, StepError, immutable, removes_tag};
 use crate::cloud::{Call, Observed};
-use crate::resource::{AutoScalingGroup, DIGEST_TAG, GroupTag, Ref, TARGET_TAG};
+use crate::resource::{AutoScalingGroup, DIGEST_TAG, GroupTag, Ref, TARGET_TAG, read_target};
 
 /// A new group starts at its target's version at once: there is nothing to roll yet. AWS validates
 /// nothing of a template at its creation, so the version is proven first, by launching nothing.
@@ -85,7 +85,7 @@ fn pin_for_policy(
 /// The numeric version in a target `<version>:<revision>`.
 fn pinned_version(target: &Ref) -> Result<u64, StepError> {
     let text = target.known().ok_or_else(|| StepError::Unresolved(target.to_string()))?;
-    let version = text.split_once(':').and_then(|(version, _)| version.parse().ok());
+    let version = read_target(text).map(|(version, _)| version);
     version.ok_or(StepError::Incomplete("a numeric launch template version"))
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_autoscaling::types::{
-    self, AutoScalingGroup, LaunchTemplateSpecification, LifecycleState, ScalingActivityStatusCode,
+    self, Activity, AutoScalingGroup, LaunchTemplateSpecification, LifecycleState,
+    ScalingActivityStatusCode,
 };
 
 use super::AwsCloud;
@@ -91,10 +92,14 @@ pub(super) async fn places_kept(
         Err(error) if error.kind == CloudErrorKind::NotFound => return Ok(BTreeSet::new()),
         Err(error) => return Err(error),
     };
-    let told = answer.activities().iter();
-    let told =
-        told.map(|it| (it.description().unwrap_or_default(), it.cause().unwrap_or_default()));
-    Ok(unasked_ends(told))
+    Ok(kept_by(answer.activities().iter()))
+}
+
+/// The machines whose end these activities tell, and no call asked for.
+pub(super) fn kept_by<'a>(activities: impl Iterator<Item = &'a Activity>) -> BTreeSet<String> {
+    unasked_ends(
+        activities.map(|it| (it.description().unwrap_or_default(), it.cause().unwrap_or_default())),
+    )
 }
 
 async fn hooks(

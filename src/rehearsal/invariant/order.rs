@@ -10,7 +10,7 @@ use crate::kube::KubeCall;
 use crate::rehearsal::act::Act;
 use crate::rehearsal::ledger::count;
 use crate::rehearsal::truth;
-use crate::resource::{DETACHED_TAG, FAILED_TAG, OWNER_TAG, ROLL_TAG, TARGET_TAG};
+use crate::resource::{DETACHED_TAG, FAILED_TAG, OWNER_TAG, ROLL_TAG, TARGET_TAG, read_target};
 use crate::roll::{DrainOutcome, RolloutRole};
 use crate::sim::StoredGroup;
 
@@ -208,9 +208,9 @@ fn gives_back(look: &Look<'_>, group: &str, going: &BTreeSet<&str>) -> bool {
 /// one that the group is pinned to since.
 fn wanted_version(stored: &StoredGroup) -> Option<u64> {
     let tags = &stored.group.tags;
-    let (version, revision) = tags.get(TARGET_TAG)?.value.split_once(':')?;
+    let (version, revision) = read_target(&tags.get(TARGET_TAG)?.value)?;
     let has_failed = tags.get(FAILED_TAG).is_some_and(|failed| failed.value == revision);
-    if has_failed { Some(stored.version) } else { version.parse().ok() }
+    Some(if has_failed { stored.version } else { version })
 }
 
 fn nothing_left(look: &Look<'_>) -> Result<(), String> {
@@ -221,7 +221,7 @@ fn nothing_left(look: &Look<'_>) -> Result<(), String> {
             return Err(format!("{name} is left with the mark {}", tag.value));
         }
         let target = stored.group.tags.get(TARGET_TAG);
-        let target = target.and_then(|tag| tag.value.split(':').next()?.parse::<u64>().ok());
+        let target = target.and_then(|tag| Some(read_target(&tag.value)?.0));
         let members: Vec<_> = world.members(name).filter(|m| !is_ending(m.lifecycle)).collect();
         let old = members.iter().find(|m| Some(m.version) != target);
         if let Some(machine) = old {

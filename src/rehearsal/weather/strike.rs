@@ -9,7 +9,7 @@ use crate::kube::{KubeCall, NodePatch, PodId};
 use crate::rehearsal::ledger::{GroupBook, Ledger};
 use crate::rehearsal::stage::Stage;
 use crate::rehearsal::truth;
-use crate::resource::{FAILED_TAG, ROLL_TAG, TARGET_TAG};
+use crate::resource::{FAILED_TAG, ROLL_TAG, TARGET_TAG, read_target};
 use crate::roll::RolloutRole;
 use crate::sim::kubernetes::{Amount, ApiTrouble, BudgetRule, KubernetesFaults, PodStop};
 use crate::sim::{Faults, Lifecycle, Shortage, StoredGroup, World};
@@ -77,8 +77,8 @@ pub fn make_again(world: &mut World, stage: &Stage) -> Vec<String> {
 /// How a group that was there before is made: at once at its target, without notes of a roll.
 fn creation(stored: &StoredGroup) -> Call {
     let mut group = stored.group.clone();
-    let target = group.tags.get(TARGET_TAG).and_then(|tag| tag.value.split(':').next());
-    let version = target.and_then(|version| version.parse().ok()).unwrap_or(stored.version);
+    let target = group.tags.get(TARGET_TAG).and_then(|tag| read_target(&tag.value));
+    let version = target.map_or(stored.version, |(version, _)| version);
     group.tags.retain(|key, _| key != ROLL_TAG && key != FAILED_TAG);
     Call::CreateAutoScalingGroup { group: Box::new(group), version }
 }

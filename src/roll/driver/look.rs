@@ -26,7 +26,7 @@ use crate::cloud::{Cloud, Instance, Observed, Query, TaggedInstance};
 use crate::error::Failure;
 use crate::etcd::Facts;
 use crate::kube::Kube;
-use crate::resource::{DETACHED_TAG, Key, Resource};
+use crate::resource::{DETACHED_TAG, Key, Resource, read_target};
 use crate::roll::observation::Memory;
 use crate::roll::{
     Baseline, Group, Observation, Pause, Policy, Step, Target, TargetState, members, pause,
@@ -361,8 +361,8 @@ impl<'a> Look<'a> {
 }
 
 fn target_of(text: &str) -> Option<Target> {
-    let (version, revision) = text.split_once(':')?;
-    Some(Target { version: version.parse().ok()?, revision: revision.to_owned() })
+    let (version, revision) = read_target(text)?;
+    Some(Target { version, revision: revision.to_owned() })
 }
 
 fn detached_from(found: &TaggedInstance) -> Option<&str> {

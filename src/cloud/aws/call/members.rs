@@ -7,7 +7,7 @@ use super::groups::list;
 use super::{Answer, done};
 use crate::cloud::Reply;
 use crate::cloud::aws::AwsCloud;
-use crate::cloud::shortfall::unasked_ends;
+use crate::cloud::aws::groups::kept_by;
 
 /// Sets how many machines a group should have. Cooldowns are for the autoscaler's own steps.
 pub(super) async fn set_desired_capacity(cloud: &AwsCloud, group: &str, desired: i32) -> Answer {
@@ -47,9 +47,7 @@ pub(super) async fn terminate_in_group(
     let answer = call.send().await;
     let answer = answer.map_err(|e| cloud.failed("TerminateInstanceInAutoScalingGroup", e))?;
     let told = answer.activities().iter().chain(answer.activity());
-    let told =
-        told.map(|it| (it.description().unwrap_or_default(), it.cause().unwrap_or_default()));
-    let places_kept = if shrinks { unasked_ends(told) } else { BTreeSet::new() };
+    let places_kept = if shrinks { kept_by(told) } else { BTreeSet::new() };
     Ok(Reply { places_kept, ..Reply::default() })
 }
 
