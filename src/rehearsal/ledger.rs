@@ -11,7 +11,7 @@ use super::truth::{self, Member};
 use crate::apply::lease;
 use crate::kube::PodId;
 use crate::resource::{DETACHED_TAG, OWNER_TAG, ROLL_TAG, TARGET_TAG};
-use crate::roll::mark::{DetachMark, RollMark};
+use crate::roll::mark::{DetachMark, Raised, RollMark};
 use crate::roll::{Policy, RolloutRole};
 use crate::sim::kubernetes::BudgetRule;
 use crate::sim::{Lifecycle, Machine, StoredGroup, Time, World};
@@ -369,8 +369,7 @@ impl Ledger {
     ) {
         let (group, after) = (&stored.group.auto_scaling_group_name, stored.desired_capacity);
         let (least, most) = self.may_be_known(now, group, before);
-        let noted = stored.group.tags.get(ROLL_TAG);
-        let noted = noted.and_then(|tag| tag.value.parse::<RollMark>().ok()?.raised);
+        let noted = noted_surge(stored);
         if let Some(book) = self.groups.get_mut(group) {
             let wanted = before - book.raised;
             let raises = asked == Some(after);
@@ -388,15 +387,25 @@ impl Ledger {
     }
 
     /// Notes that somebody else changed a desired capacity. What they saw may have held kprod's surge
-    /// or not.
-    pub fn others_set_desired(&mut self, now: Time, group: &str, before: i32, after: i32) {
+    /// or not; and where it is the very number that a killed run had noted for its surge and not come to,
+    /// nobody can tell who has asked for it.
+    pub fn others_set_desired(&mut self, now: Time, before: i32, stored: &StoredGroup) {
+        let (group, after) = (&stored.group.auto_scaling_group_name, stored.desired_capacity);
+        let is_noted = |noted: &Raised| noted.made < noted.by && noted.base + noted.by == after;
+        let noted = noted_surge(stored).filter(is_noted);
         if let Some(book) = self.groups.get_mut(group) {
             let (low, high) = (book.base.0 + after - before, book.base.1 + after - before);
             book.base = (low.min(after).max(0), high.max(after));
             book.meddled_at = now;
-            book.resized.push((now, after - before));
             if book.raised == 0 {
                 book.base = (after, after);
+            }
+            match noted {
+                Some(noted) => {
+                    book.base.0 = book.base.0.min(noted.base);
+                    book.raised = noted.by;
+                }
+                None => book.resized.push((now, after - before)),
             }
         }
     }
@@ -447,6 +456,11 @@ impl MachineBook {
         let (group, zone) = (self.group.clone(), self.zone.clone());
         Loss { at, instance_id: instance_id.to_owned(), group, zone }
     }
+}
+
+/// The surge that kprod has noted on a group.
+fn noted_surge(stored: &StoredGroup) -> Option<Raised> {
+    stored.group.tags.get(ROLL_TAG)?.value.parse::<RollMark>().ok()?.raised
 }
 
 /// Every machine of the cluster with its group, and whether it serves.

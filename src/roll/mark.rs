@@ -84,18 +84,24 @@ pub struct Raised {
     pub base: i32,
     /// By how much it was raised, at most.
     pub by: i32,
-    /// Whether that is known to have been done. It is noted before, and a run that is killed in between
+    /// How much of that is known to have been done. It is noted before, and a run that is killed in between
     /// may not have come to it.
-    pub is_made: bool,
+    pub made: i32,
 }
 
 impl Raised {
+    /// What is noted of it once so much was given back.
+    pub fn less(self, given: i32) -> Self {
+        let less = |of: i32| of.saturating_sub(given).max(0);
+        Self { by: less(self.by), made: less(self.made), ..self }
+    }
+
     /// How much of it is still there, at a desired capacity. What an autoscaler has added above is
-    /// its own, and so is all that it has made of one that nobody knows to have been raised.
+    /// its own, and so is all that it has made of one that nobody knows to have been raised so far.
     pub fn outstanding(self, desired: i32) -> i32 {
         let more = desired.saturating_sub(self.base);
-        let is_sure = self.is_made || more == self.by;
-        if is_sure { more.clamp(0, self.by) } else { 0 }
+        let most = if more == self.by { self.by } else { self.made };
+        more.clamp(0, most.max(0))
     }
 }
 
@@ -110,8 +116,11 @@ impl fmt::Display for RollMark {
             write!(f, " suspended={}", names.join("/"))?;
         }
         if let Some(raised) = self.raised {
-            let word = if raised.is_made { "raised" } else { "raising" };
+            let word = if raised.made > 0 { "raised" } else { "raising" };
             write!(f, " {word}={}/{}", raised.base, raised.by)?;
+            if (1..raised.by).contains(&raised.made) {
+                write!(f, " made={}", raised.made)?;
+            }
         }
         if !self.giving.is_empty() {
             let names: Vec<&str> = self.giving.iter().map(String::as_str).collect();
@@ -127,7 +136,7 @@ impl FromStr for RollMark {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no mark of a roll");
         let (mut id, mut began_at) = (None, None);
-        let (mut from, mut raised) = (None, None);
+        let (mut from, mut raised, mut made) = (None, None, None);
         let (mut suspended, mut giving) = (BTreeSet::new(), BTreeSet::new());
         for word in text.split_whitespace() {
             let (key, value) = word.split_once('=').ok_or_else(wrong)?;
@@ -140,14 +149,16 @@ impl FromStr for RollMark {
                 "raised" | "raising" => {
                     let (base, by) = value.split_once('/').ok_or_else(wrong)?;
                     let number = |text: &str| text.parse().map_err(|_| wrong());
-                    let (base, by, is_made) = (number(base)?, number(by)?, key == "raised");
-                    raised = Some(Raised { base, by, is_made });
+                    let (base, by) = (number(base)?, number(by)?);
+                    raised = Some(Raised { base, by, made: if key == "raised" { by } else { 0 } });
                 }
+                "made" => made = Some(value.parse().map_err(|_| wrong())?),
                 // A newer kprod may know more.
                 _ => {}
             }
         }
         let id = id.ok_or_else(wrong)?;
+        let raised = raised.map(|known| Raised { made: made.unwrap_or(known.made), ..known });
         Ok(Self { id, began_at: began_at.ok_or_else(wrong)?, from, suspended, raised, giving })
     }
 }
@@ -192,7 +203,7 @@ mod tests {
             began_at: "2026-11-21T10:11:12Z".parse().unwrap(),
             from: Some(3),
             suspended: ["AZRebalance", "AlarmNotification"].map(str::to_owned).into(),
-            raised: Some(Raised { base: 3, by: 1, is_made: true }),
+            raised: Some(Raised { base: 3, by: 1, made: 1 }),
             giving: BTreeSet::new(),
         }
     }
@@ -206,18 +217,21 @@ mod tests {
             began_at: "2026-11-21T10:11:12.123456789Z".parse().unwrap(),
             from: Some(10_000),
             suspended: all.map(str::to_owned).into(),
-            raised: Some(Raised { base: 1_000, by: 1_000, is_made: true }),
+            raised: Some(Raised { base: 1_000, by: 1_000, made: 1_000 }),
             giving: (0..RollMark::GIVING_MAX).map(|number| tail(&id(number)).to_owned()).collect(),
         }
     }
 
     #[test]
     fn a_mark_is_read_as_it_was_written_and_fits_a_tag() {
-        let raised = Some(Raised { base: 3, by: 1, is_made: false });
+        let raising = Some(Raised { base: 3, by: 1, made: 0 });
+        let more = Some(Raised { base: 1_000, by: 1_000, made: 999 });
         for mark in [
             mark(),
             long_mark(),
-            RollMark { raised, ..mark() },
+            RollMark { raised: raising, ..mark() },
+            // While more of a surge is noted none of it is given back.
+            RollMark { raised: more, giving: [].into(), ..long_mark() },
             RollMark { from: None, suspended: [].into(), raised: None, ..mark() },
         ] {
             let text = mark.to_string();
@@ -231,10 +245,12 @@ mod tests {
 
     #[test]
     fn what_an_autoscaler_added_is_not_the_rolls() {
-        let known = Raised { base: 3, by: 2, is_made: true };
-        let noted = Raised { is_made: false, ..known };
+        let known = Raised { base: 3, by: 2, made: 2 };
+        let noted = Raised { made: 0, ..known };
+        let more = Raised { made: 1, ..known };
         let outstanding = |raised: Raised| [2, 3, 4, 5, 9].map(|at| raised.outstanding(at));
         assert_eq!(outstanding(known), [0, 0, 1, 2, 2]);
+        assert_eq!(outstanding(more), [0, 0, 1, 2, 1], "more of it may not have come");
         assert_eq!(outstanding(noted), [0, 0, 0, 2, 0], "it may have come before the surge");
     }
 }

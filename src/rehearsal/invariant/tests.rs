@@ -41,23 +41,29 @@ fn member(world: &World, group: &str) -> String {
     world.members(group).next().unwrap().instance_id.clone()
 }
 
-fn mark() -> RollMark {
-    RollMark {
-        id: "20260101T120000Z-0f".to_owned(),
-        began_at: "2026-01-01T12:00:00Z".parse().unwrap(),
-        from: None,
-        suspended: [].into(),
-        raised: None,
-        giving: [].into(),
-    }
-}
-
 fn terminate(group: &str, machine: &str) -> Call {
     Call::TerminateInstanceInAutoScalingGroup {
         auto_scaling_group_name: group.to_owned(),
         instance_ids: [machine.to_owned()].into(),
         should_decrement_desired_capacity: false,
     }
+}
+
+/// Notes a surge on a group, and what it is to have.
+fn note(world: &mut World, group: &str, raised: Option<Raised>, desired: i32) {
+    let mark = RollMark {
+        id: "20260101T120000Z-0f".to_owned(),
+        began_at: "2026-01-01T12:00:00Z".parse().unwrap(),
+        from: None,
+        suspended: [].into(),
+        raised,
+        giving: [].into(),
+    };
+    world.groups.edit(group, |stored| {
+        let tag = GroupTag { value: mark.to_string(), propagate_at_launch: false };
+        stored.group.tags.insert(ROLL_TAG.to_owned(), tag);
+        stored.desired_capacity = desired;
+    });
 }
 
 /// What I14 says to the end of a machine that another one will stand in for.
@@ -188,14 +194,9 @@ async fn a_surge_goes_by_what_a_listing_may_still_have_shown_and_not_by_what_cou
     let group = group_of(&ledger, RolloutRole::Node);
     let mut raises = |others: i32, waits: u64| {
         let (mut ledger, now) = (ledger.clone(), world.now);
-        ledger.others_set_desired(now, &group, 3, others);
-        let raised = Raised { base: 3, by: 1, is_made: false };
-        let mark = RollMark { raised: Some(raised), ..mark() };
-        world.groups.edit(&group, |stored| {
-            let tag = GroupTag { value: mark.to_string(), propagate_at_launch: false };
-            stored.group.tags.insert(ROLL_TAG.to_owned(), tag);
-            stored.desired_capacity = 4;
-        });
+        note(&mut world, &group, None, others);
+        ledger.others_set_desired(now, 3, world.groups.get(&group).unwrap());
+        note(&mut world, &group, Some(Raised { base: 3, by: 1, made: 0 }), 4);
         let stored = world.groups.get(&group).unwrap();
         ledger.kprod_set_desired(now.plus_ms(waits), others, stored, Some(4));
         let raised = ledger.groups[&group].raised;
@@ -212,4 +213,23 @@ async fn a_surge_goes_by_what_a_listing_may_still_have_shown_and_not_by_what_cou
     assert_eq!(raises(4, 5_000), (1, vec![3, 4]), "others have just raised it");
     assert_eq!(raises(5, 5_000), (1, vec![3, 4, 5]), "they have raised it beyond the surge");
     assert_eq!(raises(2, Ledger::NOTICE_MS), (2, vec![2]), "that was to be seen");
+}
+
+#[tokio::test]
+async fn nobody_can_tell_who_asked_for_the_number_that_a_killed_run_had_noted() {
+    let (mut world, ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Node);
+    let mut ask = |made: i32, others: i32| {
+        let mut ledger = ledger.clone();
+        note(&mut world, &group, Some(Raised { base: 3, by: 2, made }), others);
+        let book = ledger.groups.get_mut(&group).unwrap();
+        (book.base, book.raised) = ((3, 3), made);
+        ledger.others_set_desired(world.now, 3 + made, world.groups.get(&group).unwrap());
+        (ledger.groups[&group].raised, ledger.groups[&group].base)
+    };
+    assert_eq!(ask(0, 4), (0, (4, 4)));
+    assert_eq!(ask(0, 5), (2, (3, 5)), "that is the number");
+    assert_eq!(ask(1, 5), (2, (3, 5)), "a part of it had come");
+    assert_eq!(ask(1, 6), (1, (5, 6)));
+    assert_eq!(ask(2, 5), (2, (3, 5)), "all of it had come, and nobody has asked for anything");
 }

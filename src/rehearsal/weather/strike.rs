@@ -296,8 +296,8 @@ impl Scene<'_> {
             (stored.desired_capacity, stored.group.min_size.max(1), stored.group.max_size);
         let after = (before + by).clamp(min, max);
         world.set_desired_capacity(&group, after).ok()?;
-        let now = world.now;
-        self.stage.remember(|ledger| ledger.others_set_desired(now, &group, before, after));
+        let (now, stored) = (world.now, world.groups.get(&group)?);
+        self.stage.remember(|ledger| ledger.others_set_desired(now, before, stored));
         Some(format!("the autoscaler sets {group} from {before} to {after}"))
     }
 

@@ -158,9 +158,9 @@ fn machines_that_are_not_drained_end_once_the_surge_that_stands_in_for_them_is_n
     else {
         panic!("{steps:?}")
     };
-    let raised = Raised { base: 3, by: 3, is_made: false };
+    let raised = Raised { base: 3, by: 3, made: 0 };
     assert_eq!(before.raised, Some(raised));
-    assert_eq!(after.raised, Some(Raised { is_made: true, ..raised }));
+    assert_eq!(after.raised, Some(Raised { made: 3, ..raised }));
     layout.group("one").desired = 6;
     layout.raise("one", 3);
     let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
@@ -168,7 +168,7 @@ fn machines_that_are_not_drained_end_once_the_surge_that_stands_in_for_them_is_n
     else {
         panic!("{steps:?}")
     };
-    assert_eq!((machines.len(), mark.raised), (1, Some(Raised { base: 3, by: 3, is_made: true })));
+    assert_eq!((machines.len(), mark.raised), (1, Some(Raised { base: 3, by: 3, made: 3 })));
     assert_eq!(&mark.giving, machines);
 }
 

@@ -147,8 +147,7 @@ impl Turn {
         let raised = self.still_raised(group);
         let Some(mark) = self.mark_of(group) else { return (raised, BTreeSet::new()) };
         let given = count(mark.giving.iter());
-        let less = |noted: Raised| Raised { by: noted.by.saturating_sub(given), ..noted };
-        let comes_to = mark.raised.map(less).filter(|left| left.by > 0);
+        let comes_to = mark.raised.map(|noted| noted.less(given)).filter(|left| left.by > 0);
         // What this turn has noted it also does, or it ends there.
         let is_so = self.noted(group).is_some() || group.given_back == given;
         if is_so && comes_to == raised {
@@ -162,7 +161,7 @@ impl Turn {
     /// so that nobody takes what an autoscaler adds for it.
     pub(super) fn still_raised(&self, group: &GroupScene<'_>) -> Option<Raised> {
         let by = self.raised(group);
-        (by > 0).then_some(Raised { base: group.wanted(), by, is_made: true })
+        (by > 0).then_some(Raised { base: group.wanted(), by, made: by })
     }
 
     /// The note on a group once this turn's steps are made.

@@ -142,19 +142,16 @@ fn raise(scene: &Scene<'_>, group: &GroupScene<'_>, more: i32, turn: &mut Turn) 
         return 0;
     }
     let name = group.name().to_owned();
-    let note = |is_made: bool| {
-        let raised = Some(Raised { base, by: to - base, is_made });
+    let note = |made: i32| {
+        let raised = Some(Raised { base, by: to - base, made });
         let giving = BTreeSet::new();
         let mark = RollMark { id: scene.o.id.clone(), raised, giving, ..mark.clone() };
         Step::Mark { group: name.clone(), mark }
     };
     // What was raised before is known to have been, whether or not more of it comes.
-    let is_more = group.raised() > 0;
-    turn.steps.push(note(is_more));
+    turn.steps.push(note(group.raised()));
     turn.steps.push(Step::SetDesired { group: name.clone(), from, to });
-    if !is_more {
-        turn.steps.push(note(true));
-    }
+    turn.steps.push(note(to - base));
     to - from
 }
 

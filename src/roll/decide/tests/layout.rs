@@ -162,7 +162,7 @@ impl Layout {
     pub(super) fn raise(&mut self, group: &str, by: i32) {
         let group = self.group(group);
         let base = group.desired - by;
-        group.mark.as_mut().unwrap().raised = Some(Raised { base, by, is_made: true });
+        group.mark.as_mut().unwrap().raised = Some(Raised { base, by, made: by });
     }
 
     fn view(&mut self) -> &mut KubeView {

@@ -15,8 +15,7 @@ fn grown() -> Layout {
     for at in 0..9 {
         layout.renew(&format!("pool-{at}"));
     }
-    layout.group("pool").mark.as_mut().unwrap().raised =
-        Some(Raised { base: 5, by: 2, is_made: true });
+    layout.group("pool").mark.as_mut().unwrap().raised = Some(Raised { base: 5, by: 2, made: 2 });
     // Machines end without a drain.
     layout.policy.cloudonly = true;
     layout
@@ -81,8 +80,24 @@ fn the_machines_that_take_a_surge_with_them_are_noted_before_they_go() {
     else {
         panic!("{steps:?}")
     };
-    assert_eq!(mark.raised, Some(Raised { base: 7, by: 2, is_made: true }));
+    assert_eq!(mark.raised, Some(Raised { base: 7, by: 2, made: 2 }));
     assert_eq!(&mark.giving, machines);
+}
+
+#[test]
+fn a_note_stays_as_long_as_it_comes_to_what_is_left_of_its_surge() {
+    let mut layout = grown();
+    Arc::make_mut(&mut layout.observation.machines).remove("pool-8");
+    let group = layout.group("pool");
+    group.desired = 8;
+    let mark = group.mark.as_mut().unwrap();
+    mark.raised = Some(Raised { base: 7, by: 2, made: 2 });
+    mark.giving = ["pool-8".to_owned()].into();
+    let steps = steps(&layout);
+    let noted: Vec<_> = steps.iter().filter(|step| matches!(step, Step::Mark { .. })).collect();
+    let [Step::Mark { mark, .. }] = noted[..] else { panic!("{steps:?}") };
+    assert_eq!(mark.raised, Some(Raised { base: 7, by: 1, made: 1 }), "the next one is named");
+    assert!(!mark.giving.contains("pool-8"), "{mark:?}");
 }
 
 /// How a run may end at the call that gives a part of a surge back.
@@ -158,8 +173,7 @@ fn refill(layout: &mut Layout) {
 #[test]
 fn a_surge_that_never_came_is_given_back_and_not_launched_again() {
     let mut layout = grown();
-    layout.group("pool").mark.as_mut().unwrap().raised =
-        Some(Raised { base: 8, by: 1, is_made: true });
+    layout.group("pool").mark.as_mut().unwrap().raised = Some(Raised { base: 8, by: 1, made: 1 });
     layout.policy.cloudonly = false;
     layout.node("pool-0").instance_id = None;
     layout.machine("pool-0").launched_at = Some(at(-3600));
@@ -219,12 +233,17 @@ fn what_is_known_of_a_surge_stays_known_while_more_of_it_is_noted() {
     layout.raise("pool", 1);
     let steps = steps(&layout);
     let is_growth = |pair: &[Step]| match pair {
-        [Step::Mark { mark, .. }, Step::SetDesired { from: 4, to: 5, .. }] => {
-            mark.raised == Some(Raised { base: 3, by: 2, is_made: true })
+        [
+            Step::Mark { mark: before, .. },
+            Step::SetDesired { from: 4, to: 5, .. },
+            Step::Mark { mark: after, .. },
+        ] => {
+            before.raised == Some(Raised { base: 3, by: 2, made: 1 })
+                && after.raised == Some(Raised { base: 3, by: 2, made: 2 })
         }
         _ => false,
     };
-    assert!(steps.windows(2).any(is_growth), "{steps:?}");
+    assert!(steps.windows(3).any(is_growth), "{steps:?}");
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn of_machines_that_were_to_take_their_place_with_them_the_ends_that_are_not_thi
         began_at: began(),
         from: None,
         suspended: BTreeSet::new(),
-        raised: Some(Raised { base: 1, by: 1, is_made: true }),
+        raised: Some(Raised { base: 1, by: 1, made: 1 }),
         giving: giving.iter().map(|name| (*name).to_owned()).collect(),
     };
     let asked = |look: &mut Look<'_>, giving: &[&str], members: Vec<Instance>| {
