@@ -76,8 +76,9 @@ impl Memory {
         });
         let new: Vec<String> = known.filter(|id| !self.joined.contains(*id)).cloned().collect();
         self.joined.extend(new);
-        for (name, cordon) in self.cordoned.iter_mut().filter(|(_, cordon)| !cordon.is_known) {
-            cordon.is_known = view.nodes.get(name).is_some_and(|n| drain_since(n).is_some());
+        for (name, cordon) in &mut self.cordoned {
+            let shows = view.nodes.get(name).is_some_and(|node| drain_since(node).is_some());
+            cordon.known_at = cordon.known_at.or(shows.then_some(view.seen_at));
         }
     }
 
@@ -102,16 +103,16 @@ impl Memory {
     /// Learns from a step whose request to the API server was not answered: it may have been made.
     pub fn doubted(&mut self, step: &Step) {
         if let Step::Cordon { node, at, .. } = step {
-            self.cordoned.insert(node.clone(), OwnCordon { at: *at, is_known: false });
+            self.cordoned.insert(node.clone(), OwnCordon { at: *at, known_at: None });
         }
     }
 
-    /// Learns from a step that was made.
-    pub fn made(&mut self, step: &Step) {
+    /// Learns from a step that was made just now.
+    pub fn made(&mut self, step: &Step, now: Timestamp) {
         match step {
             Step::Cordon { machine, node, at, .. } => {
                 self.begun.insert(machine.clone());
-                self.cordoned.insert(node.clone(), OwnCordon { at: *at, is_known: true });
+                self.cordoned.insert(node.clone(), OwnCordon { at: *at, known_at: Some(now) });
                 self.refused_since = None;
             }
             Step::Terminate { machines, .. } | Step::TerminateDetached { machines } => {
@@ -130,7 +131,8 @@ impl Memory {
             }
             // What takes other marks off leaves a cordon that is known to be there.
             Step::Release { node, uncordon } => {
-                self.cordoned.retain(|name, cordon| name != node || (cordon.is_known && !uncordon));
+                let stays = |cordon: &OwnCordon| cordon.known_at.is_some() && !uncordon;
+                self.cordoned.retain(|name, cordon| name != node || stays(cordon));
             }
             Step::Skip { machine, node, why, .. } => {
                 self.cordoned.remove(node);

@@ -181,9 +181,9 @@ pub struct Baseline {
 pub struct OwnCordon {
     /// When the drain began.
     pub at: Timestamp,
-    /// Whether it was answered, or seen. One without an answer may be there: its machine counts as away
-    /// for as long as nobody knows, and the cordon is asked for again before anything is moved off.
-    pub is_known: bool,
+    /// When it was answered, or seen. One without an answer may be there: its machine counts as away for as
+    /// long as nobody knows, and the cordon is asked for again before anything is moved off.
+    pub known_at: Option<Timestamp>,
 }
 
 /// What a run remembers between its turns, and can do without: lost, its limits begin anew.

@@ -36,7 +36,7 @@ pub(super) fn is_off(scene: &Scene<'_>, node: &Node) -> bool {
 }
 
 fn is_doubted(scene: &Scene<'_>, node: &Node) -> bool {
-    scene.o.memory.cordoned.get(&node.name).is_some_and(|cordon| !cordon.is_known)
+    scene.o.memory.cordoned.get(&node.name).is_some_and(|cordon| cordon.known_at.is_none())
 }
 
 /// Cordons a node anew, and leaves its drain's time as it was. Where the cordon is taken off again and

@@ -380,7 +380,8 @@ fn availability(
     }
     // A watch may be late to show what this run has just done.
     let own = node.and_then(|node| o.memory.cordoned.get(&node.name));
-    let own = own.filter(|cordon| !cordon.is_known || o.now < later(cordon.at, WATCH_LAG));
+    let may_not_show = |at: Timestamp| o.now < later(at, WATCH_LAG);
+    let own = own.filter(|cordon| cordon.known_at.is_none_or(may_not_show));
     if let Some(since) = node.and_then(drain_since).or(own.map(|cordon| cordon.at)) {
         return Availability::Draining(since.max(o.run_started_at));
     }

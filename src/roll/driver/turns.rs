@@ -290,8 +290,8 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
     fn after(&mut self, o: &Observation, step: &Step) {
         self.steps += 1;
         self.failing.made(step);
-        self.look.memory.made(step);
         let now = self.cloud.now();
+        self.look.memory.made(step, now);
         let kept = &self.look.memory.places_kept;
         self.look.edits.add(now, step, kept, &o.groups, o.cloud_seen_at);
         self.look.note(step);

@@ -76,7 +76,7 @@ fn the_guards_no_is_over_when_it_lets_a_machine_go() {
     let mut memory = Memory::default();
     memory.learn(&waits(vec![refusal()]), begun());
     let machines = ["cp-0".to_owned()].into();
-    memory.made(&Step::Terminate { group: "cp".to_owned(), machines, shrink: false });
+    memory.made(&Step::Terminate { group: "cp".to_owned(), machines, shrink: false }, begun());
     assert_eq!(memory.refused_since, None);
 }
 
@@ -86,7 +86,7 @@ fn a_group_that_is_pinned_elsewhere_waits_for_its_machines_anew() {
     let lacking = || WaitReason::Machines { have: 0, want: 1, failed_activity: None };
     let mut memory = Memory::default();
     memory.learn(&waits(vec![lacking()]), begun());
-    memory.made(&Step::Pin { group: "cp".to_owned(), version: 1 });
+    memory.made(&Step::Pin { group: "cp".to_owned(), version: 1 }, begun());
     let later = later(begun(), SECOND);
     memory.learn(&waits(vec![lacking()]), later);
     let since: Vec<Timestamp> = memory.lacking_since.values().map(|spell| spell.since).collect();

@@ -87,15 +87,17 @@ fn a_cordon_without_an_answer_counts_and_is_asked_for_again_before_anything_else
         layout.observation.now = at(secs);
         assert_eq!(steps(&layout), [first.clone()], "{secs} s later");
     }
-    layout.observation.now = at(1);
-    layout.observation.memory.made(&first);
-    assert_eq!(cordoned(&layout), [""; 0], "it was answered, and the watch is late");
-    layout.observation.now = at(31);
-    assert_eq!(
-        cordoned(&layout),
-        ["one-0"],
-        "it was answered, and somebody has taken it off since"
-    );
+    for answered in [1, 600] {
+        layout.observation.now = at(answered + 29);
+        layout.observation.memory.made(&first, at(answered));
+        assert_eq!(cordoned(&layout), [""; 0], "it was answered, and the watch is late");
+        layout.observation.now = at(answered + 30);
+        assert_eq!(
+            cordoned(&layout),
+            ["one-0"],
+            "it was answered, and somebody has taken it off since"
+        );
+    }
 }
 
 #[test]
@@ -109,13 +111,13 @@ fn a_cordon_that_shows_needs_no_answer_and_one_that_is_given_up_is_forgotten() {
     let view = shown.observation.kube.clone().unwrap();
     let machines = shown.observation.machines.clone();
     shown.observation.memory.know_nodes(&machines, &view);
-    assert!(shown.observation.memory.cordoned["one-0"].is_known);
+    assert!(shown.observation.memory.cordoned["one-0"].known_at.is_some());
     assert_eq!(cordoned(&shown), [""; 0]);
     let node = "one-0".to_owned();
-    layout.observation.memory.made(&Step::Release { node: node.clone(), uncordon: true });
+    layout.observation.memory.made(&Step::Release { node: node.clone(), uncordon: true }, at(0));
     assert_eq!(cordoned(&layout), ["one-0"], "it begins anew");
-    layout.observation.memory.made(&first);
-    layout.observation.memory.made(&Step::Release { node, uncordon: false });
+    layout.observation.memory.made(&first, at(0));
+    layout.observation.memory.made(&Step::Release { node, uncordon: false }, at(0));
     assert_eq!(cordoned(&layout), [""; 0], "other marks were taken off");
 }
 
@@ -207,7 +209,7 @@ fn a_machine_that_is_left_for_a_later_roll_keeps_this_one_from_its_end() {
     assert_eq!(decision.halts, [], "the others go on");
     let Verdict::Act(steps) = decision.verdict else { panic!() };
     let skip = steps.iter().find(|step| matches!(step, Step::Skip { .. })).unwrap();
-    layout.observation.memory.made(skip);
+    layout.observation.memory.made(skip, at(0));
     layout.node("one-0").unschedulable = false;
     layout.node("one-0").annotations.clear();
     layout.node("one-0").taints.clear();

@@ -88,7 +88,8 @@ impl Run {
     }
 
     fn make(&mut self, step: &Step) {
-        self.layout.observation.memory.made(step);
+        let now = self.layout.observation.now;
+        self.layout.observation.memory.made(step, now);
         match step {
             Step::Mark { group, mark } => self.layout.group(group).mark = Some(mark.clone()),
             Step::Unmark { group } => self.layout.group(group).mark = None,
