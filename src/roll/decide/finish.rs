@@ -369,6 +369,10 @@ pub(super) fn end_members(group: &GroupScene<'_>, members: &[&MachineScene<'_>],
         Step::Terminate { group: group.name().to_owned(), machines, shrink }
     };
     if !stay.is_empty() {
+        // An earlier run may have meant one of them to take its place with it.
+        if stay.iter().any(|m| turn.gives(group, m)) {
+            note_surge(group, &[], turn);
+        }
         turn.steps.push(step(stay, false));
     }
     for some in shrink.chunks(RollMark::GIVING_MAX) {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::progress;
 use super::scene::{GroupScene, MachineScene, Scene, count, later};
-use crate::roll::mark::{Raised, RollMark};
+use crate::roll::mark::{Raised, RollMark, tail};
 use crate::roll::{Decision, HaltReason, Step, Verdict, WaitReason, Waiting};
 
 /// One turn: steps, waits, halts.
@@ -162,6 +162,11 @@ impl Turn {
     pub(super) fn still_raised(&self, group: &GroupScene<'_>) -> Option<Raised> {
         let by = self.raised(group);
         (by > 0).then_some(Raised { base: group.wanted(), by, made: by })
+    }
+
+    /// Whether a group's note names a machine as one that takes its place of the surge with it.
+    pub(super) fn gives(&self, group: &GroupScene<'_>, m: &MachineScene<'_>) -> bool {
+        self.mark_of(group).is_some_and(|mark| mark.giving.contains(tail(m.id())))
     }
 
     /// The note on a group once this turn's steps are made.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::layout::{Layout, at};
 use crate::roll::decision::Verdict;
-use crate::roll::mark::Raised;
+use crate::roll::mark::{Raised, tail};
 use crate::roll::{RolloutRole, Step};
 use crate::spec::IntOrPercent;
 
@@ -67,6 +67,25 @@ fn a_surge_goes_with_an_old_machine_when_a_new_one_is_uncordoned_while_it_is_dra
     assert!(steps.iter().any(is_old), "{steps:?}");
     let is_let_be = |step: &Step| matches!(step, Step::Release { node, .. } if node == "pool-3");
     assert!(steps.iter().any(is_let_be), "{steps:?}");
+}
+
+/// A run that was killed meant a machine to take its place of the surge with it; the next one has it
+/// replaced.
+#[test]
+fn a_machine_that_is_replaced_is_noted_no_more_to_give_a_surge_back() {
+    let mut layout = Layout::new(&[("pool", RolloutRole::Node, 4)]);
+    layout.raise("pool", 1);
+    layout.limits("pool").post_drain_delay = std::time::Duration::ZERO;
+    layout.drain("pool-3");
+    layout.group("pool").mark.as_mut().unwrap().giving = [tail("pool-3").to_owned()].into();
+    let steps = steps(&layout);
+    let [Step::Mark { mark, .. }, Step::Terminate { machines, shrink: false, .. }, ..] = &steps[..]
+    else {
+        panic!("{steps:?}")
+    };
+    assert_eq!(machines, &["pool-3".to_owned()].into());
+    assert_eq!(mark.raised, Some(Raised { base: 3, by: 1, made: 1 }));
+    assert!(mark.giving.is_empty(), "{mark}");
 }
 
 #[test]
