@@ -159,11 +159,11 @@ impl<'m> Account<'m> {
         calls::read(self.moto.control("DELETE", &path, &Value::Null))
     }
 
-    /// Waits until this account's log holds so many calls that changed a resource; false when four
-    /// minutes were not enough.
+    /// Waits until this account's log holds so many calls that changed a resource; false when a
+    /// quarter of an hour was not enough.
     pub(super) fn changes_reach(&self, count: u64) -> bool {
         let path = format!("/kprod/wait?account={}", self.number);
-        let wanted = json!({"changes": count, "seconds": 240});
+        let wanted = json!({"changes": count, "seconds": 900});
         self.moto.control("POST", &path, &wanted) == json!(true)
     }
 
