@@ -76,6 +76,8 @@ impl Memory {
         });
         let new: Vec<String> = known.filter(|id| !self.joined.contains(*id)).cloned().collect();
         self.joined.extend(new);
+        let shows_still = |name: &String| view.nodes.get(name).and_then(drain_since).is_some();
+        self.uncordoned.retain(shows_still);
         for (name, cordon) in &mut self.cordoned {
             let shows = view.nodes.get(name).is_some_and(|node| drain_since(node).is_some());
             cordon.known_at = cordon.known_at.or(shows.then_some(view.seen_at));
@@ -102,8 +104,17 @@ impl Memory {
 
     /// Learns from a step whose request to the API server was not answered: it may have been made.
     pub fn doubted(&mut self, step: &Step) {
-        if let Step::Cordon { node, at, .. } = step {
-            self.cordoned.insert(node.clone(), OwnCordon { at: *at, known_at: None });
+        match step {
+            Step::Cordon { node, at, .. } => {
+                self.cordoned.insert(node.clone(), OwnCordon { at: *at, known_at: None });
+            }
+            Step::Release { node, uncordon: true } => {
+                self.uncordoned.insert(node.clone());
+            }
+            Step::Skip { machine, why, .. } => {
+                self.skipped.insert(machine.clone(), why.clone());
+            }
+            _ => {}
         }
     }
 
@@ -113,6 +124,7 @@ impl Memory {
             Step::Cordon { machine, node, at, .. } => {
                 self.begun.insert(machine.clone());
                 self.cordoned.insert(node.clone(), OwnCordon { at: *at, known_at: Some(now) });
+                self.uncordoned.remove(node);
                 self.refused_since = None;
             }
             Step::Terminate { machines, .. } | Step::TerminateDetached { machines } => {
@@ -133,6 +145,9 @@ impl Memory {
             Step::Release { node, uncordon } => {
                 let stays = |cordon: &OwnCordon| cordon.known_at.is_some() && !uncordon;
                 self.cordoned.retain(|name, cordon| name != node || stays(cordon));
+                if *uncordon {
+                    self.uncordoned.insert(node.clone());
+                }
             }
             Step::Skip { machine, node, why, .. } => {
                 self.cordoned.remove(node);

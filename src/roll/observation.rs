@@ -193,6 +193,9 @@ pub struct Memory {
     pub evictions: BTreeMap<String, EvictionAttempt>,
     /// Nodes that this run has cordoned, by name: a watch may be late to show it.
     pub cordoned: BTreeMap<String, OwnCordon>,
+    /// Nodes whose cordon this run has asked to be taken off, by name, until that shows: what a watch that
+    /// is late says of them is not so.
+    pub uncordoned: BTreeSet<String>,
     /// Since when a machine has been drained, by instance id.
     pub drained_since: BTreeMap<String, Timestamp>,
     /// Since when a group has waited for one more new machine, by group and how many there were.

@@ -27,10 +27,11 @@ pub(super) fn step(m: &MachineScene<'_>, node: &Node, at: Timestamp) -> Step {
 }
 
 /// Whether a drain goes on without a cordon that is known to be there. Note and cordon come in one
-/// request, so a watch that is late shows both or none.
+/// request, so a watch that is late shows both or none; one that this run has taken off is off, whatever
+/// a watch still shows.
 pub(super) fn is_off(scene: &Scene<'_>, node: &Node) -> bool {
     match drain_since(node) {
-        Some(_) => !node.unschedulable,
+        Some(_) => !node.unschedulable || scene.o.memory.uncordoned.contains(&node.name),
         None => is_doubted(scene, node),
     }
 }

@@ -42,6 +42,11 @@ pub(super) fn finish(scene: &Scene<'_>, turn: &mut Turn) {
                 Availability::Draining(_) if !m.is_outdated() => {}
                 Availability::Draining(since) => {
                     let Some(node) = m.node else { continue };
+                    if let Some(why) = scene.o.memory.skipped.get(m.id()) {
+                        // A watch is late, or the API server has not answered: it is let be for good.
+                        let_be(m, node, why.clone(), turn);
+                        continue;
+                    }
                     match go_on(scene, group, m, node, since, turn) {
                         true => ending.push(m),
                         false => more_to_come = true,
@@ -306,17 +311,22 @@ pub(super) fn give_up(
     why: HaltReason,
     turn: &mut Turn,
 ) {
-    turn.steps.push(Step::Skip {
-        machine: m.id().to_owned(),
-        node: node.name.clone(),
-        uncordon: !was_cordoned(node),
-        why: why.clone(),
-    });
+    let_be(m, node, why.clone(), turn);
     // A machine outside of its group cannot stay there for a later roll without anybody knowing.
     let is_left = group.policy.on_drain_timeout == DrainOutcome::Skip && m.machine.is_member;
     if !is_left {
         turn.halt(why);
     }
+}
+
+/// Takes a drain's marks off the node of a machine that is left for a later roll.
+fn let_be(m: &MachineScene<'_>, node: &Node, why: HaltReason, turn: &mut Turn) {
+    turn.steps.push(Step::Skip {
+        machine: m.id().to_owned(),
+        node: node.name.clone(),
+        uncordon: !was_cordoned(node),
+        why,
+    });
 }
 
 /// What is left on a node when its time is up, as a reason to halt.

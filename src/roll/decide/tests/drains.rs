@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cordoned;
-use super::layout::{Layout, at};
+use super::layout::{Layout, at, stuck_pod};
 use crate::kube::{Owner, Pod, PodId, PodPhase};
 use crate::roll::decision::Verdict;
 use crate::roll::mark::DRAIN_ANNOTATION;
 use crate::roll::{
-    DrainOutcome, EvictionAnswer, EvictionAttempt, RolloutRole, Stage, Step, TargetState,
+    DrainOutcome, EvictionAnswer, EvictionAttempt, Memory, RolloutRole, Stage, Step, TargetState,
     WaitReason,
 };
 
@@ -74,6 +74,56 @@ fn a_node_that_somebody_uncordons_is_cordoned_anew_before_its_machine_ends() {
         panic!("{steps:?}")
     };
     assert_eq!((machine.as_str(), *noted), ("one-0", at(-60)), "its time does not begin anew");
+}
+
+/// A watch that is late shows the cordon that was taken off, and, in the same picture, no pod any more.
+#[test]
+fn a_machine_that_was_let_be_does_not_end_by_a_picture_from_before() {
+    let mut layout = drained();
+    let skip = Step::Skip {
+        machine: "one-0".to_owned(),
+        node: "one-0".to_owned(),
+        uncordon: true,
+        why: stuck_pod(),
+    };
+    for is_answered in [true, false] {
+        let memory = &mut layout.observation.memory;
+        *memory = Memory::default();
+        if is_answered {
+            memory.made(&skip, at(0))
+        } else {
+            memory.doubted(&skip)
+        }
+        assert_eq!(steps(&layout), std::slice::from_ref(&skip), "answered: {is_answered}");
+    }
+}
+
+#[test]
+fn a_node_that_was_released_is_cordoned_anew_before_its_machine_ends() {
+    let mut layout = drained();
+    let release = Step::Release { node: "one-0".to_owned(), uncordon: true };
+    for is_answered in [true, false] {
+        let memory = &mut layout.observation.memory;
+        *memory = Memory::default();
+        if is_answered {
+            memory.made(&release, at(0))
+        } else {
+            memory.doubted(&release)
+        }
+        let machines = layout.observation.machines.clone();
+        let view = layout.observation.kube.clone().unwrap();
+        layout.observation.memory.know_nodes(&machines, &view);
+        let steps = steps(&layout);
+        let [cordon @ Step::Cordon { .. }] = &steps[..] else { panic!("{steps:?}") };
+        layout.observation.memory.made(cordon, at(0));
+        assert!(ends(&layout), "it is cordoned again");
+        layout.observation.memory.doubted(&release);
+        layout.node("one-0").annotations.remove(DRAIN_ANNOTATION);
+        let view = layout.observation.kube.clone().unwrap();
+        layout.observation.memory.know_nodes(&machines, &view);
+        assert!(layout.observation.memory.uncordoned.is_empty(), "it shows");
+        layout = drained();
+    }
 }
 
 /// Whether it was made nobody knows, for as long as nobody answers.

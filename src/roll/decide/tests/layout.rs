@@ -170,7 +170,7 @@ impl Layout {
     }
 }
 
-fn stuck_pod() -> HaltReason {
+pub(super) fn stuck_pod() -> HaltReason {
     HaltReason {
         group: None,
         object: "pod shop/cart".to_owned(),
