@@ -215,7 +215,10 @@ fn take_note(ledger: &mut Ledger, world: &World, act: &Act<'_>) {
             match truth::patched(world, &ledger.cluster, node, patch) {
                 Some((id, true)) => ledger.begin(id),
                 Some((id, false)) => ledger.let_be(id),
-                None => {}
+                None => {
+                    let released = truth::released(world, &ledger.cluster, node, patch);
+                    released.into_iter().for_each(|id| ledger.let_be(id));
+                }
             }
         }
         act => act.ends().into_iter().for_each(|id| ledger.begin(id)),

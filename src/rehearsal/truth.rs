@@ -6,6 +6,7 @@ use crate::apply::lease;
 use crate::etcd::guard::Limits;
 use crate::kube::{Node, NodePatch, PodId, PodPhase};
 use crate::roll::Policy;
+use crate::roll::mark::DRAIN_ANNOTATION;
 use crate::sim::kubernetes::BudgetRule;
 use crate::sim::{MemberState, World};
 
@@ -27,6 +28,17 @@ pub fn patched<'a>(
     let nodes = nodes(world, cluster);
     let id = nodes.iter().find(|(_, known)| is_meant(known)).map(|(id, _)| *id)?;
     Some((id, unschedulable))
+}
+
+/// The machine that a patch lets be by taking its drain's note off, whoever's cordon it leaves.
+pub fn released<'a>(
+    world: &'a World,
+    cluster: &str,
+    node: &str,
+    patch: &NodePatch,
+) -> Option<&'a str> {
+    patch.annotations.get(DRAIN_ANNOTATION).filter(|value| value.is_none())?;
+    nodes(world, cluster).into_iter().find(|(_, known)| known.name == node).map(|(id, _)| id)
 }
 
 /// What disruption budgets ask for.

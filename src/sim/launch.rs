@@ -1,5 +1,4 @@
-//! How a group keeps its machines: launches, scale-in, balance between zones, and what a launch
-//! checks.
+//! How a group keeps its machines: launches, and what a launch checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +32,7 @@ impl World {
         }
     }
 
-    fn counted<'a>(&'a self, name: &'a str) -> Vec<&'a Machine> {
+    pub(super) fn counted<'a>(&'a self, name: &'a str) -> Vec<&'a Machine> {
         self.members(name).filter(|machine| machine.lifecycle.counts()).collect()
     }
 
@@ -72,7 +71,7 @@ impl World {
     }
 
     /// Machines by zone; zones that the group left count only while machines are there.
-    fn zone_counts(&self, stored: &StoredGroup) -> BTreeMap<String, usize> {
+    pub(super) fn zone_counts(&self, stored: &StoredGroup) -> BTreeMap<String, usize> {
         let mut counts: BTreeMap<String, usize> =
             self.zones_of(&stored.group).into_iter().map(|zone| (zone, 0)).collect();
         for machine in self.counted(&stored.group.auto_scaling_group_name) {
@@ -92,7 +91,7 @@ impl World {
         group.availability_zones.iter().cloned().chain(of_subnets).collect()
     }
 
-    fn launch_in(
+    pub(super) fn launch_in(
         &mut self,
         stored: &StoredGroup,
         zone: &str,
@@ -261,78 +260,6 @@ impl World {
         })
     }
 
-    /// Ends machines: in the zone with the most first, the oldest version, then the oldest machine.
-    fn scale_in(&mut self, stored: &StoredGroup, count: u32) {
-        let name = &stored.group.auto_scaling_group_name;
-        // A machine launched for balance first has to serve.
-        let is_booting =
-            |machine: &&Machine| machine.balances && machine.lifecycle != Lifecycle::InService;
-        if !stored.runs("Terminate") || self.members(name).any(|machine| is_booting(&machine)) {
-            return;
-        }
-        let zones = self.zones_of(&stored.group);
-        for _ in 0..count {
-            let mut by_zone: BTreeMap<&str, Vec<&Machine>> = BTreeMap::new();
-            for machine in self.counted(name) {
-                by_zone.entry(&machine.availability_zone).or_default().push(machine);
-            }
-            let unprotected = |machines: &[&Machine]| machines.iter().any(|m| !m.is_protected);
-            // Zones that the group left come first.
-            let fullest = by_zone
-                .into_iter()
-                .filter(|(_, machines)| unprotected(machines))
-                .max_by_key(|(zone, machines)| (!zones.contains(*zone), machines.len()));
-            let victim = fullest.and_then(|(_, machines)| {
-                machines
-                    .into_iter()
-                    .filter(|machine| !machine.is_protected)
-                    .min_by_key(|m| (m.version, m.launched_at, m.instance_id.clone()))
-                    .map(|machine| machine.instance_id.clone())
-            });
-            let Some(victim) = victim else { return };
-            let why = "in response to a difference between desired and actual capacity";
-            self.note_termination(name, &victim, why);
-            self.end_machine(&victim);
-        }
-    }
-
-    /// With as many machines as wanted, moves one from the fullest zone to the emptiest: a new one
-    /// first, the old one goes by scale-in once the new one serves.
-    fn balance_zones(&mut self, stored: &StoredGroup) {
-        let name = &stored.group.auto_scaling_group_name;
-        let settled: Vec<String> = self
-            .members(name)
-            .filter(|machine| machine.balances && machine.lifecycle == Lifecycle::InService)
-            .map(|machine| machine.instance_id.clone())
-            .collect();
-        for instance_id in settled {
-            if let Some(machine) = self.machines.get_mut(&instance_id) {
-                machine.balances = false;
-            }
-        }
-        let runs = ["AZRebalance", "Launch", "Terminate"].iter().all(|p| stored.runs(p));
-        let all_serve = self.members(name).all(|machine| machine.lifecycle == Lifecycle::InService);
-        if !runs || !all_serve {
-            return;
-        }
-        let zones = self.zones_of(&stored.group);
-        let counts = self.zone_counts(stored);
-        let Some((zone, least)) = counts.iter().min_by_key(|(_, count)| **count) else { return };
-        // Who may move: out of a zone that the group left, or out of one with two more machines.
-        let may_move = self.counted(name).iter().any(|machine| {
-            let count = counts.get(&machine.availability_zone).copied();
-            let is_stray = !zones.contains(&machine.availability_zone);
-            !machine.is_protected && (is_stray || count > Some(least.saturating_add(1)))
-        });
-        if !may_move {
-            return;
-        }
-        let zone = zone.clone();
-        if let Err(refused) = self.launch_in(stored, &zone, true) {
-            self.note_failure(stored, &refused);
-        }
-    }
-
     pub(super) fn note_launch(&mut self, group: &str, instance_id: &str) {
         self.note_success(group, format!("Launching a new EC2 instance: {instance_id}"), "");
     }
@@ -351,7 +278,7 @@ impl World {
         }
     }
 
-    fn note_failure(&mut self, stored: &StoredGroup, refused: &Refused) {
+    pub(super) fn note_failure(&mut self, stored: &StoredGroup, refused: &Refused) {
         let now = self.now;
         let Some(work) = self.works.get_mut(&stored.group.auto_scaling_group_name) else { return };
         let doubled = Self::RETRY_SECS.saturating_mul(1 << work.failures.min(8));

@@ -10,6 +10,7 @@
 //! launch template), it checks nothing either.
 
 mod aside;
+mod balance;
 mod balancer;
 mod clock;
 mod cluster;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::resource::{LifecycleHook, MixedInstancesPolicy};
-use crate::sim::{Lifecycle, Shortage};
+use crate::sim::{Lifecycle, Machine, Shortage};
 
 fn zones(counts: &[(&str, usize)]) -> BTreeMap<String, usize> {
     counts.iter().map(|(zone, count)| ((*zone).to_owned(), *count)).collect()
@@ -144,6 +144,8 @@ fn balance_never_goes_below_the_desired_capacity() {
     for _ in 0..1200 {
         world.advance_secs(1);
         assert!(serving(&world, "web").values().sum::<usize>() >= 6);
+        let lasts = |machine: &&Machine| machine.lifecycle.counts() && !machine.balances;
+        assert_eq!(world.members("web").filter(lasts).count(), 6, "no other is there for balance");
     }
     assert_eq!(serving(&world, "web"), zones(&[("a", 2), ("b", 2), ("c", 2)]));
     let suspend = Call::SuspendProcesses {
