@@ -15,6 +15,7 @@ pub mod facts;
 pub mod finding;
 pub mod kube;
 pub mod permission;
+pub mod pki;
 pub mod plan;
 pub mod rehearsal;
 pub mod resource;

@@ -3,6 +3,7 @@
 //! Source: kops `pkg/model/names.go`, `pkg/truncate/truncate.go`.
 
 use super::draft::Draft;
+use crate::etcd::names;
 use crate::spec::{Field, Kind, Role, Spec};
 
 /// The most characters of an IAM role's name. Source: IAM user guide, "IAM and AWS STS quotas".
@@ -83,7 +84,7 @@ impl<'a> Names<'a> {
 
     /// The cluster's own private zone.
     pub(super) fn private_zone(self) -> String {
-        format!("internal.{}", self.cluster)
+        names::private_zone(self.cluster)
     }
 
     /// The API server's name inside the VPC.
@@ -93,19 +94,12 @@ impl<'a> Names<'a> {
 
     /// The name of an etcd member's host, one for each etcd cluster it is in.
     pub(super) fn etcd_host(self, etcd: &str, member: &str) -> String {
-        match etcd {
-            "main" => format!("etcd-{member}.internal.{}", self.cluster),
-            other => format!("etcd-{other}-{member}.internal.{}", self.cluster),
-        }
+        names::member_host(self.cluster, etcd, member)
     }
 
-    /// The SRV record that lists an etcd cluster's peers. For all but `main` etcd is told
-    /// `--discovery-srv-name`, which it appends to the service's name.
+    /// The SRV record that lists an etcd cluster's peers.
     pub(super) fn etcd_service(self, etcd: &str) -> String {
-        match etcd {
-            "main" => format!("_etcd-server-ssl._tcp.internal.{}", self.cluster),
-            other => format!("_etcd-server-ssl-{other}._tcp.internal.{}", self.cluster),
-        }
+        names::service(self.cluster, etcd)
     }
 }
 

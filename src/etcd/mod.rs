@@ -5,6 +5,7 @@
 
 pub mod domains;
 pub mod guard;
+pub mod names;
 pub mod report;
 pub mod standing;
 
