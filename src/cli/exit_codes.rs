@@ -14,7 +14,7 @@ const TABLE: &str = "\
 Code  Meaning
    0  nothing to do, or all done
    1  an error: bad input, a failed call, a missing file
-   2  changes or machines to replace (`--detailed-exitcode`), or something to see to (`doctor`, `status`, `etcd status`, `repair`)
+   2  changes or machines to replace (`--detailed-exitcode`), or something to see to (`doctor`, `status`, `etcd status`, `pki status`, `repair`)
    3  the plan no longer fits the world; plan again
    4  another run holds the lease
    5  refused by a guard, a lint or a policy

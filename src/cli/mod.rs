@@ -18,6 +18,7 @@ mod explain;
 mod kubernetes;
 mod observe;
 mod pipeline;
+mod pki;
 mod plan;
 mod policy;
 mod rehearse;
@@ -66,6 +67,7 @@ enum Command {
     Unlock(unlock::UnlockArgs),
     Doctor(doctor::DoctorArgs),
     Etcd(etcd::EtcdArgs),
+    Pki(pki::PkiArgs),
     State(state::StateArgs),
     Policy(policy::PolicyArgs),
     Show(show::ShowArgs),
@@ -109,6 +111,7 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Unlock(args) => unlock::run(&context, &args),
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Etcd(args) => etcd::run(&context, &args),
+        Command::Pki(args) => pki::run(&context, &args),
         Command::State(args) => state::run(&context, &args),
         Command::Policy(args) => policy::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),

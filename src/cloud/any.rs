@@ -9,9 +9,10 @@ use super::retry::RetryPolicy;
 use super::retry::reader::Reader;
 use super::sim::SimCloud;
 use super::{
-    Call, Cloud, CloudError, Condition, Entry, Observation, Observed, Query, Reply, StateBucket,
-    StoreError, TaggedInstance, TargetsByGroup, VersionFacts,
+    Call, Cloud, CloudError, Condition, Entry, Observation, Observed, Parameters, Query, Reply,
+    StateBucket, StoreError, TaggedInstance, TargetsByGroup, VersionFacts,
 };
+use crate::pki::Secret;
 use crate::resource::Key;
 use crate::state::{BucketSettings, BucketStep, StateAddress};
 
@@ -126,5 +127,15 @@ impl StateBucket for AnyCloud {
 
     async fn make(&self, step: &BucketStep) -> Result<(), StoreError> {
         inside!(self, cloud => cloud.make(step).await)
+    }
+}
+
+impl Parameters for AnyCloud {
+    async fn public(&self, cluster: &str) -> Result<BTreeMap<String, String>, CloudError> {
+        inside!(self, cloud => cloud.public(cluster).await)
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, CloudError> {
+        inside!(self, cloud => cloud.secret(name).await)
     }
 }

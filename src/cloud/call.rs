@@ -127,6 +127,17 @@ pub enum Call {
     /// Removes an empty profile.
     DeleteInstanceProfile { instance_profile_name: String },
 
+    // Systems Manager's parameters: authorities.
+    /// Makes an authority's key, and a certificate of it, in a SecureString that must not exist yet
+    /// (PutParameter). The key is made on the way; the reply tells the certificate.
+    CreateAuthority { cluster: String, authority: String, parameter: String, tags: Tags },
+    /// Reads an authority's SecureString to tell its certificate (GetParameter); changes nothing.
+    ReadAuthority { cluster: String, authority: String, parameter: String },
+    /// Writes what an authority is trusted by into a String that must not exist yet (PutParameter).
+    PublishAuthority { parameter: String, certificate: String, tags: Tags },
+    /// Removes parameters, at most ten (DeleteParameters); those that do not exist are no error.
+    DeleteAuthority { parameters: BTreeSet<String> },
+
     // Elastic Load Balancing v2.
     /// Makes a network load balancer; attributes come after.
     CreateLoadBalancer { load_balancer: Box<LoadBalancer> },

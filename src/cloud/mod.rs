@@ -5,12 +5,14 @@
 //! one contract suite.
 
 pub mod any;
+pub mod authority;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod call;
 pub mod denial;
 pub mod error;
 pub mod observation;
+pub mod parameter;
 pub(crate) mod quota;
 pub mod retry;
 pub mod service;
@@ -25,6 +27,7 @@ pub use observation::{
     Foreignness, GroupFacts, Instance, Observation, Observed, Ownership, Query, TaggedInstance,
     TargetState, TemplateFacts, VersionFacts,
 };
+pub use parameter::Parameters;
 pub use retry::RetryPolicy;
 pub use service::Service;
 pub use store::{Condition, Entry, StateBucket, StoreError};

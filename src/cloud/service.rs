@@ -15,6 +15,8 @@ pub enum Service {
     Route53,
     /// S3.
     S3,
+    /// Systems Manager.
+    Ssm,
     /// STS.
     Sts,
 }
@@ -29,6 +31,7 @@ impl Service {
             Service::Iam => "iam",
             Service::Route53 => "route53",
             Service::S3 => "s3",
+            Service::Ssm => "ssm",
             Service::Sts => "sts",
         }
     }
@@ -42,6 +45,7 @@ impl Service {
             Service::Iam => "IAM",
             Service::Route53 => "Route 53",
             Service::S3 => "S3",
+            Service::Ssm => "Systems Manager",
             Service::Sts => "STS",
         }
     }
@@ -159,6 +163,13 @@ impl Service {
             _ if ["Bucket", "PublicAccessBlock"].iter().any(|part| operation.contains(part)) => {
                 Service::S3
             }
+            "CreateAuthority"
+            | "DeleteAuthority"
+            | "GetParameter"
+            | "GetParameters"
+            | "GetParametersByPath"
+            | "PublishAuthority"
+            | "ReadAuthority" => Service::Ssm,
             "AssumeRole" | "GetCallerIdentity" => Service::Sts,
             _ => return None,
         })
@@ -188,6 +199,7 @@ mod tests {
             include_str!("aws/groups.rs"),
             include_str!("aws/iam.rs"),
             include_str!("aws/instances.rs"),
+            include_str!("aws/parameters.rs"),
             include_str!("aws/templates.rs"),
         ];
         for opening in ["read(\"", "pages(\""] {

@@ -24,10 +24,11 @@ use self::file::{Stamp, Stored, WorldFile};
 use super::retry::RetryPolicy;
 use super::retry::reader::Reader;
 use super::{
-    Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Observed, Query, Reply,
-    StateBucket, StoreError, TaggedInstance, TargetsByGroup, VersionFacts,
+    Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Observed, Parameters,
+    Query, Reply, StateBucket, StoreError, TaggedInstance, TargetsByGroup, VersionFacts,
 };
 use crate::facts::AdoptedNetwork;
+use crate::pki::Secret;
 use crate::resource::Key;
 use crate::sim::{Lag, Outcome, Time, World};
 use crate::state::{BucketSettings, BucketStep, StateAddress};
@@ -123,7 +124,9 @@ impl SimCloud {
         let told = |error| failed(&file.path.display().to_string(), &error);
         let _lock = file.lock().map_err(told)?;
         file.refresh(stored, seen).map_err(told)?;
+        let parameters = stored.world.parameter_names();
         let result = use_stored(stored);
+        file.write_parameters(&parameters, &stored.world).map_err(told)?;
         *seen = Some(file.write(stored).map_err(told)?);
         Ok(result)
     }
@@ -352,6 +355,24 @@ impl Cloud for SimCloud {
 
     async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
         self.live_or_die(|world| world.remove_object(key, &condition)).await?
+    }
+}
+
+impl Parameters for SimCloud {
+    async fn public(&self, cluster: &str) -> Result<BTreeMap<String, String>, CloudError> {
+        let once = || async {
+            let read = self.live(|world| world.public_parameters(cluster)).await;
+            read.map_err(|error| unusable(&error, "GetParametersByPath"))?
+        };
+        self.shared.reader.read(self, once).await
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, CloudError> {
+        let once = || async {
+            let read = self.live(|world| world.secret_parameter(name)).await;
+            read.map_err(|error| unusable(&error, "GetParameter"))?
+        };
+        self.shared.reader.read(self, once).await
     }
 }
 

@@ -111,6 +111,8 @@ fn name_max(kind: Kind) -> usize {
         Kind::HostedZone | Kind::DnsName => 255 - "kprod-owner.".len(),
         // The value of the tag `Name`.
         Kind::Volume | Kind::NetworkInterface => TAG_VALUE_MAX,
+        // Parameters may be longer (Systems Manager API reference, PutParameter: 1011 with its ARN).
+        Kind::Authority => 512,
         // EC2 API reference, CreateLaunchTemplate.
         Kind::LaunchTemplate => 128,
         // EC2 Auto Scaling API reference, CreateAutoScalingGroup.

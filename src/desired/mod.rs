@@ -5,6 +5,7 @@
 //! ([`crate::resource::Ref`]). Names never depend on facts, so [`query`] knows every natural key
 //! before the cloud was asked anything.
 
+mod authority;
 mod balancer;
 mod dns;
 mod draft;
@@ -50,6 +51,7 @@ pub fn build(spec: &Spec, facts: &Facts) -> Desired {
     iam::build(spec, &mut draft);
     balancer::build(spec, &mut draft);
     storage::build(spec, &mut draft);
+    authority::build(spec, &mut draft);
     launch_template::build(spec, facts, &mut draft);
     group::build(spec, &mut draft);
     dns::build(spec, facts, &mut draft);

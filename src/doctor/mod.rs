@@ -47,6 +47,8 @@ pub enum Trouble {
     HalfMade,
     /// A group lacks machines.
     Machines,
+    /// A certificate ends, or has ended.
+    Certificate,
     /// It carries the cluster's tag, and nobody wants it.
     Orphan,
 }
@@ -61,6 +63,7 @@ impl Trouble {
             Trouble::InTheWay => "in_the_way",
             Trouble::HalfMade => "half_made",
             Trouble::Machines => "machines",
+            Trouble::Certificate => "certificate",
             Trouble::Orphan => "orphan",
         }
     }
@@ -101,6 +104,7 @@ pub fn examine(examination: &Examination<'_>) -> Vec<Symptom> {
     symptoms.extend(resources::in_the_way(examination));
     symptoms.extend(resources::half_made(examination));
     symptoms.extend(resources::short_groups(examination));
+    symptoms.extend(resources::ending(examination));
     symptoms.extend(resources::orphans(examination));
     symptoms.extend(resources::instances_without_a_group(examination));
     symptoms.sort();

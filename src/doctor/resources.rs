@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Examination, Symptom, Trouble};
-use crate::plan::{Action, Change, Reason, describe_foreign};
+use crate::plan::{self, Action, Change, Reason, describe_foreign};
 use crate::resource::{Key, Kind, Resource};
 
 /// Others' things under the names that the cluster wants.
@@ -91,6 +91,7 @@ fn wholes(change: &Change) -> Vec<Key> {
         | Resource::DnsName(_)
         | Resource::Volume(_)
         | Resource::NetworkInterface(_)
+        | Resource::Authority(_)
         | Resource::LaunchTemplate(_) => Vec::new(),
     }
 }
@@ -111,6 +112,15 @@ pub(super) fn short_groups(examination: &Examination<'_>) -> Vec<Symptom> {
             Some(Symptom::new(Trouble::Machines, message, facts.way_out()).of(key))
         })
         .collect()
+}
+
+/// Authorities that end, or have ended.
+pub(super) fn ending(examination: &Examination<'_>) -> Vec<Symptom> {
+    let told = plan::ending(examination.observation).into_iter();
+    told.map(|(key, state)| {
+        Symptom::new(Trouble::Certificate, state.to_string(), plan::AUTHORITY_WAY_OUT).of(key)
+    })
+    .collect()
 }
 
 /// Owned things that the spec does not want.

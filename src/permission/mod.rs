@@ -85,6 +85,7 @@ pub fn statements(scope: &Scope, level: Level) -> Vec<Statement> {
             groups::statements(scope),
             access::statements(scope),
             balancers::statements(scope),
+            state::authorities(scope),
             state::keep(scope),
         ]
         .concat(),

@@ -2,7 +2,8 @@
 //!
 //! Source, where nothing else is said: Service Authorization Reference, "Actions, resources, and
 //! condition keys for" Amazon EC2, Amazon EC2 Auto Scaling, AWS Elastic Load Balancing V2, AWS
-//! Identity and Access Management, Amazon Route 53, Amazon S3, AWS Key Management Service. The words
+//! Identity and Access Management, Amazon Route 53, Amazon S3, AWS Systems Manager, AWS Key Management
+//! Service. The words
 //! for the types are theirs; `*` stands for actions that take no resource.
 
 use super::Level;
@@ -34,7 +35,7 @@ pub fn needs(operation: &str) -> Option<&'static [Need]> {
 
 /// Every operation that kprod makes.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    [READ, EC2, AUTO_SCALING, IAM, BALANCERS, ROUTE53, STATE].into_iter().flatten()
+    [READ, EC2, AUTO_SCALING, IAM, BALANCERS, ROUTE53, PARAMETERS, STATE].into_iter().flatten()
 }
 
 const fn need(action: &'static str, on: &'static [&'static str]) -> Need {
@@ -68,6 +69,7 @@ const BOTH: &[&str] = &["loadbalancer", "targetgroup"];
 const LISTENER: &[&str] = &["listener"];
 const ZONE: &[&str] = &["hostedzone"];
 const KEY: &[&str] = &["key"];
+const PARAMETER: &[&str] = &["parameter"];
 const BUCKET: &[&str] = &["bucket"];
 const OBJECT: &[&str] = &["object"];
 
@@ -107,6 +109,7 @@ const READ: &[Operation] = &[
     read("ListResourceRecordSets", &[need("route53:ListResourceRecordSets", ZONE)]),
     read("ListTagsForResource", &[need("route53:ListTagsForResource", ZONE)]),
     read("GetHostedZone", &[need("route53:GetHostedZone", ZONE)]),
+    read("GetParametersByPath", &[need("ssm:GetParametersByPath", PARAMETER)]),
 ];
 
 const TAG_GROUP: Need = need("ec2:CreateTags", GROUP);
@@ -351,6 +354,23 @@ const ROUTE53: &[Operation] = &[
     change("UpdateHostedZoneComment", &[need("route53:UpdateHostedZoneComment", ZONE)]),
     change("DeleteHostedZone", &[need("route53:DeleteHostedZone", ZONE)]),
     change("ChangeResourceRecordSets", &[need("route53:ChangeResourceRecordSets", ZONE)]),
+];
+
+/// Authorities. The account's own key for parameters encrypts them, which asks for no permission of
+/// KMS (Systems Manager user guide, "How AWS Systems Manager Parameter Store uses AWS KMS").
+const PARAMETERS: &[Operation] = &[
+    change("GetParameters", &[need("ssm:GetParameters", PARAMETER)]),
+    change("GetParameter", &[need("ssm:GetParameter", PARAMETER)]),
+    change("ReadAuthority", &[need("ssm:GetParameter", PARAMETER)]),
+    change(
+        "CreateAuthority",
+        &[need("ssm:PutParameter", PARAMETER), need("ssm:AddTagsToResource", PARAMETER)],
+    ),
+    change(
+        "PublishAuthority",
+        &[need("ssm:PutParameter", PARAMETER), need("ssm:AddTagsToResource", PARAMETER)],
+    ),
+    change("DeleteAuthority", &[need("ssm:DeleteParameters", PARAMETER)]),
 ];
 
 /// The state bucket. Without leave to list it a missing object looks forbidden (S3 API reference,

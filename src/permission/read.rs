@@ -1,6 +1,7 @@
 //! What a plan reads. AWS takes no resource for nearly all of it.
 
 use super::{Scope, Statement};
+use crate::pki::PUBLIC_PLACE;
 
 pub(super) fn statements(scope: &Scope) -> Vec<Statement> {
     let zones = [scope.zones()];
@@ -31,6 +32,14 @@ pub(super) fn statements(scope: &Scope) -> Vec<Statement> {
                 "route53:ListTagsForResource",
             ],
             zones,
+            anywhere.clone(),
+        ),
+        // Whoever may read a path may read all below it (Systems Manager user guide, "Restricting
+        // access to parameters"): certificates and public keys, and no secret.
+        Statement::new(
+            "ReadCertificates",
+            &["ssm:GetParametersByPath"],
+            [scope.parameter(PUBLIC_PLACE), scope.parameter(&format!("{PUBLIC_PLACE}/*"))],
             anywhere,
         ),
     ]

@@ -94,6 +94,7 @@ impl Scope {
             | Resource::Listener(_)
             | Resource::HostedZone(_)
             | Resource::DnsName(_)
+            | Resource::Authority(_)
             | Resource::AutoScalingGroup(_) => {}
         }
     }
@@ -121,6 +122,11 @@ impl Scope {
     /// ARNs of EC2 resources.
     pub(super) fn ec2(&self, resources: &[&str]) -> Vec<String> {
         resources.iter().map(|resource| self.arn("ec2", resource)).collect()
+    }
+
+    /// The ARN of parameters of the cluster.
+    pub(super) fn parameter(&self, below: &str) -> String {
+        self.arn("ssm", &format!("parameter/kprod/{}/{below}", self.cluster))
     }
 
     /// The ARN of something of IAM.

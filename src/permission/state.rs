@@ -1,4 +1,5 @@
-//! The state bucket: what a run keeps in it, and what makes it.
+//! What a run keeps of a cluster: authorities, and the state bucket's objects; and what makes the
+//! bucket.
 
 use serde_json::Value;
 
@@ -29,6 +30,20 @@ pub(super) fn keep(scope: &Scope) -> Vec<Statement> {
         Statement::new("ReadMembers", &["s3:GetObject"], reports, Value::Null),
     ]
 }
+
+/// The cluster's authorities. None is ever overwritten: no call of kprod asks for it.
+pub(super) fn authorities(scope: &Scope) -> Vec<Statement> {
+    let all = [scope.parameter("*")];
+    vec![Statement::new("KeepAuthorities", &AUTHORITIES, all, Value::Null)]
+}
+
+const AUTHORITIES: [&str; 5] = [
+    "ssm:AddTagsToResource",
+    "ssm:DeleteParameters",
+    "ssm:GetParameter",
+    "ssm:GetParameters",
+    "ssm:PutParameter",
+];
 
 /// The bucket itself, and how it is kept safe.
 pub(super) fn prepare(scope: &Scope) -> Vec<Statement> {

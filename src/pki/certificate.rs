@@ -164,6 +164,11 @@ fn usage(of: &ObjectIdentifier) -> Result<Usage, PkiError> {
     }
 }
 
+/// The fingerprint of a public key's text: SHA-256, in hexadecimal digits.
+pub fn fingerprint(text: &str) -> String {
+    hex(&Sha256::digest(text.trim().as_bytes()))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

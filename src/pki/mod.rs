@@ -43,17 +43,19 @@ mod issue;
 mod leaf;
 mod secret;
 mod standing;
+mod status;
 #[cfg(test)]
 mod tests;
 
 pub use authority::{AUTHORITY_DAYS, Authority, PUBLIC_PLACE, Place, UnknownAuthority};
-pub use certificate::Certificate;
+pub use certificate::{Certificate, fingerprint};
 pub use issue::{Leaf, PrivateKey, Signer, TOLERANCE_SECS, check_public};
 pub use leaf::{
     LEAF_DAYS, LeafReport, LeafRequest, Member, MemberLeaf, Usage, api_server_client, leaves_key,
 };
 pub use secret::Secret;
 pub use standing::{Renewal, State, renewal, state_of_authority, state_of_leaf};
+pub use status::{AuthorityStatus, LeafStatus, MemberLeaves, Status};
 
 /// What is wrong with a key or a certificate. No message holds any of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,8 @@
 //! A leaf is renewed when a third of its life has passed, by the machine that shows it. An authority
 //! is never renewed by itself: everything that it signed would be refused from one moment to the next.
 
+use std::fmt;
+
 use jiff::Timestamp;
 
 use super::certificate::Certificate;
@@ -55,7 +57,45 @@ pub enum State {
     },
 }
 
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::Missing => f.write_str("there is none"),
+            State::Valid { until: Some(until) } => write!(f, "it is valid until {until}"),
+            State::Valid { until: None } => f.write_str("it has no end"),
+            State::Due { until } => write!(f, "it is renewed about now, valid until {until}"),
+            State::Ending { until } => write!(f, "it ends at {until}"),
+            State::Ended { at } => write!(f, "it ended at {at}"),
+            State::Early { from } => write!(f, "it is valid only from {from}"),
+            State::Wrong { why } => write!(f, "it is not what it should be: {why}"),
+        }
+    }
+}
+
 impl State {
+    /// One word for it, in output; machine-readable as well.
+    pub fn word(&self) -> &'static str {
+        match self {
+            State::Missing => "missing",
+            State::Valid { .. } => "valid",
+            State::Due { .. } => "due",
+            State::Ending { .. } => "ending",
+            State::Ended { .. } => "ended",
+            State::Early { .. } => "early",
+            State::Wrong { .. } => "wrong",
+        }
+    }
+
+    /// When it ends, or ended, where that is known.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            State::Valid { until } => *until,
+            State::Due { until } | State::Ending { until } => Some(*until),
+            State::Ended { at } => Some(*at),
+            State::Missing | State::Early { .. } | State::Wrong { .. } => None,
+        }
+    }
+
     /// Whether nobody has to do anything.
     pub fn is_well(&self) -> bool {
         matches!(self, State::Valid { .. } | State::Due { .. })

@@ -51,6 +51,7 @@ const fn entry(kind: Kind, shape: &'static str, rule: Rule, why: &'static str) -
 const NAME: &str = "a name is the identity";
 const TAGS: &str = "tags are set and removed one by one";
 const API: &str = "the API changes it in place";
+const OTHER_AUTHORITY: &str = "an authority is never replaced: what it signed would be refused";
 
 /// The table.
 const TABLE: &[Entry] = &[
@@ -147,6 +148,11 @@ const TABLE: &[Entry] = &[
     entry(Kind::NetworkInterface, "description", IN_PLACE, API),
     entry(Kind::NetworkInterface, "groups", IN_PLACE, API),
     entry(Kind::NetworkInterface, "tags", IN_PLACE, TAGS),
+    entry(Kind::Authority, "authority", FORBIDDEN, OTHER_AUTHORITY),
+    entry(Kind::Authority, "cluster", FORBIDDEN, OTHER_AUTHORITY),
+    entry(Kind::Authority, "key_spec", FORBIDDEN, OTHER_AUTHORITY),
+    entry(Kind::Authority, "secret_parameter", FORBIDDEN, OTHER_AUTHORITY),
+    entry(Kind::Authority, "public_parameter", FORBIDDEN, OTHER_AUTHORITY),
     entry(Kind::LaunchTemplate, "launch_template_name", REPLACES, NAME),
     entry(
         Kind::LaunchTemplate,

@@ -11,7 +11,7 @@ use super::{
 use super::{order, path};
 use crate::cloud::Observation;
 use crate::finding::did_you_mean;
-use crate::resource::{Attribute, Key, Kind, Resource, ResourceSet};
+use crate::resource::{Attribute, FORMATTED_TAG, Key, Kind, Resource, ResourceSet};
 
 /// The guard of machines that would end without a drain; a roll is its answer.
 pub(super) const MACHINES: &str = "machines";
@@ -46,6 +46,7 @@ pub(super) fn refusals(
     for change in changes {
         found.extend(forbidden_fields(change));
         found.extend(drained_first(change));
+        found.extend(lost_authority(change, observation));
         if !options.destroy {
             found.extend(deletes(change, options));
             found.extend(replaced_in_use(change, desired, observation));
@@ -72,6 +73,28 @@ fn in_the_way(foreign: &ForeignResource) -> Option<Refusal> {
             format!("exists and is not ours: {}", describe_foreign(&foreign.why)),
             "kprod never changes what it does not own; remove it, or give the cluster or the \
              instance group another name",
+        )
+    })
+}
+
+/// An authority that is not there although machines have worked under it: they show what the old one
+/// signed, and would refuse what a new one signs. A volume is marked before its machine first formats it.
+fn lost_authority(change: &Change, observation: &Observation) -> Option<Refusal> {
+    if change.action != Action::Create || change.address.kind != Kind::Authority {
+        return None;
+    }
+    let is_formatted = |resource: &Resource| match resource {
+        Resource::Volume(volume) => volume.tags.contains_key(FORMATTED_TAG),
+        _ => false,
+    };
+    let mut owned = observation.resources.values().filter(|found| found.ownership.is_owned());
+    owned.any(|found| is_formatted(&found.resource)).then(|| {
+        refusal(
+            "lost_authority",
+            &change.address,
+            "it is gone, and the cluster's etcd was made under it; a new one would be refused by \
+             all that the old one signed for",
+            "put its two parameters back, as they are beside the snapshots",
         )
     })
 }

@@ -7,6 +7,7 @@
 
 mod classify;
 mod compare;
+mod expiry;
 pub mod file;
 mod guard;
 mod hold;
@@ -21,6 +22,7 @@ mod template;
 use std::collections::BTreeSet;
 
 pub use compare::removes_tag;
+pub use expiry::{AUTHORITY_WAY_OUT, ending};
 pub use hold::{Held, Leaving, hold};
 pub use make::{PlanOptions, describe_foreign, make};
 pub use precondition::{precondition, precondition_holds};
@@ -215,7 +217,7 @@ pub struct MachineToReplace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Which guard: `foreign`, `delete`, `data`, `machines`, `forbidden_field`,
-    /// `failed_revision`, `in_use`, `address`, `cycle`.
+    /// `failed_revision`, `in_use`, `lost_authority`, `address`, `cycle`.
     pub guard: String,
     /// The resource, if it is about one.
     pub address: Option<Key>,

@@ -12,13 +12,14 @@ use crate::resource::{Attribute, Key, Kind, Resource, ResourceSet};
 
 /// Kinds that a machine may hold on to in ways that no field tells (an interface's groups, an
 /// attachment): they go after every group that goes.
-const HELD_BY_MACHINES: [Kind; 6] = [
+const HELD_BY_MACHINES: [Kind; 7] = [
     Kind::SecurityGroup,
     Kind::Role,
     Kind::InstanceProfile,
     Kind::TargetGroup,
     Kind::Volume,
     Kind::NetworkInterface,
+    Kind::Authority,
 ];
 
 /// Keys that a resource names without a reference.

@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use serde_json::json;
 
-use crate::cloud::{Foreignness, VersionFacts};
+use crate::cloud::{Foreignness, VersionFacts, authority};
 use crate::cloud::{GroupFacts, Instance, Observation, Observed, Ownership, TemplateFacts};
 use crate::facts::{Facts, SubnetFact};
+use crate::pki;
 use crate::resource::*;
 
 pub(crate) const CLUSTER: &str = "test.example.com";
@@ -197,6 +199,10 @@ fn storage() -> Vec<(&'static str, Resource)> {
     vec![
         ("a.etcd-main.test.example.com", Resource::Volume(volume)),
         ("etcd-a.test.example.com", Resource::NetworkInterface(interface)),
+        (
+            "etcd-peers-main.test.example.com",
+            authority::resource(&pki::Authority::EtcdPeers("main".into()), CLUSTER),
+        ),
     ]
 }
 
@@ -339,6 +345,7 @@ pub(crate) fn empty_world() -> Observation {
 /// What AWS would decide about a resource.
 fn attributes(key: &Key) -> BTreeMap<Attribute, String> {
     let id = digest(&json!(key.to_string()));
+    let certificate = (key.kind == Kind::Authority).then(certificate);
     [
         (Attribute::Id, format!("id-{id}")),
         (Attribute::Arn, format!("arn:aws:x:::{id}")),
@@ -346,7 +353,21 @@ fn attributes(key: &Key) -> BTreeMap<Attribute, String> {
         (Attribute::CanonicalHostedZoneId, "ZELB".to_owned()),
         (Attribute::PrivateIpAddress, "10.0.0.77".to_owned()),
     ]
-    .into()
+    .into_iter()
+    .chain(certificate.map(|pem| (Attribute::Certificate, pem)))
+    .collect()
+}
+
+/// The certificate of the sample's authority, made when the sample's world is looked at.
+fn certificate() -> String {
+    static MADE: OnceLock<String> = OnceLock::new();
+    let make = || {
+        let key = pki::PrivateKey::generate().unwrap();
+        let now = empty_world().taken_at.parse().unwrap();
+        let authority = pki::Authority::EtcdPeers("main".into());
+        pki::Signer::make(&authority, CLUSTER, key, now).unwrap().to_public()
+    };
+    MADE.get_or_init(make).clone()
 }
 
 /// The world right after `desired` was applied: each group with its minimum of machines at the

@@ -9,6 +9,7 @@ mod balancer;
 mod compute;
 mod dns;
 mod iam;
+mod pki;
 mod reference;
 mod security;
 mod storage;
@@ -27,6 +28,7 @@ pub use compute::{
 };
 pub use dns::{AliasTarget, BatchSize, DnsName, HostedZone, RecordSet};
 pub use iam::{InstanceProfile, Role};
+pub use pki::Authority;
 pub use reference::{Attribute, Ref};
 pub use security::{Rule, SecurityGroup, SecurityGroupRules};
 pub use storage::{NetworkInterface, Volume};
@@ -70,6 +72,9 @@ pub const DETACHED_TAG: &str = "kprod.dev/detached";
 /// id, so that an unchanged plan asks for no image.
 pub const IMAGE_TAG: &str = "kprod.dev/image";
 
+/// On an etcd volume: its machine has begun to format it, so that nobody ever does again.
+pub const FORMATTED_TAG: &str = "kprod.dev/formatted";
+
 /// kops' own ownership tag; with it and without ours a resource is foreign.
 pub const KOPS_CLUSTER_TAG: &str = "KubernetesCluster";
 
@@ -99,6 +104,8 @@ pub enum Kind {
     Volume,
     /// A network interface that keeps a group's address.
     NetworkInterface,
+    /// A key that signs, with its certificate: two parameters of Systems Manager's store.
+    Authority,
     /// A launch template; its content lives in numbered versions.
     LaunchTemplate,
     /// An auto scaling group.
@@ -107,7 +114,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 14] = [
         Kind::SecurityGroup,
         Kind::SecurityGroupRules,
         Kind::Role,
@@ -119,6 +126,7 @@ impl Kind {
         Kind::DnsName,
         Kind::Volume,
         Kind::NetworkInterface,
+        Kind::Authority,
         Kind::LaunchTemplate,
         Kind::AutoScalingGroup,
     ];
@@ -137,6 +145,7 @@ impl Kind {
             Kind::DnsName => "dns_name",
             Kind::Volume => "volume",
             Kind::NetworkInterface => "network_interface",
+            Kind::Authority => "authority",
             Kind::LaunchTemplate => "launch_template",
             Kind::AutoScalingGroup => "auto_scaling_group",
         }
@@ -144,7 +153,7 @@ impl Kind {
 
     /// Whether losing it loses data that nothing else can bring back.
     pub fn is_data_bearing(self) -> bool {
-        self == Kind::Volume
+        matches!(self, Kind::Volume | Kind::Authority)
     }
 }
 
@@ -237,6 +246,8 @@ pub enum Resource {
     Volume(Volume),
     /// See [`NetworkInterface`].
     NetworkInterface(NetworkInterface),
+    /// See [`Authority`].
+    Authority(Authority),
     /// See [`LaunchTemplate`].
     LaunchTemplate(LaunchTemplate),
     /// See [`AutoScalingGroup`].
@@ -258,6 +269,7 @@ impl Resource {
             Resource::DnsName(_) => Kind::DnsName,
             Resource::Volume(_) => Kind::Volume,
             Resource::NetworkInterface(_) => Kind::NetworkInterface,
+            Resource::Authority(_) => Kind::Authority,
             Resource::LaunchTemplate(_) => Kind::LaunchTemplate,
             Resource::AutoScalingGroup(_) => Kind::AutoScalingGroup,
         }
@@ -278,6 +290,7 @@ impl Resource {
             Resource::DnsName(r) => serde_json::to_value(r),
             Resource::Volume(r) => serde_json::to_value(r),
             Resource::NetworkInterface(r) => serde_json::to_value(r),
+            Resource::Authority(r) => serde_json::to_value(r),
             Resource::LaunchTemplate(r) => serde_json::to_value(r),
             Resource::AutoScalingGroup(r) => serde_json::to_value(r),
         };
@@ -305,13 +318,14 @@ impl Resource {
             Kind::DnsName => Resource::DnsName(serde_json::from_value(value)?),
             Kind::Volume => Resource::Volume(serde_json::from_value(value)?),
             Kind::NetworkInterface => Resource::NetworkInterface(serde_json::from_value(value)?),
+            Kind::Authority => Resource::Authority(serde_json::from_value(value)?),
             Kind::LaunchTemplate => Resource::LaunchTemplate(serde_json::from_value(value)?),
             Kind::AutoScalingGroup => Resource::AutoScalingGroup(serde_json::from_value(value)?),
         })
     }
 
-    /// The resource's own tags; `None` for the kinds that AWS does not tag or whose owner is their
-    /// parent (rules, listeners, DNS names). An ASG's are in its own form.
+    /// The resource's own tags; `None` for the kinds that AWS does not tag, whose owner is their parent
+    /// (rules, listeners, DNS names), or whose name says it (authorities). An ASG's are in its own form.
     pub fn tags(&self) -> Option<Tags> {
         match self {
             Resource::SecurityGroup(r) => Some(r.tags.clone()),
@@ -326,7 +340,10 @@ impl Resource {
             Resource::AutoScalingGroup(r) => {
                 Some(r.tags.iter().map(|(key, tag)| (key.clone(), tag.value.clone())).collect())
             }
-            Resource::SecurityGroupRules(_) | Resource::Listener(_) | Resource::DnsName(_) => None,
+            Resource::SecurityGroupRules(_)
+            | Resource::Listener(_)
+            | Resource::DnsName(_)
+            | Resource::Authority(_) => None,
         }
     }
 

@@ -24,16 +24,19 @@ pub enum Attribute {
     PrivateIpAddress,
     /// A launch template's `<version>:<revision>` for the wanted content.
     Target,
+    /// An authority's certificate, or its public key, in PEM.
+    Certificate,
 }
 
 impl Attribute {
-    const ALL: [Attribute; 6] = [
+    const ALL: [Attribute; 7] = [
         Attribute::Id,
         Attribute::Arn,
         Attribute::DnsName,
         Attribute::CanonicalHostedZoneId,
         Attribute::PrivateIpAddress,
         Attribute::Target,
+        Attribute::Certificate,
     ];
 
     /// The attribute as it stands in a reference.
@@ -45,6 +48,7 @@ impl Attribute {
             Attribute::CanonicalHostedZoneId => "canonical_hosted_zone_id",
             Attribute::PrivateIpAddress => "private_ip_address",
             Attribute::Target => "target",
+            Attribute::Certificate => "certificate",
         }
     }
 }

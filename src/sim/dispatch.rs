@@ -107,6 +107,17 @@ impl World {
                 self.delete_profile(instance_profile_name)
             }
 
+            Call::CreateAuthority { cluster, authority, parameter, .. } => {
+                self.create_authority(cluster, authority, parameter)
+            }
+            Call::ReadAuthority { cluster, authority, parameter } => {
+                self.read_authority(cluster, authority, parameter)
+            }
+            Call::PublishAuthority { parameter, certificate, .. } => {
+                self.publish_authority(parameter, certificate)
+            }
+            Call::DeleteAuthority { parameters } => self.delete_authority(parameters),
+
             Call::CreateLoadBalancer { load_balancer } => self.create_load_balancer(load_balancer),
             Call::ModifyLoadBalancerAttributes {
                 load_balancer_arn,

@@ -62,7 +62,7 @@ impl Look<'_> {
         is_ours(OWNER_TAG) || is_ours(KOPS_CLUSTER_TAG)
     }
 
-    fn wants(&self, kind: Kind, name: &str) -> bool {
+    pub(super) fn wants(&self, kind: Kind, name: &str) -> bool {
         self.query.keys.contains(&Key::new(kind, name))
     }
 
@@ -72,7 +72,7 @@ impl Look<'_> {
 
     /// Adds a resource. Names that AWS does not keep unique (volumes, interfaces, zones) can come
     /// twice: one of ours takes the name, any other shows under the name and its id.
-    fn add(&mut self, name: &str, mut observed: Observed) {
+    pub(super) fn add(&mut self, name: &str, mut observed: Observed) {
         let mut key = Key::new(observed.resource.kind(), name);
         if let Some(first) = self.found.get_mut(&key) {
             if observed.ownership.is_owned() && !first.ownership.is_owned() {

@@ -30,6 +30,7 @@ mod member;
 mod membership;
 mod network;
 mod observe;
+mod parameter;
 mod security;
 mod seed;
 mod shadow;
@@ -149,6 +150,9 @@ pub struct World {
     /// What falls due, and when, beside what machines and groups note themselves.
     #[serde(default)]
     pub(crate) agenda: BTreeSet<(Time, Event)>,
+    /// Systems Manager's parameters by name: no part of the state, and in no file of it.
+    #[serde(skip)]
+    pub(crate) parameters: Aside<parameter::Stored>,
     /// Objects of the state bucket by key.
     pub objects: BTreeMap<String, StoredObject>,
     /// etcd clusters that somebody has asked about, by cluster and name.
@@ -272,6 +276,7 @@ impl World {
             end_secs: None,
             registrations: BTreeMap::new(),
             agenda: BTreeSet::new(),
+            parameters: Aside::default(),
             objects: BTreeMap::new(),
             etcds: BTreeMap::new(),
             members_found: Aside::default(),

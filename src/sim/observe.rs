@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::look::Look;
-use super::{Machine, Power, StoredZone, World};
+use super::{Machine, Power, StoredZone, World, parameter};
 use crate::cloud::{CloudError, Observation, Observed, Query, TaggedInstance};
 use crate::facts::{Facts, ImageFact, SubnetFact, VpcFact, ZoneFact};
 use crate::resource::{Key, Kind, OWN_TAG_PREFIX, OWNER_TAG};
@@ -27,8 +27,10 @@ impl World {
         look.balancers();
         look.zones();
         look.storage();
+        look.authorities();
         look.templates();
         look.groups();
+        let halves = if query.deep { look.halves().len() } else { 0 };
         let resources = look.found;
         let observation = Observation {
             format_version: Observation::FORMAT_VERSION,
@@ -38,7 +40,7 @@ impl World {
             facts: self.facts(query),
             resources,
         };
-        self.record_reads(query, &observation);
+        self.record_reads(query, &observation, halves);
         Ok(observation)
     }
 
@@ -136,9 +138,9 @@ impl World {
         query.public_zone.as_deref().and_then(|zone| self.find_public_zone(zone))
     }
 
-    /// Logs the reads that such an observation costs on AWS: listings by the page, and what AWS
-    /// tells only one by one. Subnets, VPC and images are told apart from what a cluster owns.
-    fn record_reads(&mut self, query: &Query, observation: &Observation) {
+    /// Logs the reads that such an observation costs on AWS: listings by the page, what AWS tells only
+    /// one by one, and for so many authorities whether they were made by half. Subnets, VPC and images are told apart from what a cluster owns.
+    fn record_reads(&mut self, query: &Query, observation: &Observation, halves: usize) {
         let count = |kind: Kind| observation.resources.keys().filter(|k| k.kind == kind).count();
         let pages = |count: usize, page: usize| count.div_ceil(page).max(1);
         let balanced = count(Kind::LoadBalancer) + count(Kind::TargetGroup);
@@ -156,6 +158,8 @@ impl World {
             ("DescribeTargetGroups", 1),
             ("DescribeTags", balanced.div_ceil(20)),
             ("DescribeListeners", count(Kind::LoadBalancer)),
+            ("GetParametersByPath", parameter::pages(self.public_of(&query.cluster).len())),
+            ("GetParameters", halves.div_ceil(10)),
             ("ListHostedZones", 1),
             (
                 "ListResourceRecordSets",

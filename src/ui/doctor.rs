@@ -43,6 +43,7 @@ fn word(trouble: Trouble) -> &'static str {
         Trouble::InTheWay => "In the way",
         Trouble::HalfMade => "Half made",
         Trouble::Machines => "Short of machines",
+        Trouble::Certificate => "Certificate",
         Trouble::Orphan => "Orphan",
     }
 }

@@ -6,6 +6,7 @@ pub mod finding;
 pub mod human;
 pub mod json;
 pub mod markdown;
+pub mod pki;
 pub mod policy;
 pub mod progress;
 pub mod rehearsal;

@@ -22,7 +22,7 @@ pub(crate) const STATE_CALLS: usize = 4;
 /// all records of a zone up to Route53's limits (no cluster of the tests comes near them), and a new
 /// group comes with a rule for all IPv4 egress. What a create does not take is a call more: a role's
 /// policies, a profile's role, attributes of balancers and target groups that differ from a new
-/// one's, a group's metrics and suspended processes. Each launch template version is proven by a dry
+/// one's, a group's metrics and suspended processes, and what an authority is trusted by beside its key. Each launch template version is proven by a dry
 /// run before anything launches from it.
 pub(crate) fn least_calls(wanted: &ResourceSet) -> BTreeMap<&'static str, usize> {
     let mut calls: BTreeMap<&str, usize> = BTreeMap::new();
@@ -73,6 +73,10 @@ pub(crate) fn least_calls(wanted: &ResourceSet) -> BTreeMap<&'static str, usize>
             }
             Resource::Volume(_) => add("CreateVolume", 1),
             Resource::NetworkInterface(_) => add("CreateNetworkInterface", 1),
+            Resource::Authority(_) => {
+                add("CreateAuthority", 1);
+                add("PublishAuthority", 1);
+            }
             Resource::LaunchTemplate(_) => {
                 add("CreateLaunchTemplate", 1);
                 add("ProveLaunchTemplateVersion", 1);

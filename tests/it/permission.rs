@@ -68,7 +68,7 @@ fn asked_of_the_sdk() -> BTreeSet<String> {
         let code = fs::read_to_string(file).unwrap();
         let code = code.split("#[cfg(test)]").next().unwrap();
         let dense: String = code.split_whitespace().collect();
-        for client in ["ec2.", "autoscaling.", "elb.", "iam.", "route53.", "sts.", "s3."] {
+        for client in ["ec2.", "autoscaling.", "elb.", "iam.", "route53.", "sts.", "s3.", "ssm."] {
             let calls = dense.split(client).skip(1);
             let names = calls.filter_map(|tail| tail.split_once("()")).map(|(name, _)| name);
             found.extend(names.map(str::to_owned));

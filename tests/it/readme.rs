@@ -9,9 +9,10 @@ use crate::env;
 use crate::tidy::IMPORTS;
 
 /// Files whose documentation has tables that the README repeats.
-const QUOTED: [&str; 7] = [
+const QUOTED: [&str; 8] = [
     "src/source/mod.rs",
     "src/spec/fill/rollout.rs",
+    "src/ui/json/pki.rs",
     "src/ui/json/plan.rs",
     "src/ui/json/doctor.rs",
     "src/ui/json/roll.rs",

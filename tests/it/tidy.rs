@@ -23,8 +23,8 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ("desired", &["spec", "resource", "facts", "finding", "cloud", "state", "etcd", "pki"]),
     ("cloud", &["resource", "facts", "sim", "state", "pki"]),
     ("kube", &["cloud", "etcd", "resource", "sim"]),
-    ("permission", &["cloud", "desired", "facts", "resource", "state"]),
-    ("plan", &["resource", "cloud", "finding", "facts"]),
+    ("permission", &["cloud", "desired", "facts", "pki", "resource", "state"]),
+    ("plan", &["resource", "cloud", "finding", "facts", "pki"]),
     (
         "rehearsal",
         &[
@@ -33,7 +33,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("roll", &["apply", "cloud", "error", "etcd", "event", "kube", "plan", "resource", "spec"]),
-    ("sim", &["resource", "cloud", "etcd", "facts", "kube"]),
+    ("sim", &["resource", "cloud", "etcd", "facts", "kube", "pki"]),
     ("apply", &["plan", "cloud", "event", "resource", "error", "finding"]),
     ("doctor", &["plan", "cloud", "resource", "apply"]),
     (
@@ -52,6 +52,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
             "doctor",
             "etcd",
             "kube",
+            "pki",
             "rehearsal",
             "roll",
         ],

@@ -4,6 +4,7 @@
 //! steps come from what is *there*, and not from what was there when the plan was made, the same
 //! function finishes a change that an earlier run began.
 
+mod authority;
 mod balancer;
 pub(super) mod batch;
 mod dns;
@@ -194,6 +195,7 @@ fn create(after: &Resource, context: &StepContext<'_>) -> Result<Vec<Step>, Step
         Resource::DnsName(r) => dns::update_name(r, None, context),
         Resource::Volume(r) => Ok(storage::create_volume(r, context)),
         Resource::NetworkInterface(r) => Ok(storage::create_interface(r, context)),
+        Resource::Authority(r) => Ok(authority::create(r, context)),
         Resource::LaunchTemplate(r) => Ok(template::create(r, context)),
         Resource::AutoScalingGroup(r) => group::create(r, context),
     }
@@ -235,6 +237,10 @@ fn update(
         (Resource::NetworkInterface(now), Resource::NetworkInterface(r)) => {
             storage::update_interface(now, r, observed, context)
         }
+        (Resource::Authority(now), Resource::Authority(r)) => {
+            immutable("authority", now, r)?;
+            Ok(authority::finish(r, observed, context))
+        }
         (Resource::LaunchTemplate(now), Resource::LaunchTemplate(r)) => {
             template::update(now, r, observed, context)
         }
@@ -258,6 +264,7 @@ fn delete(observed: &Observed, context: &StepContext<'_>) -> Result<Vec<Step>, S
         Resource::DnsName(r) => dns::delete_name(r),
         Resource::Volume(_) => storage::delete_volume(observed),
         Resource::NetworkInterface(_) => storage::delete_interface(observed),
+        Resource::Authority(r) => Ok(authority::delete(r)),
         Resource::LaunchTemplate(r) => Ok(template::delete(r)),
         Resource::AutoScalingGroup(r) => Ok(group::delete(r, context)),
     }

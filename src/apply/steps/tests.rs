@@ -32,7 +32,11 @@ fn resolved(wanted: &Resource, world: &Observation) -> Resource {
 
 /// Replies as AWS would give them.
 fn own() -> Own {
-    let known = [(Attribute::Id, "id-new"), (Attribute::Arn, "arn:new")];
+    let known = [
+        (Attribute::Id, "id-new"),
+        (Attribute::Arn, "arn:new"),
+        (Attribute::Certificate, "certificate"),
+    ];
     let attributes = known.map(|(attribute, value)| (attribute, value.to_owned())).into();
     Own { attributes, version: Some(7) }
 }
@@ -67,6 +71,7 @@ fn creation(kind: Kind) -> Vec<&'static str> {
         Kind::DnsName => vec!["ChangeResourceRecordSets"],
         Kind::Volume => vec!["CreateVolume"],
         Kind::NetworkInterface => vec!["CreateNetworkInterface"],
+        Kind::Authority => vec!["CreateAuthority", "PublishAuthority"],
         Kind::LaunchTemplate => vec!["CreateLaunchTemplate"],
         Kind::AutoScalingGroup => vec![
             "ProveLaunchTemplateVersion",
@@ -91,6 +96,7 @@ fn removal(kind: Kind) -> Vec<&'static str> {
         Kind::DnsName => vec!["ChangeResourceRecordSets"],
         Kind::Volume => vec!["DeleteVolume"],
         Kind::NetworkInterface => vec!["DeleteNetworkInterface"],
+        Kind::Authority => vec!["DeleteAuthority"],
         Kind::LaunchTemplate => vec!["DeleteLaunchTemplate"],
         Kind::AutoScalingGroup => vec!["DeleteAutoScalingGroup"],
     }

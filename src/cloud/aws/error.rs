@@ -180,6 +180,8 @@ fn kind_of(code: &str, status: u16) -> CloudErrorKind {
         | "RequestLimitExceeded"
         | "TooManyRequests"
         | "SlowDown"
+        // Another change of the same parameter (Systems Manager).
+        | "TooManyUpdates"
         | "PriorRequestNotComplete"
         | "ConcurrentModification"
         | "EntityTemporarilyUnmodifiable"
@@ -250,6 +252,10 @@ mod tests {
         for (code, status, kind) in [
             ("RequestLimitExceeded", 503, CloudErrorKind::Throttled),
             ("ThrottlingException", 400, CloudErrorKind::Throttled),
+            ("TooManyUpdates", 400, CloudErrorKind::Throttled),
+            ("ParameterAlreadyExists", 400, CloudErrorKind::AlreadyExists),
+            ("ParameterNotFound", 400, CloudErrorKind::NotFound),
+            ("ParameterLimitExceeded", 400, CloudErrorKind::QuotaReached),
             ("UnauthorizedOperation", 403, CloudErrorKind::Denied),
             ("ExpiredTokenException", 400, CloudErrorKind::CredentialsEnded),
             ("ExpiredToken", 403, CloudErrorKind::CredentialsEnded),

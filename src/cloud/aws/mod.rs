@@ -17,6 +17,7 @@
 //! | ListResourceRecordSets, one a zone | the cluster's names, which Route53 keeps together |
 //! | DescribeLoadBalancers, DescribeTargetGroups, DescribeTags | the API's load balancers |
 //! | DescribeListeners, one a load balancer | their ports |
+//! | GetParametersByPath, one ten authorities | what is public of them |
 //!
 //! Attributes of load balancers and target groups, lifecycle hooks, and a zone's tags and VPC cost
 //! a call each. They are read under `Query::deep` only; see `Observed::unread`.
@@ -37,6 +38,7 @@ mod iam;
 mod identity;
 mod instances;
 mod observe;
+mod parameters;
 mod read;
 mod skew;
 mod state_bucket;
@@ -62,9 +64,10 @@ use super::retry::RetryPolicy;
 use super::retry::bucket::Buckets;
 use super::retry::reader::Reader;
 use super::{
-    Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Observed, Query, Reply,
-    StateBucket, StoreError, TaggedInstance, TargetsByGroup, VersionFacts,
+    Call, Cloud, CloudError, CloudErrorKind, Condition, Entry, Observation, Observed, Parameters,
+    Query, Reply, StateBucket, StoreError, TaggedInstance, TargetsByGroup, VersionFacts,
 };
+use crate::pki::Secret;
 use crate::resource::Key;
 use crate::state::{BucketSettings, BucketStep, StateAddress};
 
@@ -120,6 +123,7 @@ pub struct AwsCloud {
     iam: aws_sdk_iam::Client,
     route53: aws_sdk_route53::Client,
     s3: aws_sdk_s3::Client,
+    ssm: aws_sdk_ssm::Client,
     state: Option<StateAddress>,
     reader: Reader,
     buckets: Mutex<Buckets>,
@@ -182,6 +186,7 @@ impl AwsCloud {
             iam: aws_sdk_iam::Client::new(&config),
             route53: aws_sdk_route53::Client::new(&config),
             s3: bucket::client(&config, clock.clone()),
+            ssm: aws_sdk_ssm::Client::new(&config),
             state: connection.state.clone(),
             reader: Reader::new(fastrand::Rng::new()),
             buckets: Mutex::default(),
@@ -308,6 +313,16 @@ impl Cloud for AwsCloud {
 
     async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
         Box::pin(bucket::remove(self, key, condition)).await
+    }
+}
+
+impl Parameters for AwsCloud {
+    async fn public(&self, cluster: &str) -> Result<BTreeMap<String, String>, CloudError> {
+        Box::pin(parameters::public(self, cluster)).await
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, CloudError> {
+        Box::pin(parameters::secret(self, name)).await
     }
 }
 

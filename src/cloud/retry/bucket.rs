@@ -79,6 +79,9 @@ fn rate_of(service: Service, operation: &str) -> Option<(Rate, Scope)> {
         Service::AutoScaling | Service::ElasticLoadBalancing => rate(50, 10, Scope::Service),
         // Not published either; IAM is one service for all regions and changes slowly.
         Service::Iam => rate(40, 10, Scope::Service),
+        // Three changes of parameters a second (AWS General Reference, "AWS Systems Manager endpoints and
+        // quotas").
+        Service::Ssm => rate(10, 3, Scope::Service),
         // 600 a second for STS (IAM user guide, "IAM and AWS STS quotas"), thousands for a prefix
         // of a bucket (S3 user guide, "Performance guidelines").
         Service::Sts | Service::S3 => None,

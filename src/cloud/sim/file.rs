@@ -1,13 +1,16 @@
-//! A world in a file: locked while it is used, replaced whole.
+//! A world in a file: locked while it is used, replaced whole. Parameters, keys among them, are files
+//! of their own beside it, which only their owner may read (mode 0600).
 
 #![expect(clippy::disallowed_methods, reason = "the simulator's state is a file")]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::pki::Secret;
 use crate::sim::World;
 
 /// What a file holds.
@@ -22,6 +25,8 @@ pub(super) struct Stored {
 pub(super) struct WorldFile {
     pub(super) path: PathBuf,
     lock: PathBuf,
+    /// The folder of the parameters.
+    parameters: PathBuf,
 }
 
 /// Tells two states of a file apart.
@@ -39,6 +44,7 @@ impl WorldFile {
         Ok(Self {
             path: folder.join(format!("{name}.json")),
             lock: folder.join(format!("{name}.lock")),
+            parameters: folder.join(format!("{name}.parameters")),
         })
     }
 
@@ -53,7 +59,9 @@ impl WorldFile {
     pub(super) fn refresh(&self, stored: &mut Stored, seen: &mut Option<Stamp>) -> io::Result<()> {
         let stamp = match fs::metadata(&self.path) {
             Ok(metadata) => Stamp::of(&metadata)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.read_parameters(&mut stored.world);
+            }
             Err(error) => return Err(error),
         };
         if seen.as_ref() == Some(&stamp) {
@@ -68,7 +76,51 @@ impl WorldFile {
         }
         *stored = read;
         *seen = Some(stamp);
+        self.read_parameters(&mut stored.world)
+    }
+
+    fn read_parameters(&self, world: &mut World) -> io::Result<()> {
+        for path in files_below(&self.parameters)? {
+            let below = path.strip_prefix(&self.parameters).map_err(io::Error::other)?;
+            let name = format!("/{}", below.display());
+            world.keep_parameter(name, Secret::new(fs::read_to_string(&path)?));
+        }
         Ok(())
+    }
+
+    /// Writes parameters that were not there `before`, each file whole and at once, and removes those
+    /// that are gone. Nobody else gets at them meanwhile: the world is locked.
+    pub(super) fn write_parameters(
+        &self,
+        before: &BTreeSet<String>,
+        world: &World,
+    ) -> io::Result<()> {
+        let now = world.parameter_names();
+        for name in now.difference(before) {
+            let Some(value) = world.parameter(name) else { continue };
+            let path = self.path_of(name)?;
+            let folder = path.parent().unwrap_or(&self.parameters);
+            fs::create_dir_all(folder)?;
+            // A temporary file is its owner's alone from its first moment.
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            file.write_all(value.expose().as_bytes())?;
+            file.as_file().sync_all()?;
+            file.persist_noclobber(&path).map_err(|error| error.error)?;
+        }
+        for name in before.difference(&now) {
+            fs::remove_file(self.path_of(name)?)?;
+        }
+        Ok(())
+    }
+
+    /// Where a parameter lies. Its name is a path already; one that leads elsewhere is refused.
+    fn path_of(&self, name: &str) -> io::Result<PathBuf> {
+        let parts: Vec<&str> = name.trim_start_matches('/').split('/').collect();
+        if parts.iter().any(|part| part.is_empty() || part.starts_with('.')) {
+            let message = format!("`{name}` is no name of a parameter");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        Ok(self.parameters.join(parts.join("/")))
     }
 
     /// Replaces the file whole: a reader finds the old world or the new one.
@@ -81,6 +133,25 @@ impl WorldFile {
         file.persist(&self.path).map_err(|error| error.error)?;
         Stamp::of(&fs::metadata(&self.path)?)
     }
+}
+
+/// Every file below a folder; none if there is no such folder. What a killed write left is none.
+fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            files.extend(files_below(&entry.path())?);
+        } else if !entry.file_name().to_string_lossy().starts_with('.') {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
 }
 
 impl Stamp {

@@ -185,3 +185,53 @@ fn a_world_that_cannot_be_read_is_an_error_and_stays_as_it_is() {
         assert_eq!(fs::read_to_string(&file).unwrap(), text);
     }
 }
+
+/// Keys are files of their owner alone, are in no other file, and are made once by two processes.
+#[tokio::test]
+async fn parameters_are_files_that_only_their_owner_reads() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use crate::cloud::Parameters as _;
+    use crate::pki::{Authority, Signer};
+
+    let folder = tempfile::tempdir().unwrap();
+    let open = || SimCloud::open(folder.path(), "123456789012", "eu-west-3").unwrap();
+    let (one, other) = (open(), open());
+    let (cluster, authority) = ("c.example.com", Authority::Kubernetes);
+    let create = Call::CreateAuthority {
+        cluster: cluster.to_owned(),
+        authority: authority.to_string(),
+        parameter: authority.secret_parameter(cluster),
+        tags: Default::default(),
+    };
+    one.call(&create).await.unwrap();
+    let again = other.call(&create).await.unwrap_err();
+    assert_eq!(again.kind, CloudErrorKind::AlreadyExists);
+    let secret = other.secret(&authority.secret_parameter(cluster)).await.unwrap().unwrap();
+    Signer::parse(&authority, cluster, &secret).unwrap();
+    let later = open();
+    assert_eq!(later.secret(&authority.secret_parameter(cluster)).await.unwrap(), Some(secret));
+
+    let mut files = Vec::new();
+    let mut folders = vec![folder.path().to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    let has_key = |path: &&std::path::PathBuf| {
+        String::from_utf8_lossy(&std::fs::read(path).unwrap()).contains("PRIVATE")
+    };
+    let keys: Vec<_> = files.iter().filter(has_key).collect();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    let place =
+        "sim-123456789012-eu-west-3.parameters/kprod/c.example.com/control-plane/kubernetes";
+    assert!(keys[0].ends_with(place), "{keys:?}");
+    assert_eq!(std::fs::metadata(keys[0]).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let delete = Call::DeleteAuthority { parameters: [authority.secret_parameter(cluster)].into() };
+    other.call(&delete).await.unwrap();
+    assert!(!keys[0].exists());
+    one.call(&create).await.unwrap();
+}

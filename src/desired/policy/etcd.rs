@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{READ_PARAMETERS, Scope, allow, parameters};
+use crate::pki::{Authority, PUBLIC_PLACE};
+use crate::resource::FORMATTED_TAG;
 use crate::spec::{EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Spec};
 use crate::state::StateAddress;
-
-/// The tag that is set on an etcd volume before it is formatted, so that it never is again.
-const FORMATTED_TAG: &str = "kprod.dev/formatted";
 
 /// Hosting etcd: the member's volume, the launch hook, the cluster's epoch and the snapshots. There
 /// is no right to detach a volume: a machine gives up its member by ending.
@@ -34,7 +33,7 @@ pub(super) fn etcd_host(scope: &Scope<'_>, role: Role) -> Vec<Value> {
             hook_groups(scope, &hosted),
             Value::Null,
         ),
-        allow("EtcdSecrets", &READ_PARAMETERS, parameters(scope, "etcd"), Value::Null),
+        allow("EtcdSecrets", &READ_PARAMETERS, secrets(scope, role, &hosted), Value::Null),
     ];
     statements.extend(volume_keys(scope, &hosted));
     statements.extend(etcd_objects(scope, &hosted));
@@ -63,6 +62,16 @@ fn hook_groups(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Value {
         scope.arn("autoscaling", &format!("autoScalingGroup:*:autoScalingGroupName/{name}"))
     };
     names.into_iter().map(arn).collect()
+}
+
+/// The keys of the etcd clusters that have a member here, and of no other; and what members trust others
+/// by, which the control plane may read anyway.
+fn secrets(scope: &Scope<'_>, role: Role, hosted: &[Hosted<'_>]) -> Value {
+    let names: BTreeSet<&str> = hosted.iter().map(|hosted| hosted.etcd.name.as_str()).collect();
+    let place = |name: &str| Authority::EtcdPeers(name.to_owned()).place().path();
+    let public = (role == Role::Etcd).then(|| PUBLIC_PLACE.to_owned());
+    let places = names.into_iter().map(place).chain(public);
+    places.map(|place| parameters(scope, &place)).collect()
 }
 
 /// Attaching a volume under a key of the user's own makes a grant for EC2.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::tag;
 use crate::facts::partition;
+use crate::pki::{PUBLIC_PLACE, Place};
 use crate::resource::OWNER_TAG;
 use crate::spec::{Role, Spec};
 use crate::state::StateAddress;
@@ -28,14 +29,14 @@ pub(super) fn of(spec: &Spec, role: Role) -> Option<Value> {
             statements.extend(pod_network::pod_network(&scope));
             statements.extend(registry(&scope));
             statements.extend(assets(&scope));
-            statements.push(read_parameters(&scope, "control-plane"));
+            statements.push(read_parameters(&scope, &[&Place::ControlPlane.path(), PUBLIC_PLACE]));
             statements.push(write_join_parameters(&scope));
         }
         Role::Node => {
             statements.extend(pod_network::pod_network(&scope));
             statements.extend(registry(&scope));
             statements.extend(assets(&scope));
-            statements.push(read_parameters(&scope, "node"));
+            statements.push(read_parameters(&scope, &["node"]));
         }
         Role::Etcd => statements.extend(assets(&scope)),
         Role::Bastion => {}
@@ -149,9 +150,11 @@ fn parameters(scope: &Scope<'_>, place: &str) -> String {
     scope.arn("ssm", &format!("parameter/kprod/{}/{place}/*", scope.spec.name()))
 }
 
-/// The secrets of a role, and of no other.
-fn read_parameters(scope: &Scope<'_>, place: &str) -> Value {
-    allow("Secrets", &READ_PARAMETERS, parameters(scope, place), Value::Null)
+/// The secrets of a role, and of no other, and what it trusts the other machines by. One statement:
+/// the control plane's policy has little room left.
+fn read_parameters(scope: &Scope<'_>, places: &[&str]) -> Value {
+    let parameters: Value = places.iter().map(|place| parameters(scope, place)).collect();
+    allow("Secrets", &READ_PARAMETERS, parameters, Value::Null)
 }
 
 /// The tokens that nodes join with are minted by the control plane.

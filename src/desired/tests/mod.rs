@@ -4,6 +4,7 @@ mod honoured;
 mod laws;
 mod machines;
 mod rules;
+mod secrets;
 mod shape;
 
 use super::*;
@@ -87,6 +88,12 @@ fn a_small_cluster_has_these_resources() {
         "volume/a.etcd-events.c.example.com",
         "volume/a.etcd-main.c.example.com",
         "network_interface/control-plane.masters.c.example.com",
+        "authority/etcd-clients.c.example.com",
+        "authority/etcd-peers-events.c.example.com",
+        "authority/etcd-peers-main.c.example.com",
+        "authority/front-proxy.c.example.com",
+        "authority/kubernetes.c.example.com",
+        "authority/service-account.c.example.com",
         "launch_template/control-plane.masters.c.example.com",
         "launch_template/nodes.c.example.com",
         "auto_scaling_group/control-plane.masters.c.example.com",

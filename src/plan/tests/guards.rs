@@ -3,6 +3,8 @@
 use super::super::sample::{applied, edit, empty_world, full_cluster, make_foreign};
 use super::*;
 use crate::cloud::GroupFacts;
+use crate::pki;
+use crate::resource::{Attribute, FORMATTED_TAG, Resource};
 
 #[test]
 fn foreign_resources_are_refused_and_never_changed() {
@@ -51,6 +53,47 @@ fn data_is_deleted_only_by_name() {
     let plan = make(&desired, &world, &options);
     assert!(plan.is_applyable());
     assert_eq!(addresses(&plan), [VOLUME]);
+}
+
+#[test]
+fn an_authority_is_made_once_and_then_only_put_back() {
+    let desired = full_cluster();
+    let mut world = applied(&desired);
+    let key = address("authority/etcd-peers-main.test.example.com");
+    world.resources.remove(&key);
+    let first = plan(&desired, &world);
+    assert_eq!((addresses(&first), guards(&first)), (vec![key.to_string()], Vec::new()));
+    let volume = world.resources.get_mut(&address(VOLUME)).unwrap();
+    let Resource::Volume(formatted) = &mut volume.resource else { panic!() };
+    formatted.tags.insert(FORMATTED_TAG.to_owned(), "true".to_owned());
+    let mut others = world.clone();
+    assert_eq!(guards(&plan(&desired, &world)), ["lost_authority"]);
+    make_foreign(&mut others, &address(VOLUME));
+    assert!(!guards(&plan(&desired, &others)).contains(&"lost_authority"), "others' volume");
+}
+
+#[test]
+fn that_an_authority_ends_is_remarked_by_the_time_of_the_look() {
+    let authority = pki::Authority::EtcdPeers("main".to_owned());
+    let made: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let key = pki::PrivateKey::generate().unwrap();
+    let signer = pki::Signer::make(&authority, sample::CLUSTER, key, made).unwrap();
+    let desired = full_cluster();
+    let mut world = applied(&desired);
+    let address = address("authority/etcd-peers-main.test.example.com");
+    let found = world.resources.get_mut(&address).unwrap();
+    found.attributes.insert(Attribute::Certificate, signer.to_public());
+    for (taken_at, expected) in [
+        ("2026-01-02T00:00:00Z", None),
+        ("2035-01-01T00:00:00Z", Some("it ends at 2035-12-30T00:00:00Z")),
+        ("2036-01-01T00:00:00Z", Some("it ended at 2035-12-30T00:00:00Z")),
+    ] {
+        world.taken_at = taken_at.to_owned();
+        let plan = plan(&desired, &world);
+        let told = plan.findings.iter().find(|finding| finding.field == Some(address.to_string()));
+        assert_eq!(told.map(|finding| finding.message.as_str()), expected, "{taken_at}");
+        assert_eq!((plan.changes.len(), plan.refusals.len()), (0, 0), "it is never replaced");
+    }
 }
 
 #[test]

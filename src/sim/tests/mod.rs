@@ -14,6 +14,7 @@ mod kubernetes_laws;
 mod laws;
 mod members;
 mod moves;
+mod parameters;
 mod reads;
 mod security;
 mod targets;

@@ -1,6 +1,6 @@
 //! The etcd clusters: what quorum and data rest on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::field::Field;
 use super::super::text::is_dns_label;
@@ -63,6 +63,7 @@ fn etcd_cluster(spec: &Spec, cluster: &EtcdClusterSpec, field: &Field, report: &
             report.error(&field.key("instanceGroup"), message);
         }
     }
+    one_role(spec, cluster, &list, report);
     if let Some(backups) = &cluster.backups {
         let field = field.clone().key("backups").key("backupStore");
         // What lies below `configBase` is as right as that.
@@ -132,6 +133,24 @@ fn host(spec: &Spec, member: &EtcdMemberSpec, field: &Field, report: &mut Report
             field,
             format!("group `{name}` spans zones ({zones}), a member's volume cannot"),
             "give the member a group with one zone",
+        );
+    }
+}
+
+/// The private key that an etcd cluster's members are signed with is for the machines of one role.
+fn one_role(spec: &Spec, cluster: &EtcdClusterSpec, field: &Field, report: &mut Report) {
+    let groups = cluster.etcd_members.iter().map(|member| spec.groups.get(&member.instance_group));
+    let roles: BTreeSet<&str> = groups
+        .flatten()
+        .filter(|group| group.is_vital())
+        .map(|group| group.spec.role.name())
+        .collect();
+    if roles.len() > 1 {
+        let roles = roles.into_iter().collect::<Vec<_>>().join("` and `");
+        report.error_hint(
+            field,
+            format!("members of `{}` are on groups of the roles `{roles}`", cluster.name),
+            "host all members of an etcd cluster on groups of one role: its keys are for that alone",
         );
     }
 }

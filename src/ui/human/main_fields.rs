@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::resource::{AutoScalingGroup, DnsName, LaunchTemplate, Ref, Resource, Role};
+use crate::pki;
+use crate::resource::{Authority, AutoScalingGroup, DnsName, LaunchTemplate, Ref, Resource, Role};
 use crate::ui::finding::plural;
 
 /// Says what a resource is.
@@ -32,6 +33,7 @@ pub(super) fn of(resource: &Resource) -> String {
             format!("{} GiB {} in {}, {cipher}", r.size, r.volume_type, r.availability_zone)
         }
         Resource::NetworkInterface(r) => format!("in {}", r.subnet_id),
+        Resource::Authority(r) => of_authority(r),
         Resource::LaunchTemplate(r) => of_template(r),
         Resource::AutoScalingGroup(r) => of_group(r),
     }
@@ -60,6 +62,18 @@ fn of_name(name: &DnsName) -> String {
     let types: Vec<String> =
         types.iter().map(|(says, types)| format!("{} {says}", types.join(", "))).collect();
     types.join("; ")
+}
+
+/// What it signs, and for how long, where it ends at all.
+fn of_authority(authority: &Authority) -> String {
+    let Ok(known) = authority.authority.parse::<pki::Authority>() else {
+        return authority.key_spec.clone();
+    };
+    let life = match known.has_certificate() {
+        true => format!("for {} years", pki::AUTHORITY_DAYS / 365),
+        false => "without an end".to_owned(),
+    };
+    format!("ECDSA P-256 {life}, signs {}", known.signs())
 }
 
 fn of_role(role: &Role) -> String {

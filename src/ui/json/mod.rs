@@ -2,12 +2,14 @@
 
 mod doctor;
 mod etcd;
+mod pki;
 mod plan;
 mod roll;
 mod status;
 
 pub use doctor::doctor;
 pub use etcd::etcd;
+pub use pki::pki;
 pub use plan::{FORMAT_VERSION, plan};
 pub use roll::roll;
 pub use status::status;

@@ -9,6 +9,7 @@
 //! own. Nobody can rely on either, since a lease's and a journal's content never comes again, so each
 //! write of these laws has content of its own. There is no other.
 
+mod authorities;
 mod balancers;
 mod compute;
 mod dns;
@@ -84,6 +85,7 @@ async fn keeps_the_contract<C: Cloud>(cloud: C, network: Network) {
         compute::proof,
         storage::volumes,
         storage::interfaces,
+        authorities::authorities,
         iam::roles,
         iam::profiles,
         balancers::load_balancers,

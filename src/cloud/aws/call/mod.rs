@@ -9,6 +9,7 @@ mod dns;
 mod groups;
 mod iam;
 mod members;
+mod parameters;
 mod security;
 mod storage;
 mod templates;
@@ -262,6 +263,20 @@ pub(super) async fn make(cloud: &AwsCloud, call: &Call) -> Answer {
         }
         Call::RemoveTags { resource_arn, keys } => {
             balancers::remove_tags(cloud, resource_arn, keys).await
+        }
+
+        // Systems Manager.
+        Call::CreateAuthority { cluster, authority, parameter, tags } => {
+            parameters::create_authority(cloud, cluster, authority, parameter, tags).await
+        }
+        Call::ReadAuthority { cluster, authority, parameter } => {
+            parameters::read_authority(cloud, cluster, authority, parameter).await
+        }
+        Call::PublishAuthority { parameter, certificate, tags } => {
+            parameters::publish_authority(cloud, parameter, certificate, tags).await
+        }
+        Call::DeleteAuthority { parameters } => {
+            parameters::delete_authority(cloud, parameters).await
         }
 
         // Route53.
