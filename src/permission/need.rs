@@ -371,6 +371,12 @@ const PARAMETERS: &[Operation] = &[
         &[need("ssm:PutParameter", PARAMETER), need("ssm:AddTagsToResource", PARAMETER)],
     ),
     change("DeleteAuthority", &[need("ssm:DeleteParameters", PARAMETER)]),
+    // What AWS calls the changes above.
+    change(
+        "PutParameter",
+        &[need("ssm:PutParameter", PARAMETER), need("ssm:AddTagsToResource", PARAMETER)],
+    ),
+    change("DeleteParameters", &[need("ssm:DeleteParameters", PARAMETER)]),
 ];
 
 /// The state bucket. Without leave to list it a missing object looks forbidden (S3 API reference,

@@ -10,6 +10,7 @@
 //! Delays follow from the machine's id and not from the world's dice, so that looking changes nothing.
 
 mod ills;
+mod leaves;
 mod state;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -43,11 +43,14 @@ impl Body {
 }
 
 impl World {
-    /// Reads an object; reports of etcd members that nobody has written follow from their machines.
+    /// Reads an object; reports of etcd members and their certificates that nobody has written follow
+    /// from their machines.
     pub fn get_object(&mut self, key: &str) -> Option<Entry> {
         self.pass_call_time();
         self.record("GetObject", false, "ok");
-        let Some(object) = self.objects.get(key) else { return self.member_report(key) };
+        let Some(object) = self.objects.get(key) else {
+            return self.member_report(key).or_else(|| self.member_leaves(key));
+        };
         let written_at = object.written_at.timestamp();
         Some(Entry { body: object.body.to_bytes(), etag: object.etag.clone(), written_at })
     }

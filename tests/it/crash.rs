@@ -39,13 +39,19 @@ pub(crate) fn counts(world: &World) -> BTreeMap<String, usize> {
             ("records", records.sum()),
             ("groups", world.groups.iter().count()),
             ("machines", world.machines.len()),
+            ("parameters", world.parameter_names().len()),
         ]
         .map(|(what, count)| (what.to_owned(), count)),
     )
 }
 
 /// Applies, as one process would. None when it was killed on the way.
-async fn run(cloud: &SimCloud, plan: &Plan, query: &Query, who: &str) -> Option<ExitCode> {
+pub(crate) async fn run(
+    cloud: &SimCloud,
+    plan: &Plan,
+    query: &Query,
+    who: &str,
+) -> Option<ExitCode> {
     let stop = StopSignal::new();
     let process = async {
         match apply::run(cloud, &request(plan, query, who), &stop, &|_| ()).await {

@@ -29,6 +29,7 @@ mod names;
 mod on_call;
 mod outages;
 mod permission;
+mod pki;
 mod readme;
 mod rehearsal;
 mod report;

@@ -1,5 +1,6 @@
 """Who makes a call, and which: the service, the action and the parameters of a signed request."""
 
+import json
 import re
 from urllib.parse import parse_qsl, unquote
 
@@ -99,9 +100,29 @@ def name_call(environ, body):
     elif service == "s3":
         action, params = name_s3(environ)
     else:
-        action, params = environ.get("HTTP_X_AMZ_TARGET", "").split(".")[-1], {}
+        action, params = name_json(environ, body)
     action = action or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
     return service, action, {name: value[:VALUE_MAX] for name, value in params.items()}
+
+
+def name_json(environ, body):
+    """Systems Manager. What a parameter holds is not told: it may be a secret."""
+    action = environ.get("HTTP_X_AMZ_TARGET", "").split(".")[-1]
+    try:
+        sent = json.loads(body or b"{}")
+    except ValueError:
+        return action, {}
+    params = {}
+    for name, value in sent.items():
+        if name == "Tags":
+            for number, tag in enumerate(value, 1):
+                params[f"Tags.member.{number}.Key"] = tag["Key"]
+                params[f"Tags.member.{number}.Value"] = tag["Value"]
+        elif name == "Names":
+            params |= {f"Names.member.{number}": one for number, one in enumerate(value, 1)}
+        elif name != "Value":
+            params[name] = str(value)
+    return action, params
 
 
 def name_query(body):

@@ -42,6 +42,7 @@ def asks_of(call):
         "sts": identity,
         "route53": dns,
         "s3": storage,
+        "ssm": parameters,
     }
     asks = list(services[call.service](call, call.params))
     for ask in asks:
@@ -118,6 +119,17 @@ def access_management(call, params):
             yield Ask("iam:TagRole", name, tags)
     else:
         raise NotImplementedError(f"what {operation} asks leave for")
+
+
+def parameters(call, params):
+    """The path of GetParametersByPath is a resource like a parameter."""
+    named = [*numbered(params, "Names.member"), *(params[n] for n in ("Name", "Path") if n in params)]
+    tags = request_tags(tags_of(params, TAGS))
+    for name in named:
+        resource = arn(call, "ssm", f"parameter{name}")
+        yield Ask(f"ssm:{call.action}", resource, dict(tags))
+        if call.action == "PutParameter" and tags:
+            yield Ask("ssm:AddTagsToResource", resource, dict(tags))
 
 
 def dns(call, params):
