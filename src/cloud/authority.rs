@@ -22,13 +22,17 @@ pub fn of_key(key: &Key, cluster: &str) -> Option<pki::Authority> {
 
 /// An authority as a resource.
 pub fn resource(authority: &pki::Authority, cluster: &str) -> Resource {
-    Resource::Authority(Authority {
+    Resource::Authority(whole(authority, cluster))
+}
+
+fn whole(authority: &pki::Authority, cluster: &str) -> Authority {
+    Authority {
         authority: authority.to_string(),
         cluster: cluster.to_owned(),
         key_spec: KEY_SPEC.to_owned(),
         secret_parameter: authority.secret_parameter(cluster),
-        public_parameter: authority.public_parameter(cluster),
-    })
+        public_parameter: Some(authority.public_parameter(cluster)),
+    }
 }
 
 /// What a cluster's public parameters say of its authorities. Those of `halves` have a secret
@@ -57,8 +61,12 @@ fn seen(authority: &pki::Authority, cluster: &str, public: Option<&str>) -> Obse
         Ok(_) => Ownership::Owned,
         Err(_) => Ownership::Foreign(Foreignness::Untagged),
     };
+    let mut found = whole(authority, cluster);
+    if public.is_none() {
+        found.public_parameter = None;
+    }
     Observed {
-        resource: resource(authority, cluster),
+        resource: Resource::Authority(found),
         ownership,
         attributes: attributes.ok().flatten().unwrap_or_default(),
         digest: None,

@@ -152,7 +152,7 @@ const TABLE: &[Entry] = &[
     entry(Kind::Authority, "cluster", FORBIDDEN, OTHER_AUTHORITY),
     entry(Kind::Authority, "key_spec", FORBIDDEN, OTHER_AUTHORITY),
     entry(Kind::Authority, "secret_parameter", FORBIDDEN, OTHER_AUTHORITY),
-    entry(Kind::Authority, "public_parameter", FORBIDDEN, OTHER_AUTHORITY),
+    entry(Kind::Authority, "public_parameter", IN_PLACE, "the key that is there tells it"),
     entry(Kind::LaunchTemplate, "launch_template_name", REPLACES, NAME),
     entry(
         Kind::LaunchTemplate,

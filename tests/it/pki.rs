@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kprod::cloud::sim::SimCloud;
-use kprod::cloud::{Cloud, Parameters, authority};
+use kprod::cloud::{Cloud, Parameters, Query, authority};
 use kprod::desired;
 use kprod::pki::{LeafReport, Secret, Signer, Status, leaves_key};
-use kprod::plan::PlanOptions;
+use kprod::plan::{Plan, PlanOptions, make};
 use kprod::resource::{Key, Kind};
 use kprod::sim::{CallFault, CrashPlan, CrashSide};
 use kprod::spec::Spec;
@@ -25,6 +25,14 @@ fn authorities_of(spec: &Spec) -> PlanOptions {
     let only: BTreeSet<Key> = keys.into_iter().filter(|key| key.kind == Kind::Authority).collect();
     assert_eq!(only.len(), 6);
     PlanOptions { only, ..PlanOptions::default() }
+}
+
+/// What `kprod apply` plans by.
+async fn deep_plan(cloud: &SimCloud, spec: &Spec, options: &PlanOptions) -> (Plan, Query) {
+    let query = Query { deep: true, ..desired::query(spec) };
+    let observation = cloud.observe(&query).await.unwrap();
+    let wanted = desired::build(spec, &observation.facts);
+    (make(&wanted.resources, &observation, options), query)
 }
 
 /// Every parameter, by name.
@@ -75,7 +83,11 @@ async fn killed_around_any_call_no_authority_is_made_twice() {
             let next = SimCloud::from_world(killed.with_world(|world| world.clone()).unwrap());
             let before = parameters(&next).await;
             kprod::apply::lease::break_lease(&next, spec.name()).await.unwrap();
-            let (second, query) = plan(&next, &spec, &options).await;
+            // Whoever plans to apply looks deeper, and sees the half as well.
+            let (second, query) = match side {
+                CrashSide::Before => plan(&next, &spec, &options).await,
+                CrashSide::After => deep_plan(&next, &spec, &options).await,
+            };
             run(&next, &second, &query, "bob@ci (process 2)").await.unwrap();
             assert_whole(&next, &before, &case).await;
             let (again, _) = plan(&next, &spec, &options).await;

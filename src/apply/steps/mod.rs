@@ -237,10 +237,7 @@ fn update(
         (Resource::NetworkInterface(now), Resource::NetworkInterface(r)) => {
             storage::update_interface(now, r, observed, context)
         }
-        (Resource::Authority(now), Resource::Authority(r)) => {
-            immutable("authority", now, r)?;
-            Ok(authority::finish(r, observed, context))
-        }
+        (Resource::Authority(now), Resource::Authority(r)) => authority::finish(now, r, context),
         (Resource::LaunchTemplate(now), Resource::LaunchTemplate(r)) => {
             template::update(now, r, observed, context)
         }

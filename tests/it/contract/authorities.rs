@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kprod::cloud::{Call, Cloud, CloudErrorKind, authority};
+use kprod::cloud::{Call, Cloud, CloudErrorKind, Observed, authority};
 use kprod::pki::{Authority, check_public};
-use kprod::resource::{Attribute, Key, Kind};
+use kprod::resource::{Attribute, Key, Kind, Resource};
 
 use super::Scene;
 
@@ -38,9 +38,12 @@ async fn made_once<C: Cloud>(scene: &Scene<'_, C>, wanted: &Authority) {
     scene.refused(create(), exists.0, exists.1).await;
 
     let key = Key::new(Kind::Authority, &name);
-    let half = |seen: &kprod::cloud::Observed| seen.attributes.is_empty();
-    let half = scene.see(&key, half).await;
-    assert_eq!(half.resource, authority::resource(wanted, &cluster), "a half is seen by a run");
+    let is_half = |seen: &Observed| match &seen.resource {
+        Resource::Authority(seen) => seen.public_parameter.is_none(),
+        _ => false,
+    };
+    let half = scene.see(&key, is_half).await;
+    assert!(half.ownership.is_owned() && half.attributes.is_empty(), "a run sees a half");
     assert_eq!(scene.make(read()).await.attributes, made, "and tells what was made");
 
     let publish = |text: &str| Call::PublishAuthority {
