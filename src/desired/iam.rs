@@ -90,7 +90,15 @@ fn check_size(
         let message = format!(
             "role `{name}` has {characters} characters of inline policies; AWS takes {POLICIES_MAX}"
         );
-        draft.error(field, message, "move `additionalPolicies` to `externalPolicies`");
+        // Ours alone, or with what the spec adds.
+        let way_out = match policies.len() {
+            1 => {
+                "host etcd on groups of the role `Etcd`, which has a policy of its own, or have fewer \
+                 members, shorter names, or one key for all of their volumes"
+            }
+            _ => "move `additionalPolicies` to `externalPolicies`",
+        };
+        draft.error(field, message, way_out);
     }
 }
 

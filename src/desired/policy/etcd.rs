@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{READ_PARAMETERS, Scope, allow, parameters};
-use crate::pki::{Authority, PUBLIC_PLACE};
+use super::{Scope, allow};
+use crate::pki::Authority;
 use crate::resource::FORMATTED_TAG;
 use crate::spec::{EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Spec};
 use crate::state::StateAddress;
@@ -33,7 +33,6 @@ pub(super) fn etcd_host(scope: &Scope<'_>, role: Role) -> Vec<Value> {
             hook_groups(scope, &hosted),
             Value::Null,
         ),
-        allow("EtcdSecrets", &READ_PARAMETERS, secrets(scope, role, &hosted), Value::Null),
     ];
     statements.extend(volume_keys(scope, &hosted));
     statements.extend(etcd_objects(scope, &hosted));
@@ -64,14 +63,10 @@ fn hook_groups(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Value {
     names.into_iter().map(arn).collect()
 }
 
-/// The keys of the etcd clusters that have a member here, and of no other; and what members trust others
-/// by, which the control plane may read anyway.
-fn secrets(scope: &Scope<'_>, role: Role, hosted: &[Hosted<'_>]) -> Value {
-    let names: BTreeSet<&str> = hosted.iter().map(|hosted| hosted.etcd.name.as_str()).collect();
-    let place = |name: &str| Authority::EtcdPeers(name.to_owned()).place().path();
-    let public = (role == Role::Etcd).then(|| PUBLIC_PLACE.to_owned());
-    let places = names.into_iter().map(place).chain(public);
-    places.map(|place| parameters(scope, &place)).collect()
+/// Where the keys lie of the etcd clusters that have a member on a role's machines, and of no other.
+pub(super) fn places(spec: &Spec, role: Role) -> BTreeSet<String> {
+    let names = hosted(spec, role).into_iter().map(|hosted| hosted.etcd.name.clone());
+    names.map(|name| Authority::EtcdPeers(name).place().path()).collect()
 }
 
 /// Attaching a volume under a key of the user's own makes a grant for EC2.

@@ -29,18 +29,17 @@ pub(super) fn of(spec: &Spec, role: Role) -> Option<Value> {
             statements.extend(pod_network::pod_network(&scope));
             statements.extend(registry(&scope));
             statements.extend(assets(&scope));
-            statements.push(read_parameters(&scope, &[&Place::ControlPlane.path(), PUBLIC_PLACE]));
             statements.push(write_join_parameters(&scope));
         }
         Role::Node => {
             statements.extend(pod_network::pod_network(&scope));
             statements.extend(registry(&scope));
             statements.extend(assets(&scope));
-            statements.push(read_parameters(&scope, &["node"]));
         }
         Role::Etcd => statements.extend(assets(&scope)),
         Role::Bastion => {}
     }
+    statements.extend(secrets(&scope, role));
     statements.extend(etcd::etcd_host(&scope, role));
     (!statements.is_empty()).then(|| document(statements))
 }
@@ -150,11 +149,18 @@ fn parameters(scope: &Scope<'_>, place: &str) -> String {
     scope.arn("ssm", &format!("parameter/kprod/{}/{place}/*", scope.spec.name()))
 }
 
-/// The secrets of a role, and of no other, and what it trusts the other machines by. One statement:
-/// the control plane's policy has little room left.
-fn read_parameters(scope: &Scope<'_>, places: &[&str]) -> Value {
+/// The secrets of a role, and of no other, and what it trusts the other machines by. One statement for
+/// all of them: the control plane's policy has little room left.
+fn secrets(scope: &Scope<'_>, role: Role) -> Option<Value> {
+    let mut places = match role {
+        Role::ControlPlane => vec![Place::ControlPlane.path(), PUBLIC_PLACE.to_owned()],
+        Role::Etcd => vec![PUBLIC_PLACE.to_owned()],
+        Role::Node => vec!["node".to_owned()],
+        Role::Bastion => return None,
+    };
+    places.extend(etcd::places(scope.spec, role));
     let parameters: Value = places.iter().map(|place| parameters(scope, place)).collect();
-    allow("Secrets", &READ_PARAMETERS, parameters, Value::Null)
+    Some(allow("Secrets", &READ_PARAMETERS, parameters, Value::Null))
 }
 
 /// The tokens that nodes join with are minted by the control plane.

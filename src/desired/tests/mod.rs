@@ -6,6 +6,7 @@ mod machines;
 mod rules;
 mod secrets;
 mod shape;
+mod sizes;
 
 use super::*;
 use crate::document::{Document, LineMap};
