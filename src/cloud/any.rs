@@ -135,6 +135,10 @@ impl Parameters for AnyCloud {
         inside!(self, cloud => cloud.public(cluster).await)
     }
 
+    async fn there(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, CloudError> {
+        inside!(self, cloud => cloud.there(names).await)
+    }
+
     async fn secret(&self, name: &str) -> Result<Option<Secret>, CloudError> {
         inside!(self, cloud => cloud.secret(name).await)
     }

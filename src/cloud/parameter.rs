@@ -3,7 +3,7 @@
 //! What is written there are calls of [`super::Cloud`] like all others, since they are changes of a
 //! plan: a key is made by the side that stores it and never crosses this line on the way in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use super::CloudError;
@@ -19,6 +19,15 @@ pub trait Parameters: Send + Sync {
         &self,
         cluster: &str,
     ) -> impl Future<Output = Result<BTreeMap<String, String>, CloudError>> + Send;
+
+    /// Which of these parameters there are; what they hold is not read.
+    ///
+    /// # Errors
+    /// As [`Parameters::public`].
+    fn there(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> impl Future<Output = Result<BTreeSet<String>, CloudError>> + Send;
 
     /// One parameter, decrypted; none if there is none. For machines, each in its own place.
     ///

@@ -165,8 +165,8 @@ impl Service {
             }
             "CreateAuthority"
             | "DeleteAuthority"
+            | "DescribeParameters"
             | "GetParameter"
-            | "GetParameters"
             | "GetParametersByPath"
             | "PublishAuthority"
             | "ReadAuthority" => Service::Ssm,

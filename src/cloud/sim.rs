@@ -367,6 +367,14 @@ impl Parameters for SimCloud {
         self.shared.reader.read(self, once).await
     }
 
+    async fn there(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, CloudError> {
+        let once = || async {
+            let read = self.live(|world| world.parameters_there(names)).await;
+            read.map_err(|error| unusable(&error, "DescribeParameters"))?
+        };
+        self.shared.reader.read(self, once).await
+    }
+
     async fn secret(&self, name: &str) -> Result<Option<Secret>, CloudError> {
         let once = || async {
             let read = self.live(|world| world.secret_parameter(name)).await;

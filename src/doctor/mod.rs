@@ -47,7 +47,7 @@ pub enum Trouble {
     HalfMade,
     /// A group lacks machines.
     Machines,
-    /// A certificate ends, or has ended.
+    /// An authority's certificate ends or has ended, or its key is gone.
     Certificate,
     /// It carries the cluster's tag, and nobody wants it.
     Orphan,
@@ -104,7 +104,7 @@ pub fn examine(examination: &Examination<'_>) -> Vec<Symptom> {
     symptoms.extend(resources::in_the_way(examination));
     symptoms.extend(resources::half_made(examination));
     symptoms.extend(resources::short_groups(examination));
-    symptoms.extend(resources::ending(examination));
+    symptoms.extend(resources::authorities(examination));
     symptoms.extend(resources::orphans(examination));
     symptoms.extend(resources::instances_without_a_group(examination));
     symptoms.sort();

@@ -114,11 +114,12 @@ pub(super) fn short_groups(examination: &Examination<'_>) -> Vec<Symptom> {
         .collect()
 }
 
-/// Authorities that end, or have ended.
-pub(super) fn ending(examination: &Examination<'_>) -> Vec<Symptom> {
-    let told = plan::ending(examination.observation).into_iter();
+/// Authorities that end or have ended, or whose key is gone.
+pub(super) fn authorities(examination: &Examination<'_>) -> Vec<Symptom> {
+    let told = plan::authorities_in_need(examination.observation).into_iter();
     told.map(|(key, state)| {
-        Symptom::new(Trouble::Certificate, state.to_string(), plan::AUTHORITY_WAY_OUT).of(key)
+        let way_out = plan::authority_way_out(&state);
+        Symptom::new(Trouble::Certificate, state.to_string(), way_out).of(key)
     })
     .collect()
 }

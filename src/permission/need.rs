@@ -3,8 +3,7 @@
 //! Source, where nothing else is said: Service Authorization Reference, "Actions, resources, and
 //! condition keys for" Amazon EC2, Amazon EC2 Auto Scaling, AWS Elastic Load Balancing V2, AWS
 //! Identity and Access Management, Amazon Route 53, Amazon S3, AWS Systems Manager, AWS Key Management
-//! Service. The words
-//! for the types are theirs; `*` stands for actions that take no resource.
+//! Service. The words for the types are theirs; `*` stands for actions that take no resource.
 
 use super::Level;
 
@@ -110,6 +109,7 @@ const READ: &[Operation] = &[
     read("ListTagsForResource", &[need("route53:ListTagsForResource", ZONE)]),
     read("GetHostedZone", &[need("route53:GetHostedZone", ZONE)]),
     read("GetParametersByPath", &[need("ssm:GetParametersByPath", PARAMETER)]),
+    read("DescribeParameters", &[need("ssm:DescribeParameters", NONE)]),
 ];
 
 const TAG_GROUP: Need = need("ec2:CreateTags", GROUP);
@@ -359,7 +359,6 @@ const ROUTE53: &[Operation] = &[
 /// Authorities. The account's own key for parameters encrypts them, which asks for no permission of
 /// KMS (Systems Manager user guide, "How AWS Systems Manager Parameter Store uses AWS KMS").
 const PARAMETERS: &[Operation] = &[
-    change("GetParameters", &[need("ssm:GetParameters", PARAMETER)]),
     change("GetParameter", &[need("ssm:GetParameter", PARAMETER)]),
     change("ReadAuthority", &[need("ssm:GetParameter", PARAMETER)]),
     change(

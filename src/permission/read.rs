@@ -42,6 +42,8 @@ pub(super) fn statements(scope: &Scope) -> Vec<Statement> {
             [scope.parameter(PUBLIC_PLACE), scope.parameter(&format!("{PUBLIC_PLACE}/*"))],
             anywhere,
         ),
+        // Names, and nothing of what is in them.
+        Statement::new("ListParameters", &["ssm:DescribeParameters"], ["*"], scope.in_region()),
     ]
 }
 

@@ -37,13 +37,8 @@ pub(super) fn authorities(scope: &Scope) -> Vec<Statement> {
     vec![Statement::new("KeepAuthorities", &AUTHORITIES, all, Value::Null)]
 }
 
-const AUTHORITIES: [&str; 5] = [
-    "ssm:AddTagsToResource",
-    "ssm:DeleteParameters",
-    "ssm:GetParameter",
-    "ssm:GetParameters",
-    "ssm:PutParameter",
-];
+const AUTHORITIES: [&str; 4] =
+    ["ssm:AddTagsToResource", "ssm:DeleteParameters", "ssm:GetParameter", "ssm:PutParameter"];
 
 /// The bucket itself, and how it is kept safe.
 pub(super) fn prepare(scope: &Scope) -> Vec<Statement> {

@@ -24,6 +24,8 @@ const LATE_SECS: i64 = 7 * DAY_SECS;
 pub enum State {
     /// There is none.
     Missing,
+    /// An authority whose key is gone.
+    Keyless,
     /// All is well; none of a bare key ever ends.
     Valid {
         /// When it ends.
@@ -61,6 +63,7 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             State::Missing => f.write_str("there is none"),
+            State::Keyless => f.write_str("its key is gone, and it can sign nothing"),
             State::Valid { until: Some(until) } => write!(f, "it is valid until {until}"),
             State::Valid { until: None } => f.write_str("it has no end"),
             State::Due { until } => write!(f, "it is renewed about now, valid until {until}"),
@@ -77,6 +80,7 @@ impl State {
     pub fn word(&self) -> &'static str {
         match self {
             State::Missing => "missing",
+            State::Keyless => "keyless",
             State::Valid { .. } => "valid",
             State::Due { .. } => "due",
             State::Ending { .. } => "ending",
@@ -92,7 +96,7 @@ impl State {
             State::Valid { until } => *until,
             State::Due { until } | State::Ending { until } => Some(*until),
             State::Ended { at } => Some(*at),
-            State::Missing | State::Early { .. } | State::Wrong { .. } => None,
+            State::Missing | State::Keyless | State::Early { .. } | State::Wrong { .. } => None,
         }
     }
 
@@ -189,7 +193,7 @@ pub fn renewal(
     }
     Ok(match state {
         State::Valid { .. } => None,
-        State::Missing => Some(Renewal::Missing),
+        State::Missing | State::Keyless => Some(Renewal::Missing),
         State::Wrong { why } => Some(Renewal::Differs(why)),
         State::Due { .. } | State::Ending { .. } | State::Ended { .. } | State::Early { .. } => {
             Some(Renewal::Due)

@@ -1,6 +1,6 @@
 //! All of a cluster's authorities and leaves at one moment: what `kprod pki status` tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -54,11 +54,12 @@ pub struct LeafStatus {
 }
 
 impl Status {
-    /// From what is public of the authorities (by parameter) and what the members report (by etcd
-    /// cluster and member; those without a report have none).
+    /// From what is public of the authorities (by parameter), the secret parameters that are there, and
+    /// what the members report (by etcd cluster and member; those without a report have none).
     pub fn of(
         cluster: &str,
         public: &BTreeMap<String, String>,
+        secrets: &BTreeSet<String>,
         members: Vec<(String, String, Option<LeafReport>)>,
         etcds: &[&str],
         now: Timestamp,
@@ -74,6 +75,9 @@ impl Status {
             if let Some(certificate) = certificate {
                 certificates.insert(authority.clone(), certificate);
             }
+            let is_keyless =
+                text.is_some() && !secrets.contains(&authority.secret_parameter(cluster));
+            let state = if is_keyless { State::Keyless } else { state };
             AuthorityStatus { authority, state, fingerprint }
         });
         let authorities = authorities.collect();

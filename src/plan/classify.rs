@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::FieldClass;
 use super::path::Difference;
 use super::rollout;
+use super::standing::PUT_KEY_BACK;
 use crate::cloud::{Observation, Observed};
 use crate::resource::{Kind, read_target};
 
@@ -150,7 +151,7 @@ const TABLE: &[Entry] = &[
     entry(Kind::NetworkInterface, "tags", IN_PLACE, TAGS),
     entry(Kind::Authority, "authority", FORBIDDEN, OTHER_AUTHORITY),
     entry(Kind::Authority, "cluster", FORBIDDEN, OTHER_AUTHORITY),
-    entry(Kind::Authority, "key_spec", FORBIDDEN, OTHER_AUTHORITY),
+    entry(Kind::Authority, "key_spec", FORBIDDEN, PUT_KEY_BACK),
     entry(Kind::Authority, "secret_parameter", FORBIDDEN, OTHER_AUTHORITY),
     entry(Kind::Authority, "public_parameter", IN_PLACE, "the key that is there tells it"),
     entry(Kind::LaunchTemplate, "launch_template_name", REPLACES, NAME),

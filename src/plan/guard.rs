@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::Comparison;
+use super::standing::PUT_KEY_BACK;
 use super::template::WantedContent;
 use super::{
     Action, Change, FieldChange, FieldClass, ForeignResource, PlanOptions, Refusal, classify,
@@ -44,9 +45,11 @@ pub(super) fn refusals(
 ) -> Vec<Refusal> {
     let mut found: Vec<Refusal> = foreign.iter().filter_map(in_the_way).collect();
     for change in changes {
-        found.extend(forbidden_fields(change));
+        match lost_authority(change, observation) {
+            Some(lost) => found.push(lost),
+            None => found.extend(forbidden_fields(change)),
+        }
         found.extend(drained_first(change));
-        found.extend(lost_authority(change, observation));
         if !options.destroy {
             found.extend(deletes(change, options));
             found.extend(replaced_in_use(change, desired, observation));
@@ -77,25 +80,32 @@ fn in_the_way(foreign: &ForeignResource) -> Option<Refusal> {
     })
 }
 
-/// An authority that is not there although machines have worked under it: they show what the old one
-/// signed, and would refuse what a new one signs. A volume is marked before its machine first formats it.
+/// An authority that is gone, or its key, although machines have worked under it: they show what the old
+/// one signed, and would refuse what a new one signs.
 fn lost_authority(change: &Change, observation: &Observation) -> Option<Refusal> {
-    if change.action != Action::Create || change.address.kind != Kind::Authority {
+    if change.address.kind != Kind::Authority {
         return None;
     }
-    let is_formatted = |resource: &Resource| match resource {
-        Resource::Volume(volume) => volume.tags.contains_key(FORMATTED_TAG),
-        _ => false,
-    };
-    let mut owned = observation.resources.values().filter(|found| found.ownership.is_owned());
-    owned.any(|found| is_formatted(&found.resource)).then(|| {
-        refusal(
-            "lost_authority",
-            &change.address,
+    let lost = |message, way_out| refusal("lost_authority", &change.address, message, way_out);
+    match (change.action, &change.before) {
+        (Action::Create, _) if has_formatted_volumes(observation) => Some(lost(
             "it is gone, and the cluster's etcd was made under it; a new one would be refused by \
              all that the old one signed for",
-            "put its two parameters back, as they are beside the snapshots",
-        )
+            "put its two parameters back from where they are kept safe",
+        )),
+        (Action::Update, Some(Resource::Authority(before))) if before.key_spec.is_none() => {
+            Some(lost("its key is gone, and it can sign nothing", PUT_KEY_BACK))
+        }
+        _ => None,
+    }
+}
+
+/// Whether etcd has ever worked on a volume of ours: one is marked before its machine first formats it.
+fn has_formatted_volumes(observation: &Observation) -> bool {
+    let mut owned = observation.resources.values().filter(|found| found.ownership.is_owned());
+    owned.any(|found| match &found.resource {
+        Resource::Volume(volume) => volume.tags.contains_key(FORMATTED_TAG),
+        _ => false,
     })
 }
 

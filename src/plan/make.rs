@@ -6,7 +6,7 @@ use super::compare::{self, Comparison};
 use super::precondition::precondition;
 use super::select::Selection;
 use super::{Action, Change, ForeignResource, ForeignRules, Plan, Reason};
-use super::{expiry, guard, order, path, rollout};
+use super::{guard, order, path, rollout, standing};
 use crate::cloud::{Foreignness, Observation, Observed, Ownership};
 use crate::finding::{Finding, Severity, did_you_mean};
 use crate::resource::{Key, Ref, Resource, ResourceSet, Rule};
@@ -47,7 +47,7 @@ pub fn make(desired: &ResourceSet, observation: &Observation, options: &PlanOpti
     refusals.extend(guard::unknown_addresses(&options.only, desired, observation));
     refusals.extend(guard::cycle(&in_cycle));
     let mut findings = foreign_tags(&comparisons);
-    findings.extend(expiry::findings(observation));
+    findings.extend(standing::findings(observation));
     findings.extend(rollout::stale_pins(&comparisons, observation, &rollout));
     findings.extend(idle_deletes(&options.delete_named, &changes));
     Plan {

@@ -7,7 +7,6 @@
 
 mod classify;
 mod compare;
-mod expiry;
 pub mod file;
 mod guard;
 mod hold;
@@ -17,15 +16,16 @@ mod path;
 mod precondition;
 mod rollout;
 mod select;
+mod standing;
 mod template;
 
 use std::collections::BTreeSet;
 
 pub use compare::removes_tag;
-pub use expiry::{AUTHORITY_WAY_OUT, ending};
 pub use hold::{Held, Leaving, hold};
 pub use make::{PlanOptions, describe_foreign, make};
 pub use precondition::{precondition, precondition_holds};
+pub use standing::{authorities_in_need, authority_way_out};
 pub use template::{existing_version, merge_versions, versions_to_read};
 
 use serde::{Deserialize, Serialize};

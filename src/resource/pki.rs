@@ -10,8 +10,9 @@ pub struct Authority {
     pub authority: String,
     /// The cluster that it signs for.
     pub cluster: String,
-    /// What sort of key it is, in AWS's words (`ECC_NIST_P256`).
-    pub key_spec: String,
+    /// What sort of key it is, in AWS's words (`ECC_NIST_P256`); none where the key is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_spec: Option<String>,
     /// The SecureString with the key, readable by one role.
     pub secret_parameter: String,
     /// The String with what is no secret: its certificate, or the public key. Not there yet where a run

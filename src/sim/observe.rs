@@ -30,7 +30,6 @@ impl World {
         look.authorities();
         look.templates();
         look.groups();
-        let halves = if query.deep { look.halves().len() } else { 0 };
         let resources = look.found;
         let observation = Observation {
             format_version: Observation::FORMAT_VERSION,
@@ -40,7 +39,7 @@ impl World {
             facts: self.facts(query),
             resources,
         };
-        self.record_reads(query, &observation, halves);
+        self.record_reads(query, &observation);
         Ok(observation)
     }
 
@@ -138,9 +137,11 @@ impl World {
         query.public_zone.as_deref().and_then(|zone| self.find_public_zone(zone))
     }
 
-    /// Logs the reads that such an observation costs on AWS: listings by the page, what AWS tells only
-    /// one by one, and for so many authorities whether they were made by half. Subnets, VPC and images are told apart from what a cluster owns.
-    fn record_reads(&mut self, query: &Query, observation: &Observation, halves: usize) {
+    /// Logs the reads that such an observation costs on AWS: listings by the page, and what AWS
+    /// tells only one by one. Subnets, VPC and images are told apart from what a cluster owns.
+    fn record_reads(&mut self, query: &Query, observation: &Observation) {
+        let public = self.public_of(&query.cluster);
+        let keys = parameter::calls_for_keys(query, &public);
         let count = |kind: Kind| observation.resources.keys().filter(|k| k.kind == kind).count();
         let pages = |count: usize, page: usize| count.div_ceil(page).max(1);
         let balanced = count(Kind::LoadBalancer) + count(Kind::TargetGroup);
@@ -158,8 +159,8 @@ impl World {
             ("DescribeTargetGroups", 1),
             ("DescribeTags", balanced.div_ceil(20)),
             ("DescribeListeners", count(Kind::LoadBalancer)),
-            ("GetParametersByPath", parameter::pages(self.public_of(&query.cluster).len())),
-            ("GetParameters", halves.div_ceil(10)),
+            ("GetParametersByPath", parameter::pages(public.len())),
+            ("DescribeParameters", if query.deep { keys } else { 0 }),
             ("ListHostedZones", 1),
             (
                 "ListResourceRecordSets",

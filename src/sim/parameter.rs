@@ -7,9 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::look::Look;
 use super::{Answer, Refused, World};
-use crate::cloud::{CloudError, Reply, authority};
+use crate::cloud::{CloudError, Query, Reply, authority};
 use crate::pki::{Authority, PUBLIC_PLACE, PkiError, PrivateKey, Secret, Signer};
 use crate::resource::Kind;
+
+/// Names that one call asks after. Source: Systems Manager API reference, ParameterStringFilter.
+const NAMES: usize = 50;
 
 /// Parameters by name.
 pub(crate) type Stored = BTreeMap<String, Secret>;
@@ -44,6 +47,21 @@ impl World {
             self.record("GetParametersByPath", false, "ok");
         }
         Ok(found)
+    }
+
+    /// Which of these parameters there are.
+    ///
+    /// # Errors
+    /// When the fault plan says so.
+    pub fn parameters_there(
+        &mut self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, CloudError> {
+        self.begin_read("DescribeParameters")?;
+        for _ in 0..names.len().div_ceil(NAMES) {
+            self.record("DescribeParameters", false, "ok");
+        }
+        Ok(self.parameter_names().intersection(names).cloned().collect())
     }
 
     /// One parameter.
@@ -117,6 +135,11 @@ pub(super) fn pages(parameters: usize) -> usize {
     parameters.div_ceil(10).max(1)
 }
 
+/// Calls of `DescribeParameters` that a deep look makes.
+pub(super) fn calls_for_keys(query: &Query, public: &BTreeMap<String, String>) -> usize {
+    authority::secrets(query, public).len().div_ceil(NAMES)
+}
+
 fn known(name: &str) -> Result<Authority, Refused> {
     name.parse().map_err(|error| Refused::invalid("ValidationException", format!("{error}")))
 }
@@ -132,29 +155,20 @@ fn told(wanted: &Authority, cluster: &str, signer: &Signer) -> Answer {
 }
 
 impl Look<'_> {
-    /// Authorities by what is public of them. A run that makes them looks for keys as well that it has
-    /// not told anybody of yet.
+    /// Authorities by what is public of them, and under a deep look by their keys.
     pub(super) fn authorities(&mut self) {
         let cluster = &self.query.cluster;
         let public = self.world.public_of(cluster);
-        let halves = self.halves().into_iter().filter(|half| {
-            self.query.deep && self.world.parameters.0.contains_key(&half.secret_parameter(cluster))
+        let keys = self.query.deep.then(|| {
+            let secrets = authority::secrets(self.query, &public).into_iter();
+            let there = secrets.filter(|(name, _)| self.world.parameters.0.contains_key(name));
+            there.map(|(_, authority)| authority).collect()
         });
-        for (name, observed) in authority::observed(cluster, &public, &halves.collect()) {
+        for (name, observed) in authority::observed(cluster, &public, keys.as_ref()) {
             // What only bears the name of one is nobody's until the spec wants it.
             if observed.ownership.is_owned() || self.wants(Kind::Authority, &name) {
                 self.add(&name, observed);
             }
         }
-    }
-
-    /// Wanted authorities of which nothing is public.
-    pub(super) fn halves(&self) -> BTreeSet<Authority> {
-        let cluster = &self.query.cluster;
-        let wanted = self.query.keys.iter().filter(|key| key.kind == Kind::Authority);
-        let wanted = wanted.filter_map(|key| authority::of_key(key, cluster));
-        let is_public =
-            |one: &Authority| self.world.parameters.0.contains_key(&one.public_parameter(cluster));
-        wanted.filter(|one| !is_public(one)).collect()
     }
 }

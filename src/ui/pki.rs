@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Style;
 use super::finding::wrap;
 use crate::pki::{MemberLeaves, Place, State, Status};
-use crate::plan::AUTHORITY_WAY_OUT;
+use crate::plan::authority_way_out;
 
 /// Digits of a fingerprint that tell two apart at a glance.
 const SHOWN: usize = 16;
@@ -101,22 +101,8 @@ fn complaints(status: &Status) -> Vec<(String, &State, &'static str)> {
     wrong.chain(leaves).collect()
 }
 
-/// What to do about an authority.
-pub(super) fn authority_way_out(state: &State) -> &'static str {
-    match state {
-        State::Missing => {
-            "`kprod apply CLUSTER` makes it; if it was there before, put its parameters back instead"
-        }
-        State::Wrong { .. } => {
-            "somebody wrote over it: put back what was there, which the parameter's history has"
-        }
-        State::Early { .. } => "set the clock of whoever made it, and of who refuses it",
-        _ => AUTHORITY_WAY_OUT,
-    }
-}
-
 /// What to do about a leaf.
-pub(super) const LEAF_WAY_OUT: &str = "its machine renews it by itself; see the journal of `kprod-etcd` there for why it does not, or \
+pub(super) const LEAF_WAY_OUT: &str = "its machine renews it by itself; see the journal there for why it does not, or \
      replace the machine";
 
 #[cfg(test)]

@@ -133,12 +133,44 @@ async fn members_show_certificates_that_are_renewed_in_time() {
             }
         }
         let public = cloud.public(STAGING).await.unwrap();
-        let status = Status::of(STAGING, &public, members, &["main", "events"], cloud.now());
+        let secrets = cloud.there(&secrets_of(&spec)).await.unwrap();
+        let of = |secrets: &BTreeSet<String>| {
+            Status::of(STAGING, &public, secrets, members.clone(), &["main", "events"], cloud.now())
+        };
+        assert!(!of(&BTreeSet::new()).is_well(), "without keys");
+        let status = of(&secrets);
         assert!(status.is_well() && status.members.len() == 6, "{status:#?}");
         let leaves = status.members.iter().flat_map(|member| member.leaves.values());
         ends.extend(leaves.map(|leaf| leaf.state.until()));
     }
     assert!(ends.len() > 6, "they were renewed: {ends:?}");
+}
+
+/// The parameters that hold the keys of a spec's authorities.
+fn secrets_of(spec: &Spec) -> BTreeSet<String> {
+    let keys = authorities_of(spec).only.into_iter();
+    let known = keys.map(|key| authority::of_key(&key, spec.name()).unwrap());
+    known.map(|authority| authority.secret_parameter(spec.name())).collect()
+}
+
+/// A key that is gone is told by whoever asks for it, and nothing is made in its place.
+#[test]
+fn a_key_that_is_gone_is_told_and_not_made_anew() {
+    let folder = env::fleet();
+    let path = folder.path();
+    said(path, &["apply", STAGING, "--yes"]);
+    let keys = files_below(path).into_iter();
+    let mut keys = keys.filter(|file| file.ends_with("etcd/main/peers"));
+    let key = keys.next().unwrap();
+    fs::remove_file(&key).unwrap();
+    let told = said(path, &["pki", "status", STAGING]);
+    assert!(told.contains("etcd-peers-main: its key is gone"), "{told}");
+    let told = said(path, &["doctor", STAGING]);
+    assert!(told.contains("its key is gone"), "{told}");
+    let refused = env::kprod(path).args(["apply", STAGING, "--yes"]).output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(5), "{told}");
+    assert!(!key.exists());
 }
 
 /// Runs the program and gives all that it says.

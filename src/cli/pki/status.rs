@@ -1,25 +1,27 @@
 //! `kprod pki status`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::super::args::{CloudArgs, SpecArgs, TextOrJson};
 use super::super::context::Context;
-use super::super::pipeline;
+use super::super::{denied, pipeline};
 use crate::apply;
 use crate::apply::store::{PATIENT, persist};
 use crate::cloud::any::AnyCloud;
 use crate::cloud::{Cloud, Parameters, StoreError};
 use crate::error::ExitCode;
-use crate::pki::{LeafReport, Status, leaves_key};
+use crate::pki::{Authority, LeafReport, Status, leaves_key};
 use crate::spec::Spec;
 use crate::ui;
 
 /// Show a cluster's keys and certificates: for whom they are, until when, what to do
 ///
 /// Authorities by what is public of them, and of each etcd member the certificates that its machine says
-/// it shows. No key is read. Reads only, and needs no lease.
+/// it shows. Of keys it asks whether they are there, and reads none. Reads only, and needs no lease.
 ///
-/// Exit code 0 when every authority is there and nothing ends too soon, 2 when something is to be seen to.
+/// Exit code 0 when every authority is there with its key and nothing ends too soon, 2 when something is to be seen to.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
@@ -50,8 +52,14 @@ pub(super) fn run(context: &Context, args: &StatusArgs) -> anyhow::Result<ExitCo
 
 async fn read(cloud: &AnyCloud, spec: &Spec) -> anyhow::Result<Status> {
     let cluster = spec.name();
-    let public = cloud.public(cluster).await?;
     let etcds = &spec.cluster.spec.etcd_clusters;
+    let names: Vec<&str> = etcds.iter().map(|etcd| etcd.name.as_str()).collect();
+    let authorities = Authority::of_cluster(names.iter().copied());
+    let secrets: BTreeSet<String> =
+        authorities.iter().map(|authority| authority.secret_parameter(cluster)).collect();
+    let denied = |error| denied::of_read(error, spec);
+    let public = cloud.public(cluster).await.map_err(denied)?;
+    let secrets = cloud.there(&secrets).await.map_err(denied)?;
     let mut members = Vec::new();
     for etcd in etcds {
         for member in &etcd.etcd_members {
@@ -60,8 +68,7 @@ async fn read(cloud: &AnyCloud, spec: &Spec) -> anyhow::Result<Status> {
             members.push((etcd.name.clone(), member.name.clone(), report));
         }
     }
-    let names: Vec<&str> = etcds.iter().map(|etcd| etcd.name.as_str()).collect();
-    Ok(Status::of(cluster, &public, members, &names, cloud.now()))
+    Ok(Status::of(cluster, &public, &secrets, members, &names, cloud.now()))
 }
 
 /// What a member's machine says, if it is in a form that we know.

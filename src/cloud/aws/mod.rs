@@ -20,7 +20,8 @@
 //! | GetParametersByPath, one ten authorities | what is public of them |
 //!
 //! Attributes of load balancers and target groups, lifecycle hooks, and a zone's tags and VPC cost
-//! a call each. They are read under `Query::deep` only; see `Observed::unread`.
+//! a call each. They are read under `Query::deep` only; see `Observed::unread`. So is whether the keys
+//! of authorities are there (DescribeParameters, one a fifty).
 
 #![expect(clippy::disallowed_methods, reason = "real time")]
 
@@ -319,6 +320,10 @@ impl Cloud for AwsCloud {
 impl Parameters for AwsCloud {
     async fn public(&self, cluster: &str) -> Result<BTreeMap<String, String>, CloudError> {
         Box::pin(parameters::public(self, cluster)).await
+    }
+
+    async fn there(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, CloudError> {
+        Box::pin(parameters::there(self, names)).await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Secret>, CloudError> {

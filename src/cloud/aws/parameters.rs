@@ -2,25 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ssm::types::Parameter;
+use aws_sdk_ssm::types::{Parameter, ParameterStringFilter};
 
 use super::AwsCloud;
+use super::error::unbuilt;
 use super::observe::Found;
 use crate::cloud::{CloudError, CloudErrorKind, Query, authority};
-use crate::pki::{Authority, PUBLIC_PLACE, Secret};
+use crate::pki::{PUBLIC_PLACE, Secret};
 use crate::resource::{Key, Kind};
 
-/// The biggest page, and the most names of one call.
-/// Source: Systems Manager API reference, GetParametersByPath and GetParameters.
+/// The biggest page. Source: Systems Manager API reference, GetParametersByPath.
 const PAGE: i32 = 10;
-const NAMES: usize = 10;
+/// The most values of a filter. Source: Systems Manager API reference, ParameterStringFilter.
+const NAMES: usize = 50;
 
-/// Authorities by what is public of them, in one call for up to ten. A run that makes them also asks for
-/// the keys of those that nobody was told of: a run that was killed in between leaves one behind.
+/// Authorities by what is public of them, in one call for up to ten. A deep look also asks whether their
+/// keys are there: one that is gone can sign nothing, and a run that was killed leaves one behind that
+/// nobody was told of.
 pub(super) async fn read(cloud: &AwsCloud, query: &Query) -> Result<Vec<Found>, CloudError> {
     let public = public(cloud, &query.cluster).await?;
-    let halves = if query.deep { halves(cloud, query, &public).await? } else { BTreeSet::new() };
-    let found = authority::observed(&query.cluster, &public, &halves).into_iter();
+    let keys = if query.deep {
+        let secrets = authority::secrets(query, &public);
+        let there = there(cloud, &secrets.keys().cloned().collect()).await?;
+        Some(there.iter().filter_map(|name| secrets.get(name).cloned()).collect())
+    } else {
+        None
+    };
+    let found = authority::observed(&query.cluster, &public, keys.as_ref()).into_iter();
     let found =
         found.map(|(name, observed)| Found { key: Key::new(Kind::Authority, name), observed });
     Ok(found.collect())
@@ -51,28 +59,26 @@ pub(super) async fn secret(cloud: &AwsCloud, name: &str) -> Result<Option<Secret
     }
 }
 
-/// Wanted authorities of which nothing is public, and a key is there. It is not decrypted.
-async fn halves(
+/// Which of these parameters there are. What they hold is not asked for, so that whoever may only look
+/// needs no leave to read a key.
+pub(super) async fn there(
     cloud: &AwsCloud,
-    query: &Query,
-    public: &BTreeMap<String, String>,
-) -> Result<BTreeSet<Authority>, CloudError> {
-    let cluster = &query.cluster;
-    let wanted = query.keys.iter().filter_map(|key| authority::of_key(key, cluster));
-    let untold: BTreeMap<String, Authority> = wanted
-        .filter(|wanted| !public.contains_key(&wanted.public_parameter(cluster)))
-        .map(|wanted| (wanted.secret_parameter(cluster), wanted))
-        .collect();
-    let names: Vec<&String> = untold.keys().collect();
-    let mut halves = BTreeSet::new();
+    names: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, CloudError> {
+    let operation = "DescribeParameters";
+    let names: Vec<&String> = names.iter().collect();
+    let mut there = BTreeSet::new();
     for names in names.chunks(NAMES) {
-        let names = names.iter().map(|name| (*name).clone()).collect();
-        let call = cloud.ssm.get_parameters().set_names(Some(names)).with_decryption(false);
-        let answer = cloud.read("GetParameters", || call.clone().send()).await?;
-        let there = answer.parameters().iter().filter_map(Parameter::name);
-        halves.extend(there.filter_map(|name| untold.get(name).cloned()));
+        let values = names.iter().map(|name| (*name).clone()).collect();
+        let filter = ParameterStringFilter::builder().key("Name").set_values(Some(values)).build();
+        let filter = filter.map_err(|error| unbuilt(operation, &error))?;
+        let call = cloud.ssm.describe_parameters().parameter_filters(filter);
+        let page = |token| call.clone().set_next_token(token).send();
+        let pages = cloud.pages(operation, page, |page| page.next_token()).await?;
+        let found = pages.iter().flat_map(|page| page.parameters());
+        there.extend(found.filter_map(|parameter| parameter.name().map(str::to_owned)));
     }
-    Ok(halves)
+    Ok(there)
 }
 
 fn text(parameter: &Parameter) -> Option<(String, String)> {

@@ -73,6 +73,28 @@ fn an_authority_is_made_once_and_then_only_put_back() {
 }
 
 #[test]
+fn an_authority_without_its_key_is_refused_and_told() {
+    let desired = full_cluster();
+    let mut world = applied(&desired);
+    let key = address("authority/etcd-peers-main.test.example.com");
+    let found = world.resources.get_mut(&key).unwrap();
+    let Resource::Authority(keyless) = &mut found.resource else { panic!() };
+    keyless.key_spec = None;
+    let refused = plan(&desired, &world);
+    assert_eq!(
+        (addresses(&refused), guards(&refused)),
+        (vec![key.to_string()], vec!["lost_authority"])
+    );
+    assert_eq!(authorities_in_need(&world), [(key.clone(), pki::State::Keyless)]);
+    assert!(refused.findings.is_empty(), "it is said once: {:?}", refused.findings);
+    // Who did not ask does not know.
+    world.resources.get_mut(&key).unwrap().unread.insert("key_spec".to_owned());
+    let quiet = plan(&desired, &world);
+    assert_eq!((addresses(&quiet), guards(&quiet)), (vec![], vec![]));
+    assert_eq!(authorities_in_need(&world), []);
+}
+
+#[test]
 fn that_an_authority_ends_is_remarked_by_the_time_of_the_look() {
     let authority = pki::Authority::EtcdPeers("main".to_owned());
     let made: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{account, make, owner, refused};
 use crate::cloud::{Call, Query, authority};
 use crate::pki::{Authority, Signer};
-use crate::resource::{Attribute, Key, Kind};
+use crate::resource::{Attribute, Key, Kind, Resource};
 use crate::sim::World;
 
 const CLUSTER: &str = "c.example.com";
@@ -52,6 +52,15 @@ fn seen(world: &mut World, deep: bool) -> Option<Option<String>> {
     Some(found.attributes.get(&Attribute::Certificate).cloned())
 }
 
+/// Whether a look says that the key is there; none if it does not say.
+fn has_key(world: &mut World, deep: bool) -> Option<bool> {
+    let query =
+        Query { cluster: CLUSTER.to_owned(), keys: [key()].into(), deep, ..Query::default() };
+    let found = world.observe(&query).unwrap().resources.remove(&key())?;
+    let Resource::Authority(seen) = found.resource else { panic!() };
+    found.unread.is_empty().then_some(seen.key_spec.is_some())
+}
+
 #[test]
 fn an_authority_is_made_once_and_a_half_of_it_is_seen_by_who_makes_the_rest() {
     let mut world = account(1);
@@ -72,6 +81,11 @@ fn an_authority_is_made_once_and_a_half_of_it_is_seen_by_who_makes_the_rest() {
     assert_eq!(&signer.to_public(), certificate);
     let not_before = signer.certificate().unwrap().not_before;
     assert!(not_before <= world.now.timestamp(), "by the world's clock");
+    let keyless = Call::DeleteAuthority { parameters: [peers().secret_parameter(CLUSTER)].into() };
+    let mut other = world.clone();
+    make(&mut other, &keyless).unwrap();
+    assert_eq!((has_key(&mut other, false), has_key(&mut other, true)), (None, Some(false)));
+    assert_eq!((has_key(&mut world, false), has_key(&mut world, true)), (None, Some(true)));
     let parameters: BTreeSet<String> = world.parameter_names();
     for _ in 0..2 {
         make(&mut world, &Call::DeleteAuthority { parameters: parameters.clone() }).unwrap();

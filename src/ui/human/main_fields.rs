@@ -67,7 +67,7 @@ fn of_name(name: &DnsName) -> String {
 /// What it signs, and for how long, where it ends at all.
 fn of_authority(authority: &Authority) -> String {
     let Ok(known) = authority.authority.parse::<pki::Authority>() else {
-        return authority.key_spec.clone();
+        return authority.key_spec.clone().unwrap_or_default();
     };
     let life = match known.has_certificate() {
         true => format!("for {} years", pki::AUTHORITY_DAYS / 365),

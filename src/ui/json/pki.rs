@@ -7,7 +7,7 @@
 //! | `well` | nobody has to see to anything |
 //! | `authorities[]` | `authority`, `signs`; `secret_parameter` with the key, `public_parameter` with the certificate or public key |
 //! | `authorities[].fingerprint` | SHA-256 of the certificate, or of the public key's text; null when there is none |
-//! | `authorities[].state` | `missing`, `valid`, `ending`, `ended`, `early`, `wrong` |
+//! | `authorities[].state` | `missing`, `keyless`, `valid`, `ending`, `ended`, `early`, `wrong` |
 //! | `authorities[].until` | when it ends, or null |
 //! | `authorities[].message`, `way_out` | what to see to, or null |
 //! | `members[]` | `etcd`, `member`, `machine` that reported its certificates, or null |
@@ -18,7 +18,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::pki::{AuthorityStatus, MemberLeaves, State, Status};
-use crate::ui::pki::{LEAF_WAY_OUT, authority_way_out};
+use crate::plan::authority_way_out;
+use crate::ui::pki::LEAF_WAY_OUT;
 
 /// Version of the form.
 const FORMAT_VERSION: &str = "1.0";

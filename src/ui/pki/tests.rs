@@ -52,7 +52,7 @@ fn status() -> Status {
             authority(peers("main"), State::Wrong { why: wrong }),
             authority(Authority::Kubernetes, State::Ended { at: at("2026-11-20T08:10:00Z") }),
             authority(Authority::FrontProxy, State::Missing),
-            authority(Authority::ServiceAccount, State::Valid { until: None }),
+            authority(Authority::ServiceAccount, State::Keyless),
         ],
         members: vec![
             member("main", "a", machine, leaves),

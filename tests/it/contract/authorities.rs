@@ -55,6 +55,14 @@ async fn made_once<C: Cloud>(scene: &Scene<'_, C>, wanted: &Authority) {
     scene.refused(publish("another"), exists.0, exists.1).await;
     let whole = scene.shows(&name, &authority::resource(wanted, &cluster)).await;
     assert_eq!(whole.attributes, made);
+    let parameters = [secret.clone()].into();
+    scene.make(Call::DeleteAuthority { parameters }).await;
+    let is_keyless = |seen: &Observed| match &seen.resource {
+        Resource::Authority(seen) => seen.key_spec.is_none(),
+        _ => false,
+    };
+    let keyless = scene.see(&key, is_keyless).await;
+    assert_eq!(keyless.attributes, made, "a run sees that the key is gone");
 
     for _ in 0..2 {
         let parameters = [secret.clone(), public.clone()].into();

@@ -122,7 +122,10 @@ def access_management(call, params):
 
 
 def parameters(call, params):
-    """The path of GetParametersByPath is a resource like a parameter."""
+    """GetParametersByPath's path is a resource like a parameter; DescribeParameters takes none."""
+    if call.action == "DescribeParameters":
+        yield Ask("ssm:DescribeParameters", "*")
+        return
     named = [*numbered(params, "Names.member"), *(params[n] for n in ("Name", "Path") if n in params)]
     tags = request_tags(tags_of(params, TAGS))
     for name in named:

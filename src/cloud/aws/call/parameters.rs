@@ -31,8 +31,19 @@ pub(super) async fn create_authority(
         .r#type(ParameterType::SecureString)
         .overwrite(false)
         .set_tags(Some(tag_list(operation, tags)?));
-    call.send().await.map_err(|error| cloud.failed(operation, error))?;
+    call.send().await.map_err(|error| hidden(cloud.failed(operation, error)))?;
     told(operation, &wanted, cluster, &made)
+}
+
+/// AWS repeats in some messages what it was sent; no part of a key is ever shown.
+fn hidden(error: CloudError) -> CloudError {
+    let message = match error.message.contains("-----BEGIN") {
+        true => {
+            "AWS does not take the parameter's value, and repeats it; it is not shown".to_owned()
+        }
+        false => error.message,
+    };
+    CloudError { message, ..error }
 }
 
 /// Reads a key to tell its certificate.
@@ -99,4 +110,20 @@ fn told(operation: &'static str, wanted: &Authority, cluster: &str, signer: &Sig
 fn tag_list(operation: &'static str, tags: &Tags) -> Result<Vec<Tag>, CloudError> {
     let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
     tags.iter().map(tag).collect::<Result<_, _>>().map_err(|error| unbuilt(operation, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_aws_repeats_is_not_shown() {
+        let said = |message: &str| {
+            let kind = CloudErrorKind::Invalid;
+            hidden(CloudError::new(kind, "CreateAuthority", "ValidationException", message))
+        };
+        let repeated = said("Value '-----BEGIN PRIVATE KEY-----\nMIGH' at 'value' is too long");
+        assert!(!repeated.to_string().contains("MIGH"), "{repeated}");
+        assert_eq!(said("too long").message, "too long");
+    }
 }
