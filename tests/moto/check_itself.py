@@ -10,6 +10,7 @@ import json
 import sys
 
 import boto3
+from authorities import authority
 from check import compare
 from checking.account import Account, tags_of
 from checking.fleet import CLUSTERS, REGION
@@ -21,6 +22,7 @@ elb = boto3.client("elbv2", REGION)
 route53 = boto3.client("route53", REGION)
 autoscaling = boto3.client("autoscaling", REGION)
 s3 = boto3.client("s3", REGION)
+ssm = boto3.client("ssm", REGION)
 
 
 class Changes:
@@ -201,6 +203,42 @@ class Changes:
     def interfaces(self):
         described = ec2.describe_network_interfaces()["NetworkInterfaces"]
         return [each | {"Tags": each.get("TagSet")} for each in described]
+
+    def peers(self):
+        """The two parameters of an authority: the key's, and what is public."""
+        place = f"/kprod/{self.name}"
+        return f"{place}/etcd/main/peers", f"{place}/public/etcd-peers-main"
+
+    def take(self, name):
+        """Removes a parameter, and tells what puts it back."""
+        value = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+        tags = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"]
+        ssm.delete_parameter(Name=name)
+        return {"Name": name, "Value": value, "Tags": tags}
+
+    def a_key_is_gone(self):
+        secret, public = self.peers()
+        taken = self.take(secret)
+        alone = f"same key as: expected {[secret]}, found []"
+        yield [f"missing: parameter {secret}", f"differs: parameter {public}: {alone}"]
+        ssm.put_parameter(**taken, Type="SecureString")
+
+    def a_key_is_no_secret(self):
+        secret, _ = self.peers()
+        ssm.put_parameter(**self.take(secret), Type="String")
+        yield [f"differs: parameter {secret}: type: expected 'SecureString', found 'String'"]
+        ssm.put_parameter(**self.take(secret), Type="SecureString")
+
+    def a_certificate_is_of_another_key(self):
+        secret, public = self.peers()
+        value = ssm.get_parameter(Name=public)["Parameter"]["Value"]
+        _, other = authority("etcd-peers-main", self.name)
+        ssm.put_parameter(Name=public, Value=other, Overwrite=True)
+        yield [
+            f"differs: parameter {secret}: same key as: expected {[public]}, found []",
+            f"differs: parameter {public}: same key as: expected {[secret]}, found []",
+        ]
+        ssm.put_parameter(Name=public, Value=value, Overwrite=True)
 
     def a_subnet_is_tagged(self):
         [subnet] = ec2.describe_subnets(

@@ -27,6 +27,8 @@ import sys
 
 import boto3
 
+import authorities
+
 REGION = os.environ.get("AWS_REGION", "eu-west-3")
 ec2 = boto3.client("ec2", REGION)
 iam = boto3.client("iam", REGION)
@@ -34,6 +36,7 @@ elb = boto3.client("elbv2", REGION)
 route53 = boto3.client("route53", REGION)
 autoscaling = boto3.client("autoscaling", REGION)
 s3 = boto3.client("s3", REGION)
+ssm = boto3.client("ssm", REGION)
 
 OWNER = "kprod.dev/cluster"
 DIGEST = "kprod.dev/digest"
@@ -284,6 +287,16 @@ class Account:
             "id": made["NetworkInterfaceId"],
             "private_ip_address": made["PrivateIpAddress"],
         }
+
+    def make_authority(self, _name, value, _digest):
+        secret, public = authorities.authority(value["authority"], value["cluster"])
+        tags = tag_list({OWNER: self.cluster, "KubernetesCluster": self.cluster})
+        for parameter, kind, text in (
+            (value["secret_parameter"], "SecureString", secret),
+            (value["public_parameter"], "String", public),
+        ):
+            ssm.put_parameter(Name=parameter, Type=kind, Value=text, Tags=tags)
+        return {"certificate": public}
 
     def make_launch_template(self, name, value, own_digest):
         data = value["launch_template_data"]

@@ -85,7 +85,7 @@ fn names(text: &str, sid: &str, level: &str) {
     assert!(is_shown || is_of_state, "{sid} is not named: {text}");
 }
 
-/// Without each statement of a plan in turn, a plan of an empty account.
+/// Without each statement of a plan in turn, a plan of an empty account that reads all there is to read.
 #[test]
 fn without_a_statement_a_plan_names_it() {
     let owner = Moto::shared().account();
@@ -93,10 +93,13 @@ fn without_a_statement_a_plan_names_it() {
     let policy = policies(&owner, &network, "plan");
     for sid in sids(&policy) {
         let user = owner.user(&sid, &without(&policy, &sid));
-        let (code, text) = run(&user, &network, &["plan", STAGING]);
+        let (code, text) = run(&user, &network, &["plan", STAGING, "--deep"]);
         assert_eq!(code, Some(1), "without {sid}: {text}");
         names(&text, &sid, "plan");
     }
+    let planner = owner.user("planner", &policy);
+    let (code, text) = run(&planner, &network, &["plan", STAGING, "--deep"]);
+    assert_eq!(code, Some(0), "with all of them: {text}");
 }
 
 /// Where the lack of each statement shows: what is made then, or all. In an order in which a later
@@ -118,6 +121,7 @@ const MAKING: &[(&str, &str)] = &[
     ("FirstUseInAccount", "target_group/tcp-internal"),
     ("ChangeBalancers", "target_group/tcp-internal"),
     ("ChangeProfiles", "instance_profile/nodes"),
+    ("KeepAuthorities", "authority/etcd-peers-main"),
     ("PassRolesToMachines", "instance_profile/nodes"),
     ("CreateInterfacesInSubnets", "network_interface/control-plane-eu-west-3a"),
     ("UseSecurityGroups", "network_interface/control-plane-eu-west-3a"),

@@ -12,6 +12,7 @@ import boto3
 
 from .fleet import CLUSTERS, PUBLIC_ZONE, REGION
 from .machines import Machines, tags_of
+from .parameters import Parameters
 
 # Records that Route 53 makes with every zone.
 OF_THE_ZONE = {"NS", "SOA"}
@@ -51,11 +52,11 @@ def ports_of(permission):
     return f"{protocol} {low}" if low == high else f"{protocol} {low}-{high}"
 
 
-class Account(Machines):
+class Account(Machines, Parameters):
     """One look at an account."""
 
     def __init__(self):
-        names = ("ec2", "iam", "elbv2", "route53", "autoscaling", "s3")
+        names = ("ec2", "iam", "elbv2", "route53", "autoscaling", "s3", "ssm")
         self.clients = {name: boto3.client(name, REGION) for name in names}
         self.iam, self.elb = self.clients["iam"], self.clients["elbv2"]
         self.route53, self.autoscaling = self.clients["route53"], self.clients["autoscaling"]
@@ -93,6 +94,7 @@ class Account(Machines):
         self.read_balancers()
         self.read_zones()
         self.read_buckets()
+        self.read_parameters()
         self.read_other_kinds()
         return self.found
 

@@ -12,6 +12,7 @@ no hand can know.
 from .fleet import JUMP_HOSTS, OFFICE, PUBLIC_ZONE, REGION
 from .groups import group_parts
 from .names import GROUP_OF, digested, fixed_tags, group_name, name32, owned
+from .parameters import authorities
 
 ANYWHERE = "0.0.0.0/0"
 ANYWHERE_V6 = "::/0"
@@ -30,6 +31,7 @@ def wanted(cluster):
         balancers(cluster),
         zones_and_records(cluster),
         etcd(cluster),
+        authorities(cluster),
         *[group_parts(cluster, group) for group in cluster.groups],
     ]
     everything = {}
