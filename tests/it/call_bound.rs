@@ -115,13 +115,11 @@ fn count(log: &[LoggedCall], asked: impl Fn(&LoggedCall) -> bool) -> usize {
 
 /// Every mutating call and every call to the state bucket, reads of it included.
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "`--nocapture` tells the figures of the README")]
 async fn a_first_apply_makes_at_most_a_fifth_more_calls_than_the_bound() {
     for cluster in [STAGING, PROD] {
         let (log, least) = first_apply(cluster).await;
         let bound = least.values().sum::<usize>() + STATE_CALLS;
         let made = count(&log, |call| call.is_mutation || call.operation == "GetObject");
-        println!("{cluster}: {made} calls, bound {bound}");
         let mut operations: BTreeMap<&str, usize> = BTreeMap::new();
         for call in &log {
             *operations.entry(&call.operation).or_default() += 1;
