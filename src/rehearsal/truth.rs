@@ -1,6 +1,6 @@
 //! The truth about a world, as no process sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::lease;
 use crate::etcd::guard::Limits;
@@ -28,6 +28,16 @@ pub fn patched<'a>(
     let nodes = nodes(world, cluster);
     let id = nodes.iter().find(|(_, known)| is_meant(known)).map(|(id, _)| *id)?;
     Some((id, unschedulable))
+}
+
+/// The machines whose nodes say that a roll drains them.
+pub fn drained<'a>(world: &'a World, cluster: &str) -> BTreeSet<&'a str> {
+    let is_drained = |node: &Node| node.annotations.contains_key(DRAIN_ANNOTATION);
+    nodes(world, cluster)
+        .into_iter()
+        .filter(|(_, node)| is_drained(node))
+        .map(|(id, _)| id)
+        .collect()
 }
 
 /// The machine that a patch lets be by taking its drain's note off, whoever's cordon it leaves.

@@ -195,10 +195,11 @@ fn may_shrink(act: Act<'_>) -> bool {
 fn gives_back(look: &Look<'_>, group: &str, going: &BTreeSet<&str>) -> bool {
     let Some(book) = look.ledger.groups.get(group) else { return false };
     let wanted = look.world.groups.get(group).and_then(wanted_version);
-    let is_begun = |id: &str| look.ledger.machines.get(id).is_some_and(|book| book.is_begun);
+    // What a process meant to drain and was killed before is drained by nobody.
+    let drained = truth::drained(look.world, &look.ledger.cluster);
     let taking = look.world.members(group).filter(|machine| {
         let id = machine.instance_id.as_str();
-        let takes = wanted != Some(machine.version) || is_begun(id);
+        let takes = wanted != Some(machine.version) || drained.contains(id);
         going.contains(id) || (takes && !is_ending(machine.lifecycle))
     });
     count(taking) <= book.raised

@@ -12,7 +12,7 @@ use crate::rehearsal::scene::{Scene, Templates};
 use crate::rehearsal::shape::{Layout, Pool, Shape};
 use crate::resource::{FAILED_TAG, GroupTag, ROLL_TAG, Ref};
 use crate::roll::RolloutRole;
-use crate::roll::mark::{Raised, RollMark};
+use crate::roll::mark::{DRAIN_ANNOTATION, Raised, RollMark};
 use crate::sim::{Lifecycle, World};
 
 /// A cluster with etcd on machines of its own and a pool of three, all of the old version, that stood long
@@ -122,6 +122,17 @@ async fn a_machine_as_wanted_is_drained_for_a_surge_alone() {
     }
     assert_eq!(drain(&world, &ledger), Ok(()));
     ledger.begin(&ids[1]);
+    assert_eq!(
+        drain(&world, &ledger),
+        Ok(()),
+        "whoever meant to drain another one was killed before"
+    );
+    let other = world.cluster(&ledger.cluster).node_name(&ids[1]);
+    let since = Some("2026-01-01T12:00:00Z".to_owned());
+    let annotations = [(DRAIN_ANNOTATION.to_owned(), since)].into();
+    let noted = NodePatch { annotations, ..NodePatch::default() };
+    let noted = KubeCall::PatchNode { node: other, patch: noted };
+    world.cluster(&ledger.cluster).request(&noted).unwrap();
     assert!(drain(&world, &ledger).is_err(), "another one takes it with it");
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::finish;
 use super::quorum;
-use super::scene::{GroupScene, MachineScene, Scene, drain_since, later};
+use super::scene::{GroupScene, MachineScene, Scene, drain_since, is_doubted, later};
 use super::turn::Turn;
 use super::worker;
 use crate::kube::Node;
@@ -29,15 +29,8 @@ pub(super) fn step(m: &MachineScene<'_>, node: &Node, at: Timestamp) -> Step {
 /// Whether a drain goes on without a cordon that is known to be there. Note and cordon come in one
 /// request, so a watch that is late shows both or none; one that this run has taken off is off, whatever
 /// a watch still shows.
-pub(super) fn is_off(scene: &Scene<'_>, node: &Node) -> bool {
-    match drain_since(node) {
-        Some(_) => !node.unschedulable || scene.o.memory.uncordoned.contains(&node.name),
-        None => is_doubted(scene, node),
-    }
-}
-
-fn is_doubted(scene: &Scene<'_>, node: &Node) -> bool {
-    scene.o.memory.cordoned.get(&node.name).is_some_and(|cordon| cordon.known_at.is_none())
+pub(super) fn is_off(m: &MachineScene<'_>, node: &Node) -> bool {
+    m.is_cordon_unsure || (drain_since(node).is_some() && !node.unschedulable)
 }
 
 /// Cordons a node anew, and leaves its drain's time as it was. Where the cordon is taken off again and
@@ -67,7 +60,7 @@ pub(super) fn again(
 
 fn uncordoned(scene: &Scene<'_>, group: &GroupScene<'_>, node: &Node) -> HaltReason {
     let secs = group.policy.drain_timeout.as_secs() * 2;
-    let (what, way_out) = if is_doubted(scene, node) {
+    let (what, way_out) = if is_doubted(scene.o, node) {
         ("was to be cordoned, which the API server did not answer", "see what the API server lacks")
     } else {
         ("was uncordoned by somebody while it was drained", "see who uncordons it")

@@ -98,7 +98,7 @@ fn go_on(
     turn: &mut Turn,
 ) -> bool {
     let Some(view) = scene.view() else { return true };
-    if cordon::is_off(scene, node) {
+    if cordon::is_off(m, node) {
         cordon::again(scene, group, m, node, since, turn);
         return false;
     }

@@ -59,6 +59,9 @@ pub struct MachineScene<'a> {
     pub is_surplus: bool,
     /// Whether it has no node, and this run has known one: such a one is not on its way.
     pub lost_its_node: bool,
+    /// Whether its drain's cordon may be off: it was asked for without an answer, or to be taken off, and no
+    /// watch has told since.
+    pub is_cordon_unsure: bool,
 }
 
 /// Whether a machine counts.
@@ -155,6 +158,7 @@ impl<'a> GroupScene<'a> {
             let availability = availability(o, p, policy, machine, node);
             let reasons = assess::reasons(o, p, &scene, machine, node, availability);
             let lost_its_node = node.is_none() && o.memory.joined.contains(&machine.instance_id);
+            let is_cordon_unsure = node.is_some_and(|node| is_cordon_unsure(o, node));
             scene.machines.push(MachineScene {
                 machine,
                 node,
@@ -162,6 +166,7 @@ impl<'a> GroupScene<'a> {
                 reasons,
                 is_surplus: false,
                 lost_its_node,
+                is_cordon_unsure,
             });
         }
         assess::retire_surplus(&mut scene);
@@ -330,10 +335,12 @@ impl MachineScene<'_> {
     }
 
     /// Whether it is being drained for good: its node is not one that takes work again, since somebody took
-    /// the cordon off.
+    /// the cordon off, nor one that may.
     pub fn is_drained(&self) -> bool {
         let takes_work = |node: &Node| node.takes_work() && drain_since(node).is_some();
-        matches!(self.availability, Availability::Draining(_)) && !self.node.is_some_and(takes_work)
+        matches!(self.availability, Availability::Draining(_))
+            && !self.is_cordon_unsure
+            && !self.node.is_some_and(takes_work)
     }
 
     /// Whether its time to come up is over and its node was never ready: nothing ever ran on it.
@@ -433,6 +440,17 @@ pub(in crate::roll) fn drain_since(node: &Node) -> Option<Timestamp> {
     let value = node.annotations.get(DRAIN_ANNOTATION)?;
     // A value that nobody can read is still a mark of ours.
     Some(value.parse().unwrap_or(Timestamp::MIN))
+}
+
+/// Whether a drain's cordon that this run has asked for may not be there, or may not be any more.
+fn is_cordon_unsure(o: &Observation, node: &Node) -> bool {
+    let is_marked = drain_since(node).is_some();
+    is_marked && o.memory.uncordoned.contains(&node.name) || !is_marked && is_doubted(o, node)
+}
+
+/// Whether a node's cordon was asked for and not answered.
+pub(super) fn is_doubted(o: &Observation, node: &Node) -> bool {
+    o.memory.cordoned.get(&node.name).is_some_and(|cordon| cordon.known_at.is_none())
 }
 
 /// Whether somebody else had cordoned a node before a roll did, or before its own cordon shows.

@@ -69,6 +69,37 @@ fn a_surge_goes_with_an_old_machine_when_a_new_one_is_uncordoned_while_it_is_dra
     assert!(steps.iter().any(is_let_be), "{steps:?}");
 }
 
+/// The API server may not have made it: the new machine may serve meanwhile.
+#[test]
+fn a_surge_goes_with_an_old_machine_when_a_new_ones_cordon_is_not_answered_or_was_taken_off() {
+    let mut layout = Layout::new(&[("pool", RolloutRole::Node, 4)]);
+    layout.raise("pool", 1);
+    for new in ["pool-1", "pool-2", "pool-3"] {
+        layout.renew(new);
+    }
+    layout.halt();
+    let node = "pool-3".to_owned();
+    let cordon = Step::Cordon {
+        machine: node.clone(),
+        node: node.clone(),
+        at: layout.observation.now,
+        was_cordoned: false,
+        if_away: false,
+    };
+    let release = Step::Release { node, uncordon: true };
+    let mut released = layout.clone();
+    layout.observation.memory.doubted(&cordon);
+    released.drain("pool-3");
+    released.observation.memory.doubted(&release);
+    for layout in [layout, released] {
+        let steps = steps(&layout);
+        let goes =
+            |step: &Step| matches!(step, Step::Cordon { machine, .. } if machine == "pool-0");
+        assert!(steps.iter().any(goes), "{steps:?}");
+        assert!(steps.contains(&release), "{steps:?}");
+    }
+}
+
 /// A run that was killed meant a machine to take its place of the surge with it; the next one has it
 /// replaced.
 #[test]
