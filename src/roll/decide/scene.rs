@@ -385,9 +385,10 @@ fn availability(
     if machine.stage == Stage::Leaving {
         return Availability::Leaving;
     }
-    // A watch may be late to show what this run has just done.
+    // A watch may be late to show what this run has just done, and later when it was cut off.
     let own = node.and_then(|node| o.memory.cordoned.get(&node.name));
-    let may_not_show = |at: Timestamp| o.now < later(at, WATCH_LAG);
+    let shown_at = o.kube.as_ref().map_or(o.now, |view| view.seen_at);
+    let may_not_show = |at: Timestamp| shown_at < later(at, WATCH_LAG);
     let own = own.filter(|cordon| cordon.known_at.is_none_or(may_not_show));
     if let Some(since) = node.and_then(drain_since).or(own.map(|cordon| cordon.at)) {
         return Availability::Draining(since.max(o.run_started_at));
@@ -432,7 +433,7 @@ fn serves_targets(machine: &Machine) -> bool {
     targets.into_iter().all(|state| *state != TargetState::Initial)
 }
 
-/// So late a watch may be with what a request has changed.
+/// So late a watch that hears of its server may be with what a request has changed.
 const WATCH_LAG: Duration = Duration::from_secs(30);
 
 /// Since when a roll drains a node.

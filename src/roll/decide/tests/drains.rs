@@ -134,14 +134,16 @@ fn a_cordon_without_an_answer_counts_and_is_asked_for_again_before_anything_else
     let first = first.clone();
     layout.observation.memory.doubted(&first);
     for secs in [1, 29, 31, 600] {
-        layout.observation.now = at(secs);
+        layout.seen_at(secs);
         assert_eq!(steps(&layout), std::slice::from_ref(&first), "{secs} s later");
     }
     for answered in [1, 600] {
-        layout.observation.now = at(answered + 29);
+        layout.seen_at(answered + 29);
         layout.observation.memory.made(&first, at(answered));
         assert_eq!(cordoned(&layout), [""; 0], "it was answered, and the watch is late");
-        layout.observation.now = at(answered + 30);
+        layout.observation.now = at(answered + 80);
+        assert_eq!(cordoned(&layout), [""; 0], "the watch has been cut off since");
+        layout.seen_at(answered + 30);
         assert_eq!(
             cordoned(&layout),
             ["one-0"],

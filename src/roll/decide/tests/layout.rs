@@ -85,6 +85,12 @@ impl Layout {
         self.view().nodes.get_mut(id).unwrap()
     }
 
+    /// It is so late, and the watch has heard of its server just now.
+    pub(super) fn seen_at(&mut self, secs: i64) {
+        self.observation.now = at(secs);
+        self.view().seen_at = at(secs);
+    }
+
     /// A node stops to answer.
     pub(super) fn unready(&mut self, id: &str) {
         self.node(id).conditions.insert("Ready".to_owned(), condition("Unknown", at(-300)));
