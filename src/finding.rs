@@ -83,6 +83,8 @@ pub struct Finding {
     pub message: String,
     /// The way out, when there is one to name.
     pub hint: Option<String>,
+    /// The lint that says so, such as `L19`; none for what could not work at all.
+    pub lint: Option<&'static str>,
 }
 
 impl Finding {
@@ -98,7 +100,14 @@ impl Finding {
 
     /// A finding of a given weight.
     pub fn new(severity: Severity, message: impl Into<String>) -> Self {
-        Self { severity, places: Vec::new(), field: None, message: message.into(), hint: None }
+        Self {
+            severity,
+            places: Vec::new(),
+            field: None,
+            message: message.into(),
+            hint: None,
+            lint: None,
+        }
     }
 
     /// Whether it stops planning.
@@ -124,6 +133,13 @@ impl Finding {
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
+        self
+    }
+
+    /// Names the lint that says so.
+    #[must_use]
+    pub fn lint(mut self, lint: &'static str) -> Self {
+        self.lint = Some(lint);
         self
     }
 

@@ -8,12 +8,16 @@ pub mod cloud;
 pub mod desired;
 pub mod doctor;
 pub mod document;
+pub mod epoch;
 pub mod error;
 pub mod etcd;
 pub mod event;
 pub mod facts;
 pub mod finding;
 pub mod kube;
+pub mod lint;
+#[cfg(feature = "node")]
+pub mod node;
 pub mod permission;
 pub mod pki;
 pub mod plan;

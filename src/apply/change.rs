@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::engine::{CallEnd, Engine, Outcome, millis, since};
-use super::failure::{RERUN, foreign, held_zone, stale};
+use super::failure::{RERUN, foreign, held_zone, lost_epoch, stale};
 use super::gate::{self, Gate};
 use super::journal::JournalStep;
 use super::link::is_done_in_part;
@@ -14,7 +14,7 @@ use crate::cloud::retry::RetryLimits;
 use crate::cloud::{Call, Cloud, CloudError, CloudErrorKind, Observation, Observed};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
-use crate::plan::{Action, Change};
+use crate::plan::{self, Action, Change};
 use crate::resource::{Attribute, Key, LaunchTemplateInterface, Resource};
 
 /// Looks that a surprise gets before it counts, over half a minute or so: reads lag.
@@ -201,6 +201,10 @@ impl<C: Cloud> Engine<'_, C> {
         if !others.is_empty() {
             let failure = held_zone(&change.address, others);
             return Ok(Next::Turn(surprise(attempt, failure)));
+        }
+        let remains = plan::etcd_remains(change, observation);
+        if !remains.is_empty() {
+            return Err(lost_epoch(&change.address, remains));
         }
         if let Some(observed) = &observed {
             for (attribute, value) in &observed.attributes {

@@ -4,7 +4,7 @@ use super::lease::LeaseError;
 use crate::cloud::quota::quota_of;
 use crate::cloud::{CloudError, CloudErrorKind, Denial, StoreError};
 use crate::error::{ExitCode, Failure};
-use crate::plan::Change;
+use crate::plan::{self, Change};
 use crate::resource::Key;
 
 /// The hint of everything that a re-run finishes.
@@ -104,6 +104,13 @@ pub(super) fn held_zone(address: &Key, names: Vec<String>) -> Failure {
     Failure::refused(format!("{address} holds names that are not the cluster's, and stays"))
         .details(names)
         .hint(format!("remove them, or have their owner do it, then {RERUN}"))
+}
+
+/// An epoch that an etcd cluster had, and lost since the plan was made.
+pub(super) fn lost_epoch(address: &Key, remains: Vec<String>) -> Failure {
+    Failure::refused(format!("{address} is not opened again: the etcd cluster was there"))
+        .details(remains)
+        .hint(plan::LOST_EPOCH_WAY_OUT)
 }
 
 /// A failed call as a failure: what the same command mends later is told from what it cannot.

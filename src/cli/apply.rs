@@ -90,7 +90,7 @@ fn is_plan_file(context: &Context, target: &Path) -> bool {
 fn run_fresh(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
     let options = pipeline::options(&args.options)?;
     let spec = SpecArgs { cluster: args.target.clone(), input: args.input.clone() };
-    let loaded = context.load(&spec)?;
+    let loaded = context.load_linted(&spec)?;
     context.block_on(async {
         let cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
         // A killed run may have left tags and attributes unwritten: look at all of them.

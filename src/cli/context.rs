@@ -9,7 +9,8 @@ use anyhow::Context as _;
 
 use super::args::{CloudName, GlobalArgs, InputArgs, SetArgs, SpecArgs};
 use crate::error::{ExitCode, Failure};
-use crate::finding::{Finding, has_errors};
+use crate::finding::{Finding, Severity, has_errors};
+use crate::lint;
 use crate::source::{self, Limits, LoadLimits, Rendered, Set, Tree};
 use crate::spec::{self, Field, Kind, Spec, Strictness};
 use crate::ui::Ui;
@@ -94,6 +95,19 @@ impl<'a> Context<'a> {
         self.settle(loaded, findings)
     }
 
+    /// Input to a spec that the lints do not refuse, for what changes a cluster by its spec.
+    ///
+    /// # Errors
+    /// When there is an error among the findings, of the input or of a lint.
+    pub(super) fn load_linted(&self, args: &SpecArgs) -> anyhow::Result<Loaded> {
+        let (loaded, mut findings) = self.read(args.cluster.as_deref(), &args.input)?;
+        // What is waived was decided; only `validate` tells of it again.
+        let linted = loaded.iter().flat_map(|loaded| lints(&loaded.spec));
+        let linted: Vec<Finding> = linted.filter(|f| f.severity != Severity::Note).collect();
+        findings.extend(linted);
+        self.settle(loaded, findings)
+    }
+
     /// Input to spec and findings, shown by nobody yet.
     ///
     /// # Errors
@@ -132,12 +146,17 @@ impl<'a> Context<'a> {
     /// Shows findings and gives the result, or the failure that says how many stand against it.
     ///
     /// # Errors
-    /// When there is an error among the findings.
+    /// When there is an error among the findings: 5 where only lints say so.
     pub(super) fn settle<T>(&self, value: Option<T>, findings: Vec<Finding>) -> anyhow::Result<T> {
         match value {
             Some(value) if !has_errors(&findings) => {
                 self.ui.findings(&findings);
                 Ok(value)
+            }
+            Some(_) if findings.iter().all(|f| !f.is_error() || f.lint.is_some()) => {
+                let hint = "nothing was planned or changed; mend these, or waive them in the spec: \
+                            `waivers: [{lint, reason, expires}]`";
+                Err(Failure::refused("refused by lints").findings(findings).hint(hint).into())
             }
             _ => {
                 let is_optional = |f: &Finding| f.is_error() && spec::is_lenient_matter(f);
@@ -151,6 +170,12 @@ impl<'a> Context<'a> {
             }
         }
     }
+}
+
+/// What the lints say of a spec today, in UTC.
+pub(super) fn lints(spec: &Spec) -> Vec<Finding> {
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    lint::lint(spec, now.date())
 }
 
 /// What rendered, or was ready, as a spec with every finding of every stage.

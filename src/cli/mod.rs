@@ -16,6 +16,9 @@ mod execute;
 mod exit_codes;
 mod explain;
 mod kubernetes;
+mod lints;
+#[cfg(feature = "node")]
+mod node;
 mod observe;
 mod pipeline;
 mod pki;
@@ -68,6 +71,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Etcd(etcd::EtcdArgs),
     Pki(pki::PkiArgs),
+    #[cfg(feature = "node")]
+    Node(node::NodeArgs),
     State(state::StateArgs),
     Policy(policy::PolicyArgs),
     Show(show::ShowArgs),
@@ -79,6 +84,7 @@ enum Command {
     Schema(schema::SchemaArgs),
     Rehearse(rehearse::RehearseArgs),
     Simulate(simulate::SimulateArgs),
+    Lints(lints::LintsArgs),
     ExitCodes(exit_codes::ExitCodesArgs),
 }
 
@@ -112,6 +118,8 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Etcd(args) => etcd::run(&context, &args),
         Command::Pki(args) => pki::run(&context, &args),
+        #[cfg(feature = "node")]
+        Command::Node(args) => node::run(&context, &args),
         Command::State(args) => state::run(&context, &args),
         Command::Policy(args) => policy::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),
@@ -123,6 +131,7 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => schema::run(&context, &args),
         Command::Rehearse(args) => rehearse::run(&context, &args),
         Command::Simulate(args) => simulate::run(&context, &args),
+        Command::Lints(args) => lints::run(&context, &args),
         Command::ExitCodes(args) => exit_codes::run(&context, &args),
     }
 }

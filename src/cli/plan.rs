@@ -50,7 +50,7 @@ pub(super) struct PlanArgs {
 
 pub(super) fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let options = pipeline::options(&args.options)?;
-    let loaded = context.load(&args.spec)?;
+    let loaded = context.load_linted(&args.spec)?;
     let planned = match &args.observed {
         Some(file) => pipeline::plan_recorded(context, &loaded, file, &options)?,
         None => context.block_on(async {

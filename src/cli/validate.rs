@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::args::InputArgs;
-use super::context::{Context, Loaded, read_documents, sets};
+use super::context::{Context, Loaded, lints, read_documents, sets};
 use crate::error::{ExitCode, Failure};
 use crate::finding::Finding;
 use crate::source::{Engine, Limits};
@@ -14,7 +14,7 @@ const NAMES_MAX: usize = 8;
 
 /// Check clusters without asking any cloud
 ///
-/// Renders, reads, fills defaults and checks; every problem of every cluster in one report.
+/// Renders, reads, fills defaults, checks and lints; every problem of every cluster in one report.
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
     /// The clusters; all of the fleet if none is named
@@ -35,9 +35,11 @@ pub(super) fn run(context: &Context, args: &ValidateArgs) -> anyhow::Result<Exit
     };
     let (loaded, findings): (Vec<_>, Vec<_>) = results.into_iter().unzip();
     let names: Vec<&str> = loaded.iter().flatten().map(|loaded| loaded.spec.name()).collect();
+    let linted = loaded.iter().flatten().flat_map(|loaded| lints(&loaded.spec));
+    let findings = findings.into_iter().flatten().chain(linted).collect();
     // A cluster that could not be read and an error to say why come together.
     let sound = (names.len() == loaded.len()).then_some(());
-    context.settle(sound, findings.into_iter().flatten().collect())?;
+    context.settle(sound, findings)?;
     let count = plural(names.len(), "cluster");
     context.ui.status(&match names.len() {
         1..=NAMES_MAX => format!("{count} checked: {}", names.join(", ")),

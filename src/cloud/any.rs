@@ -5,6 +5,7 @@ use std::time::Duration;
 
 #[cfg(feature = "aws")]
 use super::aws::AwsCloud;
+use super::machine::{Hook, Launch, MachineCloud, MemberVolume};
 use super::retry::RetryPolicy;
 use super::retry::reader::Reader;
 use super::sim::SimCloud;
@@ -113,6 +114,42 @@ impl Cloud for AnyCloud {
 
     async fn remove(&self, key: &str, condition: Condition) -> Result<(), StoreError> {
         inside!(self, cloud => cloud.remove(key, condition).await)
+    }
+}
+
+impl MachineCloud for AnyCloud {
+    async fn this_instance(&self, group: &str) -> Result<String, CloudError> {
+        inside!(self, cloud => cloud.this_instance(group).await)
+    }
+
+    async fn member_volumes(
+        &self,
+        cluster: &str,
+        etcd: &str,
+        member: &str,
+    ) -> Result<Vec<MemberVolume>, CloudError> {
+        inside!(self, cloud => cloud.member_volumes(cluster, etcd, member).await)
+    }
+
+    async fn attach_volume(
+        &self,
+        volume_id: &str,
+        instance_id: &str,
+        device: &str,
+    ) -> Result<(), CloudError> {
+        inside!(self, cloud => cloud.attach_volume(volume_id, instance_id, device).await)
+    }
+
+    async fn mark_formatted(&self, volume_id: &str, value: &str) -> Result<(), CloudError> {
+        inside!(self, cloud => cloud.mark_formatted(volume_id, value).await)
+    }
+
+    async fn extend_launch(&self, launch: &Launch) -> Result<Hook, CloudError> {
+        inside!(self, cloud => cloud.extend_launch(launch).await)
+    }
+
+    async fn complete_launch(&self, launch: &Launch) -> Result<Hook, CloudError> {
+        inside!(self, cloud => cloud.complete_launch(launch).await)
     }
 }
 

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::resource::{
-    AutoScalingGroup, GroupTag, HealthCheck, LaunchTemplateData, LaunchTemplateInterface,
-    LifecycleHook, Listener, LoadBalancer, MixedInstancesPolicy, NetworkInterface, RecordSet, Role,
-    Rule, SubnetMapping, Tags, TargetGroup, Volume,
+    AutoScalingGroup, EpochMember, GroupTag, HealthCheck, LaunchTemplateData,
+    LaunchTemplateInterface, LifecycleHook, Listener, LoadBalancer, MixedInstancesPolicy,
+    NetworkInterface, RecordSet, Role, Rule, SubnetMapping, Tags, TargetGroup, Volume,
 };
 
 /// One mutating AWS API call. Variant and field names follow the API.
@@ -137,6 +137,13 @@ pub enum Call {
     PublishAuthority { parameter: String, certificate: String, tags: Tags },
     /// Removes parameters, at most ten (DeleteParameters); those that do not exist are no error.
     DeleteAuthority { parameters: BTreeSet<String> },
+
+    // The state bucket: epochs of etcd.
+    /// Opens the first epoch of an etcd cluster, in an object that must not exist yet (PutObject). The
+    /// nonce that tells it from every other is drawn on the way; the reply tells the token as its id.
+    CreateEpoch { cluster: String, etcd: String, members: BTreeMap<String, EpochMember> },
+    /// Removes an object; one that does not exist is no error.
+    DeleteObject { key: String },
 
     // Elastic Load Balancing v2.
     /// Makes a network load balancer; attributes come after.

@@ -10,7 +10,9 @@ pub mod authority;
 pub mod aws;
 pub mod call;
 pub mod denial;
+pub mod epoch;
 pub mod error;
+pub mod machine;
 pub mod observation;
 pub mod parameter;
 pub(crate) mod quota;
@@ -23,6 +25,7 @@ pub mod store;
 pub use call::{Call, Reply};
 pub use denial::{Denial, DenialReason};
 pub use error::{CloudError, CloudErrorKind};
+pub use machine::MachineCloud;
 pub use observation::{
     Foreignness, GroupFacts, Instance, Observation, Observed, Ownership, Query, TaggedInstance,
     TargetState, TemplateFacts, VersionFacts,

@@ -55,6 +55,10 @@ pub struct Observation {
     /// What was found, ours and foreign, by key.
     #[serde(with = "observed_list")]
     pub resources: BTreeMap<Key, Observed>,
+    /// Objects of the state bucket that tell of an etcd cluster whose epoch is not there, by the
+    /// epoch's address: reports of members that had a leader, a list of snapshots.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub etcd_remains: BTreeMap<Key, BTreeSet<String>>,
 }
 
 impl Observation {

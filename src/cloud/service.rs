@@ -56,6 +56,7 @@ impl Service {
         Some(match operation {
             "AttachInstances"
             | "AttachLoadBalancerTargetGroups"
+            | "CompleteLifecycleAction"
             | "CreateAutoScalingGroup"
             | "CreateOrUpdateTags"
             | "DeleteAutoScalingGroup"
@@ -70,13 +71,15 @@ impl Service {
             | "EnableMetricsCollection"
             | "PinLaunchTemplateVersion"
             | "PutLifecycleHook"
+            | "RecordLifecycleActionHeartbeat"
             | "ResumeProcesses"
             | "SetDesiredCapacity"
             | "SetGroupMinimum"
             | "SuspendProcesses"
             | "TerminateInstanceInAutoScalingGroup"
             | "UpdateAutoScalingGroup" => Service::AutoScaling,
-            "AuthorizeSecurityGroupEgress"
+            "AttachVolume"
+            | "AuthorizeSecurityGroupEgress"
             | "AuthorizeSecurityGroupIngress"
             | "CreateLaunchTemplate"
             | "CreateLaunchTemplateVersion"
@@ -159,7 +162,9 @@ impl Service {
             | "ListResourceRecordSets"
             | "ListTagsForResource"
             | "UpdateHostedZoneComment" => Service::Route53,
-            "DeleteObject" | "GetObject" | "ListObjectsV2" | "PutObject" => Service::S3,
+            "CreateEpoch" | "DeleteObject" | "GetObject" | "ListObjectsV2" | "PutObject" => {
+                Service::S3
+            }
             _ if ["Bucket", "PublicAccessBlock"].iter().any(|part| operation.contains(part)) => {
                 Service::S3
             }

@@ -9,6 +9,7 @@
 #![expect(clippy::disallowed_methods, reason = "lets other tasks run while virtual time passes")]
 
 mod file;
+mod machine;
 #[cfg(test)]
 mod tests;
 

@@ -159,8 +159,10 @@ fn denied_way_out(cluster: &str, operation: &str, target: &str, message: &str) -
             .to_owned();
     }
     let (level, statements) = match operation {
+        "GetObject" if path.ends_with("/epoch") => ("plan", "FindState and ReadEpochs"),
         "GetObject" if path.contains("/etcd/") => ("apply", "FindState and ReadMembers"),
         "GetObject" => ("apply", "FindState and KeepState"),
+        "PutObject" if path.ends_with("/epoch") => ("apply", "OpenEpochs"),
         "PutObject" | "DeleteObject" => ("apply", "KeepState"),
         _ => ("state", "PrepareStateBucket"),
     };

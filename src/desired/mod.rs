@@ -9,6 +9,7 @@ mod authority;
 mod balancer;
 mod dns;
 mod draft;
+mod epoch;
 mod etcd;
 mod group;
 mod iam;
@@ -52,6 +53,7 @@ pub fn build(spec: &Spec, facts: &Facts) -> Desired {
     balancer::build(spec, &mut draft);
     storage::build(spec, &mut draft);
     authority::build(spec, &mut draft);
+    epoch::build(spec, &mut draft);
     launch_template::build(spec, facts, &mut draft);
     group::build(spec, &mut draft);
     dns::build(spec, facts, &mut draft);

@@ -92,6 +92,7 @@ fn wholes(change: &Change) -> Vec<Key> {
         | Resource::Volume(_)
         | Resource::NetworkInterface(_)
         | Resource::Authority(_)
+        | Resource::Epoch(_)
         | Resource::LaunchTemplate(_) => Vec::new(),
     }
 }

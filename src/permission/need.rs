@@ -382,7 +382,9 @@ const PARAMETERS: &[Operation] = &[
 /// GetObject), and a write under a condition on what is there reads it (S3 user guide, "Conditional
 /// requests").
 const STATE: &[Operation] = &[
-    change("GetObject", &[need("s3:GetObject", OBJECT), need("s3:ListBucket", BUCKET)]),
+    read("GetObject", &[need("s3:GetObject", OBJECT), need("s3:ListBucket", BUCKET)]),
+    read("ListObjectsV2", &[need("s3:ListBucket", BUCKET)]),
+    change("CreateEpoch", &[need("s3:PutObject", OBJECT), need("s3:GetObject", OBJECT)]),
     change("PutObject", &[need("s3:PutObject", OBJECT), need("s3:GetObject", OBJECT)]),
     change("DeleteObject", &[need("s3:DeleteObject", OBJECT), need("s3:GetObject", OBJECT)]),
     // Asked on the way to a message only, which does without the answer.

@@ -1,12 +1,12 @@
 //! What a plan reads. AWS takes no resource for nearly all of it.
 
-use super::{Scope, Statement};
+use super::{Scope, Statement, state};
 use crate::pki::PUBLIC_PLACE;
 
 pub(super) fn statements(scope: &Scope) -> Vec<Statement> {
     let zones = [scope.zones()];
     let anywhere = serde_json::Value::Null;
-    vec![
+    let mut statements = vec![
         Statement::new("ReadNetworkAndMachines", &EC2, ["*"], scope.in_region()),
         Statement::new("ReadGroups", &AUTO_SCALING, ["*"], scope.in_region()),
         Statement::new("ReadBalancers", &BALANCERS, ["*"], scope.in_region()),
@@ -44,7 +44,9 @@ pub(super) fn statements(scope: &Scope) -> Vec<Statement> {
         ),
         // Names, and nothing of what is in them.
         Statement::new("ListParameters", &["ssm:DescribeParameters"], ["*"], scope.in_region()),
-    ]
+    ];
+    statements.extend(state::read(scope));
+    statements
 }
 
 const EC2: [&str; 10] = [

@@ -95,6 +95,7 @@ impl Scope {
             | Resource::HostedZone(_)
             | Resource::DnsName(_)
             | Resource::Authority(_)
+            | Resource::Epoch(_)
             | Resource::AutoScalingGroup(_) => {}
         }
     }

@@ -4,6 +4,29 @@
 use serde_json::Value;
 
 use super::{Scope, Statement};
+use crate::state::StateAddress;
+
+/// The epochs of the cluster's etcd.
+pub(super) fn read(scope: &Scope) -> Vec<Statement> {
+    let Some(address) = &scope.state else { return Vec::new() };
+    vec![
+        // On the bucket as a whole: S3 tells a missing object from a forbidden one by this right
+        // alone, and a read of an object carries no prefix to put into a condition.
+        Statement::new("FindState", &["s3:ListBucket"], [s3(scope, &address.bucket)], Value::Null),
+        Statement::new(
+            "ReadEpochs",
+            &["s3:GetObject"],
+            [etcd(scope, address, "epoch")],
+            Value::Null,
+        ),
+    ]
+}
+
+/// Objects of a sort of all etcd clusters.
+fn etcd(scope: &Scope, address: &StateAddress, below: &str) -> String {
+    let key = address.key(&format!("etcd/{}/*/{below}", scope.cluster));
+    s3(scope, &format!("{}/{key}", address.bucket))
+}
 
 /// The objects of this cluster, and no other's; a bucket may hold a fleet's. Where a KMS key of one's
 /// own encrypts the bucket, the key's policy has to let the operator use it.
@@ -15,19 +38,25 @@ pub(super) fn keep(scope: &Scope) -> Vec<Statement> {
         .map(|kind| object(format!("{kind}/{cluster}")))
         .into_iter()
         .chain([object(format!("roll/{cluster}/*"))]);
-    // Read alone: what members say of themselves is theirs to write.
-    let reports = [object(format!("etcd/{cluster}/*/report/*"))];
+    let epochs = etcd(scope, address, "epoch");
+    // Never written: what members say of themselves is theirs to write.
+    let reports = etcd(scope, address, "report/*");
+    let leaves = etcd(scope, address, "leaves/*");
     vec![
-        // On the bucket as a whole: S3 tells a missing object from a forbidden one by this right
-        // alone, and a read of an object carries no prefix to put into a condition.
-        Statement::new("FindState", &["s3:ListBucket"], [s3(scope, &address.bucket)], Value::Null),
         Statement::new(
             "KeepState",
             &["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
             objects,
             Value::Null,
         ),
-        Statement::new("ReadMembers", &["s3:GetObject"], reports, Value::Null),
+        Statement::new("OpenEpochs", &["s3:PutObject"], [epochs.clone()], Value::Null),
+        Statement::new(
+            "RemoveEpochs",
+            &["s3:DeleteObject"],
+            [epochs, leaves.clone(), reports.clone()],
+            Value::Null,
+        ),
+        Statement::new("ReadMembers", &["s3:GetObject"], [leaves, reports], Value::Null),
     ]
 }
 

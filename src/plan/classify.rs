@@ -52,6 +52,7 @@ const fn entry(kind: Kind, shape: &'static str, rule: Rule, why: &'static str) -
 const NAME: &str = "a name is the identity";
 const TAGS: &str = "tags are set and removed one by one";
 const API: &str = "the API changes it in place";
+const OTHER_EPOCH: &str = "an epoch belongs to one etcd cluster for good";
 const OTHER_AUTHORITY: &str = "an authority is never replaced: what it signed would be refused";
 
 /// The table.
@@ -154,6 +155,16 @@ const TABLE: &[Entry] = &[
     entry(Kind::Authority, "key_spec", FORBIDDEN, PUT_KEY_BACK),
     entry(Kind::Authority, "secret_parameter", FORBIDDEN, OTHER_AUTHORITY),
     entry(Kind::Authority, "public_parameter", IN_PLACE, "the key that is there tells it"),
+    entry(Kind::Epoch, "cluster", FORBIDDEN, OTHER_EPOCH),
+    entry(Kind::Epoch, "etcd", FORBIDDEN, OTHER_EPOCH),
+    entry(Kind::Epoch, "key", FORBIDDEN, OTHER_EPOCH),
+    entry(
+        Kind::Epoch,
+        "members",
+        FORBIDDEN,
+        "an etcd cluster keeps the members that it was opened for: keep etcdMembers as they were; \
+         other ones take a new cluster of another name",
+    ),
     entry(Kind::LaunchTemplate, "launch_template_name", REPLACES, NAME),
     entry(
         Kind::LaunchTemplate,

@@ -9,13 +9,13 @@ use super::template::{self, WantedContent};
 use super::{Action, FieldChange, FieldClass, Reason, classify};
 use crate::cloud::{Observation, Observed};
 use crate::resource::{
-    Attribute, DIGEST_TAG, FAILED_TAG, IMAGE_TAG, Key, OWN_TAG_PREFIX, ROLL_TAG, Resource,
-    ResourceSet, TARGET_TAG, VERSION_TAG, read_target,
+    Attribute, DIGEST_TAG, FAILED_TAG, FORMATTED_TAG, IMAGE_TAG, Key, OWN_TAG_PREFIX, ROLL_TAG,
+    Resource, ResourceSet, TARGET_TAG, VERSION_TAG, read_target,
 };
 
 /// Tags that kprod keeps for itself. They never cause a difference: what they stand for does.
-pub(super) const BOOKKEEPING_TAGS: [&str; 6] =
-    [DIGEST_TAG, VERSION_TAG, TARGET_TAG, FAILED_TAG, IMAGE_TAG, ROLL_TAG];
+pub(super) const BOOKKEEPING_TAGS: [&str; 7] =
+    [DIGEST_TAG, VERSION_TAG, TARGET_TAG, FAILED_TAG, FORMATTED_TAG, IMAGE_TAG, ROLL_TAG];
 
 /// Tags that kprod's engines and AWS keep; a spec neither sets nor removes them.
 const ENGINE_TAG_PREFIXES: [&str; 2] = [OWN_TAG_PREFIX, "aws:"];

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::compare::Comparison;
 use super::standing::PUT_KEY_BACK;
 use super::template::WantedContent;
@@ -10,7 +12,7 @@ use super::{
     describe_foreign,
 };
 use super::{order, path};
-use crate::cloud::Observation;
+use crate::cloud::{Observation, epoch};
 use crate::finding::did_you_mean;
 use crate::resource::{Attribute, FORMATTED_TAG, Key, Kind, Resource, ResourceSet};
 
@@ -50,6 +52,7 @@ pub(super) fn refusals(
             None => found.extend(forbidden_fields(change)),
         }
         found.extend(drained_first(change));
+        found.extend(lost_epoch(change, observation));
         if !options.destroy {
             found.extend(deletes(change, options));
             found.extend(replaced_in_use(change, desired, observation));
@@ -109,6 +112,49 @@ fn has_formatted_volumes(observation: &Observation) -> bool {
     })
 }
 
+/// What to do about an epoch that is lost.
+pub const LOST_EPOCH_WAY_OUT: &str = "put the object's last version back; if the etcd cluster is gone \
+                                      for good, move its snapshots elsewhere and remove whatever else \
+                                      is named here, or take another name for the new cluster";
+
+/// An epoch that is not there although its etcd cluster was: a new one would let its machines form an
+/// empty cluster.
+fn lost_epoch(change: &Change, observation: &Observation) -> Option<Refusal> {
+    let remains = etcd_remains(change, observation);
+    (!remains.is_empty()).then(|| {
+        refusal(
+            "lost_epoch",
+            &change.address,
+            format!(
+                "its object is gone, and the etcd cluster was there: {}; a new epoch would let an \
+                 empty cluster form in its place",
+                remains.join(", ")
+            ),
+            LOST_EPOCH_WAY_OUT,
+        )
+    })
+}
+
+/// What tells that the etcd cluster was there whose first epoch a change is to open.
+pub fn etcd_remains(change: &Change, observation: &Observation) -> Vec<String> {
+    let etcd = epoch::of_key(&change.address, &observation.cluster);
+    let Some(etcd) = etcd.filter(|_| change.action == Action::Create) else { return Vec::new() };
+    if observation.resources.contains_key(&change.address) {
+        return Vec::new();
+    }
+    let is_formatted = |resource: &Resource| match resource {
+        Resource::Volume(volume) => {
+            volume.tags.contains_key(&format!("k8s.io/etcd/{etcd}"))
+                && volume.tags.contains_key(FORMATTED_TAG)
+        }
+        _ => false,
+    };
+    let owned = observation.resources.iter().filter(|(_, found)| found.ownership.is_owned());
+    let formatted = owned.filter(|(_, found)| is_formatted(&found.resource));
+    let remains = observation.etcd_remains.get(&change.address).into_iter().flatten().cloned();
+    formatted.map(|(key, _)| format!("{key} is formatted")).chain(remains).collect()
+}
+
 fn deletes(change: &Change, options: &PlanOptions) -> Vec<Refusal> {
     let mut found = Vec::new();
     let address = &change.address;
@@ -152,10 +198,15 @@ fn machines_text(count: usize) -> String {
 }
 
 fn forbidden_fields(change: &Change) -> Vec<Refusal> {
-    let text = |value: &Option<serde_json::Value>| match value {
-        Some(serde_json::Value::String(text)) => text.clone(),
+    let text = |value: &Option<Value>| match value {
+        Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
         None => "nothing".to_owned(),
+    };
+    let what = |field: &FieldChange| match (&field.before, &field.after) {
+        (None, Some(Value::Object(_))) => "be added".to_owned(),
+        (Some(Value::Object(_)), None) => "be taken away".to_owned(),
+        (before, after) => format!("change from {} to {}", text(before), text(after)),
     };
     change
         .fields
@@ -165,12 +216,7 @@ fn forbidden_fields(change: &Change) -> Vec<Refusal> {
             refusal(
                 "forbidden_field",
                 &change.address,
-                format!(
-                    "{} cannot change from {} to {}",
-                    field.path,
-                    text(&field.before),
-                    text(&field.after)
-                ),
+                format!("{} cannot {}", field.path, what(field)),
                 classify::why(change.address.kind, &field.path),
             )
         })

@@ -22,6 +22,7 @@ mod template;
 use std::collections::BTreeSet;
 
 pub use compare::removes_tag;
+pub use guard::{LOST_EPOCH_WAY_OUT, etcd_remains};
 pub use hold::{Held, Leaving, hold};
 pub use make::{PlanOptions, describe_foreign, make};
 pub use precondition::{precondition, precondition_holds};

@@ -12,7 +12,7 @@ use crate::resource::{Attribute, Key, Kind, Resource, ResourceSet};
 
 /// Kinds that a machine may hold on to in ways that no field tells (an interface's groups, an
 /// attachment): they go after every group that goes.
-const HELD_BY_MACHINES: [Kind; 7] = [
+const HELD_BY_MACHINES: [Kind; 8] = [
     Kind::SecurityGroup,
     Kind::Role,
     Kind::InstanceProfile,
@@ -20,6 +20,7 @@ const HELD_BY_MACHINES: [Kind; 7] = [
     Kind::Volume,
     Kind::NetworkInterface,
     Kind::Authority,
+    Kind::Epoch,
 ];
 
 /// Keys that a resource names without a reference.

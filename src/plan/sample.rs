@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 
-use crate::cloud::{Foreignness, VersionFacts, authority};
+use crate::cloud::{Foreignness, VersionFacts, authority, epoch};
 use crate::cloud::{GroupFacts, Instance, Observation, Observed, Ownership, TemplateFacts};
 use crate::facts::{Facts, SubnetFact};
 use crate::pki;
@@ -196,12 +196,20 @@ fn storage() -> Vec<(&'static str, Resource)> {
         )]),
         tags: tags("etcd-a.test.example.com"),
     };
+    let member = EpochMember {
+        peer_url: "https://etcd-a.internal.test.example.com:2380".into(),
+        client_url: "https://etcd-a.internal.test.example.com:4001".into(),
+    };
     vec![
         ("a.etcd-main.test.example.com", Resource::Volume(volume)),
         ("etcd-a.test.example.com", Resource::NetworkInterface(interface)),
         (
             "etcd-peers-main.test.example.com",
             authority::resource(&pki::Authority::EtcdPeers("main".into()), CLUSTER),
+        ),
+        (
+            "main.test.example.com",
+            epoch::resource(CLUSTER, "main", BTreeMap::from([("a".into(), member)])),
         ),
     ]
 }
@@ -339,6 +347,7 @@ pub(crate) fn empty_world() -> Observation {
             ..Facts::default()
         },
         resources: BTreeMap::new(),
+        etcd_remains: BTreeMap::new(),
     }
 }
 

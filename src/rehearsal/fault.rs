@@ -51,6 +51,8 @@ pub enum Fault {
     StuckPods,
     /// An etcd member is slow, or not well.
     Etcd,
+    /// An etcd member's volume is lost with its machine.
+    Volume,
 }
 
 /// Of what a strength is a share.
@@ -115,7 +117,7 @@ const fn item(
     Item { fault, name, unit, permille_max, help }
 }
 
-const MENU: [Item; 21] = [
+const MENU: [Item; 22] = [
     item(Fault::Crash, "crash", Unit::Calls, 60, "kprod is killed and started again"),
     item(Fault::Lost, "lost", Unit::Calls, 100, "answers that never come"),
     item(Fault::Duplicate, "duplicate", Unit::Calls, 100, "requests that arrive twice"),
@@ -137,6 +139,7 @@ const MENU: [Item; 21] = [
     item(Fault::Budget, "pdb", Unit::Budgets, 500, "budgets that allow nothing for a while"),
     item(Fault::StuckPods, "stuck-pods", Unit::Pods, 100, "pods that do not end"),
     item(Fault::Etcd, "etcd", Unit::Members, 600, "members that are slow or not well"),
+    item(Fault::Volume, "volume", Unit::Members, 300, "a member whose volume is lost"),
 ];
 
 impl Fault {
@@ -371,7 +374,7 @@ mod tests {
     fn every_fault_is_on_the_menu_once() {
         let names: BTreeSet<&str> = Fault::all().map(Fault::name).collect();
         assert_eq!(names.len(), Fault::all().count());
-        let last = Fault::Etcd as usize;
+        let last = Fault::Volume as usize;
         let places: BTreeSet<usize> = Fault::all().map(|fault| fault as usize).collect();
         assert_eq!(places, (0..=last).collect());
     }

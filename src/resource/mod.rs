@@ -8,6 +8,7 @@
 mod balancer;
 mod compute;
 mod dns;
+mod etcd;
 mod iam;
 mod pki;
 mod reference;
@@ -27,6 +28,7 @@ pub use compute::{
     MixedInstancesPolicy, RequirementRange,
 };
 pub use dns::{AliasTarget, BatchSize, DnsName, HostedZone, RecordSet};
+pub use etcd::{Epoch, EpochMember};
 pub use iam::{InstanceProfile, Role};
 pub use pki::Authority;
 pub use reference::{Attribute, Ref};
@@ -106,6 +108,8 @@ pub enum Kind {
     NetworkInterface,
     /// A key that signs, with its certificate: two parameters of Systems Manager's store.
     Authority,
+    /// The epoch of an etcd cluster: an object of the state bucket.
+    Epoch,
     /// A launch template; its content lives in numbered versions.
     LaunchTemplate,
     /// An auto scaling group.
@@ -114,7 +118,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::SecurityGroup,
         Kind::SecurityGroupRules,
         Kind::Role,
@@ -127,6 +131,7 @@ impl Kind {
         Kind::Volume,
         Kind::NetworkInterface,
         Kind::Authority,
+        Kind::Epoch,
         Kind::LaunchTemplate,
         Kind::AutoScalingGroup,
     ];
@@ -146,6 +151,7 @@ impl Kind {
             Kind::Volume => "volume",
             Kind::NetworkInterface => "network_interface",
             Kind::Authority => "authority",
+            Kind::Epoch => "epoch",
             Kind::LaunchTemplate => "launch_template",
             Kind::AutoScalingGroup => "auto_scaling_group",
         }
@@ -153,7 +159,7 @@ impl Kind {
 
     /// Whether losing it loses data that nothing else can bring back.
     pub fn is_data_bearing(self) -> bool {
-        matches!(self, Kind::Volume | Kind::Authority)
+        matches!(self, Kind::Volume | Kind::Authority | Kind::Epoch)
     }
 }
 
@@ -248,6 +254,8 @@ pub enum Resource {
     NetworkInterface(NetworkInterface),
     /// See [`Authority`].
     Authority(Authority),
+    /// See [`Epoch`].
+    Epoch(Epoch),
     /// See [`LaunchTemplate`].
     LaunchTemplate(LaunchTemplate),
     /// See [`AutoScalingGroup`].
@@ -270,6 +278,7 @@ impl Resource {
             Resource::Volume(_) => Kind::Volume,
             Resource::NetworkInterface(_) => Kind::NetworkInterface,
             Resource::Authority(_) => Kind::Authority,
+            Resource::Epoch(_) => Kind::Epoch,
             Resource::LaunchTemplate(_) => Kind::LaunchTemplate,
             Resource::AutoScalingGroup(_) => Kind::AutoScalingGroup,
         }
@@ -291,6 +300,7 @@ impl Resource {
             Resource::Volume(r) => serde_json::to_value(r),
             Resource::NetworkInterface(r) => serde_json::to_value(r),
             Resource::Authority(r) => serde_json::to_value(r),
+            Resource::Epoch(r) => serde_json::to_value(r),
             Resource::LaunchTemplate(r) => serde_json::to_value(r),
             Resource::AutoScalingGroup(r) => serde_json::to_value(r),
         };
@@ -319,13 +329,14 @@ impl Resource {
             Kind::Volume => Resource::Volume(serde_json::from_value(value)?),
             Kind::NetworkInterface => Resource::NetworkInterface(serde_json::from_value(value)?),
             Kind::Authority => Resource::Authority(serde_json::from_value(value)?),
+            Kind::Epoch => Resource::Epoch(serde_json::from_value(value)?),
             Kind::LaunchTemplate => Resource::LaunchTemplate(serde_json::from_value(value)?),
             Kind::AutoScalingGroup => Resource::AutoScalingGroup(serde_json::from_value(value)?),
         })
     }
 
     /// The resource's own tags; `None` for the kinds that AWS does not tag, whose owner is their parent
-    /// (rules, listeners, DNS names), or whose name says it (authorities). An ASG's are in its own form.
+    /// (rules, listeners, DNS names), or whose name says it (authorities, epochs). An ASG's are in its own form.
     pub fn tags(&self) -> Option<Tags> {
         match self {
             Resource::SecurityGroup(r) => Some(r.tags.clone()),
@@ -343,7 +354,8 @@ impl Resource {
             Resource::SecurityGroupRules(_)
             | Resource::Listener(_)
             | Resource::DnsName(_)
-            | Resource::Authority(_) => None,
+            | Resource::Authority(_)
+            | Resource::Epoch(_) => None,
         }
     }
 

@@ -118,6 +118,11 @@ impl World {
             }
             Call::DeleteAuthority { parameters } => self.delete_authority(parameters),
 
+            Call::CreateEpoch { cluster, etcd, members } => {
+                self.create_epoch(cluster, etcd, members)
+            }
+            Call::DeleteObject { key } => self.delete_object(key),
+
             Call::CreateLoadBalancer { load_balancer } => self.create_load_balancer(load_balancer),
             Call::ModifyLoadBalancerAttributes {
                 load_balancer_arn,

@@ -3,14 +3,16 @@
 //! Which members there are, and where, follows from what an apply has made: a volume for each, whose
 //! tag names etcd cluster and member, and the member's name in the private zone, which points to the
 //! interface that its machine has. A member is as old as its volume; it starts when a machine with its
-//! interface serves, catches up and is healthy; with a new volume it joins as a learner first. Leaders
-//! are elected among those that are healthy. What a report says follows from all this when it is read,
+//! interface serves and decides so, by the same function as on a real one (`etcd::start`), catches up
+//! and is healthy; with a new volume it joins as a learner first. Leaders are elected among those that
+//! are healthy; the first one closes the epoch. What a report says follows from all this when it is read,
 //! as of the moment it was written at.
 //!
 //! Delays follow from the machine's id and not from the world's dice, so that looking changes nothing.
 
 mod ills;
 mod leaves;
+mod start;
 mod state;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,12 +20,16 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::clock::Time;
+use super::store::StoredObject;
 use super::{Machine, StoredZone, World};
 use crate::cloud::Entry;
-use crate::etcd::{MemberReport, MemberRole, Topology};
-use crate::resource::OWNER_TAG;
+use crate::etcd::epoch::{Epoch as Opened, Place, epoch_key};
+use crate::etcd::report::report_key;
+use crate::etcd::{MemberReport, MemberRole, Phase, Topology, names};
+use crate::resource::{FORMATTED_TAG, OWNER_TAG};
 
 use ills::{Ills, lag, never_votes};
+use start::{Bucket, Data, LOOK_MS, cluster_id, fnv};
 pub use state::MemberState;
 
 /// One etcd cluster.
@@ -39,6 +45,12 @@ pub struct StoredEtcd {
     formed_at: Option<Time>,
     /// When snapshots began to fail.
     snapshots_until: Option<Time>,
+    /// The token of the epoch that its members have closed.
+    #[serde(default)]
+    closed: Option<String>,
+    /// Whether a machine that is up has a member that does not run: it looks again soon.
+    #[serde(default)]
+    waits: bool,
 }
 
 /// One member.
@@ -48,8 +60,9 @@ pub struct StoredMember {
     host: Host,
     /// Its volume; empty where none is known.
     volume_id: String,
-    /// Whether it has no data when it starts next, in a cluster that has formed.
-    is_blank: bool,
+    /// What is on it; nothing before etcd has started there.
+    #[serde(default)]
+    data: Option<Data>,
     /// The machine it runs on.
     run: Option<Run>,
     /// What it reported last from a machine that is gone, and when.
@@ -134,9 +147,46 @@ impl World {
                 let host = Host::Group(place.group.clone());
                 etcd.members.entry(member.clone()).or_insert_with(|| StoredMember::new(host, ""));
             }
+            let place = |member: &String| {
+                let host = names::member_host(cluster, name, member);
+                Place { peer_url: format!("https://{host}"), client_url: format!("https://{host}") }
+            };
+            let members = wanted.members.keys().map(|member| (member.clone(), place(member)));
+            let first = Opened::first(cluster, name, members.collect(), self.seed);
+            let object = StoredObject::new(first.to_bytes(), &first.token, self.now);
+            self.objects.entry(epoch_key(cluster, name)).or_insert(object);
         }
         self.members_found.0.remove(cluster);
         self.tend_members();
+    }
+
+    /// From now on somebody else runs the members of a cluster on its machines.
+    pub fn leave_members_to_others(&mut self, cluster: &str) {
+        self.members_elsewhere.insert(cluster.to_owned());
+        self.etcds.remove(cluster);
+    }
+
+    /// Brings the members up to now whose epoch somebody is about to read: they may have closed it.
+    pub(super) fn mind_epoch(&mut self, key: &str) {
+        let mut parts = key.split('/');
+        let (Some("etcd"), Some(cluster), Some(etcd)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return;
+        };
+        if key == epoch_key(cluster, etcd) {
+            self.find_members(cluster);
+            self.tend_members();
+        }
+    }
+
+    /// The keys of reports that members of this world have written.
+    pub(super) fn reporting_members(&mut self, cluster: &str, etcd: &str) -> Vec<String> {
+        self.find_members(cluster);
+        self.tend_members();
+        let known = self.etcds.get(cluster).and_then(|etcds| etcds.get(etcd));
+        let members = known.into_iter().flat_map(|known| known.members.keys());
+        let reported = members.filter(|name| self.newest_report(cluster, etcd, name).is_some());
+        reported.map(|member| report_key(cluster, etcd, member)).collect()
     }
 
     /// Loses a member's data: it joins as a learner when it next starts.
@@ -144,7 +194,7 @@ impl World {
         let etcds = self.etcds.get_mut(cluster);
         let etcd = etcds.and_then(|etcds| etcds.get_mut(etcd));
         if let Some(member) = etcd.and_then(|etcd| etcd.members.get_mut(member)) {
-            member.is_blank = true;
+            member.data = None;
         }
     }
 
@@ -173,18 +223,31 @@ impl World {
     pub(super) fn tend_members(&mut self) {
         let now = self.now;
         let mut etcds = std::mem::take(&mut self.etcds);
-        let mut due = Vec::new();
+        let (mut due, mut closed, mut formatted) = (Vec::new(), Vec::new(), Vec::new());
         for (cluster, etcds) in &mut etcds {
             for (name, etcd) in etcds {
                 let ills = Ills::of(&self.faults.members, cluster, name);
-                etcd.follow_machines(&self.machines, now, &ills);
+                let bucket = Bucket { cluster, etcd: name, objects: &self.objects };
+                formatted.extend(etcd.follow_machines(&self.machines, &bucket, now, &ills));
                 etcd.elect(now, &ills);
+                closed.extend(etcd.close(&bucket));
                 etcd.note_silence(now, &ills, self.faults.failing_snapshots.contains(cluster));
                 due.extend(etcd.next_change(now));
             }
         }
         self.etcds = etcds;
         self.members_due = due.into_iter().min();
+        for (key, epoch) in closed {
+            let body = epoch.to_bytes();
+            let etag = format!("{:016x}", fnv(&String::from_utf8_lossy(&body)));
+            self.objects.insert(key, StoredObject::new(body, &etag, now));
+        }
+        for volume_id in formatted {
+            let mark = |known: &mut super::StoredVolume| {
+                known.volume.tags.entry(FORMATTED_TAG.to_owned()).or_insert_with(|| "1".to_owned());
+            };
+            self.volumes.edit(&volume_id, mark);
+        }
     }
 
     fn newest_report(
@@ -203,6 +266,9 @@ impl World {
     /// Finds a cluster's members by their volumes; where there are none, what was named stays.
     fn find_members(&mut self, cluster: &str) {
         let changes = [self.zones.changes(), self.volumes.changes(), self.interfaces.changes()];
+        if self.members_elsewhere.contains(cluster) {
+            return;
+        }
         if self.members_found.0.get(cluster) == Some(&changes) {
             return;
         }
@@ -267,7 +333,7 @@ impl StoredMember {
         Self {
             host,
             volume_id: volume_id.to_owned(),
-            is_blank: false,
+            data: None,
             run: None,
             last: None,
             kept: None,
@@ -282,7 +348,10 @@ impl StoredMember {
 
     /// Whether it votes at a moment, as the others know it. One that is down still does.
     fn votes(&self, at: Time) -> bool {
-        self.run.as_ref().is_none_or(|run| !run.joins || run.caught_up_at <= at)
+        match (&self.run, &self.data) {
+            (Some(run), _) => !run.joins || run.caught_up_at <= at,
+            (None, data) => data.as_ref().is_none_or(|data| data.votes),
+        }
     }
 }
 
@@ -301,25 +370,26 @@ impl StoredEtcd {
             *self = Self::default();
         }
         self.members.retain(|name, _| found.contains_key(name));
-        let has_formed = self.formed_at.is_some();
         for (name, (host, volume_id)) in found {
             let known =
                 self.members.entry(name).or_insert_with(|| StoredMember::new(Host::Nowhere, ""));
             known.host = host;
             if known.volume_id != volume_id {
                 known.volume_id = volume_id;
-                known.is_blank = has_formed;
+                known.data = None;
             }
         }
     }
 
-    /// Ends members whose machine is gone, and starts those whose machine runs.
+    /// Ends members whose machine is gone, and starts those whose machine runs and decides so. Gives the
+    /// volumes that were started on.
     fn follow_machines(
         &mut self,
         machines: &BTreeMap<String, Machine>,
+        bucket: &Bucket<'_>,
         now: Time,
         ills: &Ills<'_>,
-    ) {
+    ) -> Vec<String> {
         let is_kept = |member: &StoredMember| {
             let run = member.run.as_ref();
             let machine = run.and_then(|run| machines.get(&run.instance_id));
@@ -328,21 +398,45 @@ impl StoredEtcd {
         let moved = self.members.iter().filter(|(_, member)| !is_kept(member));
         let moved: Vec<String> = moved.map(|(name, _)| name.clone()).collect();
         for name in moved {
-            let Some(member) = self.members.get(&name) else { continue };
-            let running = machines.values().find(|machine| member.runs_on(machine));
             let last = self.newest_report(&name, now, ills);
-            let is_first_look = self.epochs.is_empty();
             let Some(member) = self.members.get_mut(&name) else { continue };
             member.last = last;
-            // What had not caught up has nothing yet.
-            let was_joining =
-                member.run.take().is_some_and(|run| run.joins && run.caught_up_at > now);
-            member.is_blank |= was_joining;
-            if let Some(machine) = running {
-                let joins = std::mem::take(&mut member.is_blank);
-                member.run = Some(Run::begin(machine, joins, now, is_first_look));
+            if let (Some(run), Some(data)) = (member.run.take(), &mut member.data) {
+                data.votes |= run.caught_up_at <= now;
             }
         }
+        let mut started = Vec::new();
+        self.waits = false;
+        let idle = self.members.iter().filter(|(_, member)| member.run.is_none());
+        let idle: Vec<String> = idle.map(|(name, _)| name.clone()).collect();
+        for name in idle {
+            let Some(member) = self.members.get(&name) else { continue };
+            let Some(machine) = machines.values().find(|machine| member.runs_on(machine)) else {
+                continue;
+            };
+            self.start(&name, machine, bucket, now, ills);
+            match self.members.get(&name) {
+                Some(member) if member.run.is_some() => started.push(member.volume_id.clone()),
+                _ => self.waits = true,
+            }
+        }
+        started
+    }
+
+    /// The epoch, closed for the cluster that has formed; none if it is closed already.
+    fn close(&mut self, bucket: &Bucket<'_>) -> Option<(String, Opened)> {
+        self.formed_at?;
+        let token =
+            self.members.values().find_map(|member| Some(&member.data.as_ref()?.stamp.token));
+        let token = token?.clone();
+        if self.closed.as_ref() == Some(&token) {
+            return None;
+        }
+        let (epoch, _) = bucket.epoch().filter(|(epoch, _)| epoch.token == token)?;
+        self.closed = Some(token);
+        let is_open = epoch.phase == Phase::Open;
+        let closed = is_open.then(|| epoch.closed(cluster_id(&epoch.token)).ok())??;
+        Some((epoch_key(bucket.cluster, bucket.etcd), closed))
     }
 
     /// A leader among those that are healthy, if they are enough; the one they have, if they can.
@@ -399,7 +493,8 @@ impl StoredEtcd {
     /// When a member has caught up next.
     fn next_change(&self, now: Time) -> Option<Time> {
         let runs = self.members.values().filter_map(|member| member.run.as_ref());
-        runs.map(|run| run.caught_up_at).filter(|at| *at > now).min()
+        let again = self.waits.then(|| now.plus_ms(LOOK_MS));
+        runs.map(|run| run.caught_up_at).filter(|at| *at > now).chain(again).min()
     }
 
     fn newest_report(

@@ -17,9 +17,11 @@ mod cluster;
 mod compute;
 mod dispatch;
 mod dns;
+mod epoch;
 mod fault;
 mod group;
 mod health;
+mod host;
 mod iam;
 pub mod kubernetes;
 mod lag;
@@ -164,6 +166,9 @@ pub struct World {
     /// When a member has to be looked at next.
     #[serde(default)]
     members_due: Option<Time>,
+    /// Clusters whose members somebody else runs.
+    #[serde(default)]
+    members_elsewhere: BTreeSet<String>,
     /// Client tokens by operation and token.
     tokens: BTreeMap<String, UsedToken>,
     /// Kubernetes clusters by name: they follow the account's machines by themselves.
@@ -281,6 +286,7 @@ impl World {
             etcds: BTreeMap::new(),
             members_found: Aside::default(),
             members_due: None,
+            members_elsewhere: BTreeSet::new(),
             tokens: BTreeMap::new(),
             clusters: BTreeMap::new(),
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::look::Look;
 use super::{Machine, Power, StoredZone, World, parameter};
-use crate::cloud::{CloudError, Observation, Observed, Query, TaggedInstance};
+use crate::cloud::{CloudError, Observation, Observed, Query, TaggedInstance, epoch};
 use crate::facts::{Facts, ImageFact, SubnetFact, VpcFact, ZoneFact};
 use crate::resource::{Key, Kind, OWN_TAG_PREFIX, OWNER_TAG};
 
@@ -21,6 +21,7 @@ impl World {
     pub fn observe(&mut self, query: &Query) -> Result<Observation, CloudError> {
         self.begin_read("Observe")?;
         self.settle();
+        let etcd_remains = self.etcd_remains(query);
         let mut look = Look { world: self, query, now: self.now, found: BTreeMap::new() };
         look.security_groups();
         look.iam();
@@ -28,6 +29,7 @@ impl World {
         look.zones();
         look.storage();
         look.authorities();
+        look.epochs()?;
         look.templates();
         look.groups();
         let resources = look.found;
@@ -38,6 +40,7 @@ impl World {
             cluster: query.cluster.clone(),
             facts: self.facts(query),
             resources,
+            etcd_remains,
         };
         self.record_reads(query, &observation);
         Ok(observation)
@@ -161,6 +164,7 @@ impl World {
             ("DescribeListeners", count(Kind::LoadBalancer)),
             ("GetParametersByPath", parameter::pages(public.len())),
             ("DescribeParameters", if query.deep { keys } else { 0 }),
+            ("GetObject", epoch::wanted(query).len()),
             ("ListHostedZones", 1),
             (
                 "ListResourceRecordSets",

@@ -261,7 +261,7 @@ impl World {
         Ok(Reply::default())
     }
 
-    fn volume(&self, id: &str) -> Result<StoredVolume, Refused> {
+    pub(super) fn volume(&self, id: &str) -> Result<StoredVolume, Refused> {
         self.volumes.usable(id, self.now).cloned().ok_or_else(|| {
             Refused::not_found(
                 "InvalidVolume.NotFound",

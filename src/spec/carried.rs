@@ -18,6 +18,8 @@ pub enum CarriedReason {
     Order,
     /// It is about software on the machines, which is set up by their user data.
     Machine,
+    /// It says what lints ask of the cluster.
+    Lint,
 }
 
 /// A field that shapes no resource.
@@ -60,9 +62,11 @@ pub const CARRIED: &[Carried] = &[
     cluster("spec.networking.kindnet", CarriedReason::Machine),
     cluster("spec.nonMasqueradeCIDR", CarriedReason::Machine),
     cluster("spec.podCIDR", CarriedReason::Machine),
+    cluster("spec.profile", CarriedReason::Lint),
     cluster("spec.rollingUpdate.*", CarriedReason::Order),
     cluster("spec.serviceClusterIPRange", CarriedReason::Machine),
     cluster("spec.subnets.cidr", CarriedReason::Checked),
+    cluster("spec.waivers.*", CarriedReason::Lint),
     group("metadata.annotations", CarriedReason::Exported),
     group("metadata.creationTimestamp", CarriedReason::Exported),
     group("metadata.generation", CarriedReason::Exported),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::IpNet;
+use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,10 @@ pub struct ClusterSpec {
     pub region: Option<String>,
     /// Promotion channel: clusters of one channel are changed together, in waves.
     pub channel: Option<String>,
+    /// What the cluster is held to: `production` asks more of it. Nothing else depends on it.
+    pub profile: Option<Profile>,
+    /// Lints that are to stand for a while, each with a reason.
+    pub waivers: Vec<WaiverSpec>,
     /// Where the machines are; only `aws`.
     pub cloud_provider: Option<CloudProvider>,
     /// Kubernetes version, such as `1.33.4`.
@@ -95,6 +100,35 @@ pub struct ClusterSpec {
     pub networking: Option<NetworkingSpec>,
     /// How requests are authorised; always RBAC.
     pub authorization: Option<AuthorizationSpec>,
+}
+
+/// What a cluster is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// For trying things; what absent means.
+    Development,
+    /// People depend on it.
+    Production,
+}
+
+/// A lint that is to stand for a while.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WaiverSpec {
+    /// Its number, such as `L19`.
+    pub lint: String,
+    /// Why it may stand.
+    pub reason: String,
+    /// The last day on which it may, such as `2027-01-31`.
+    pub expires: String,
+}
+
+impl WaiverSpec {
+    /// The last day on which it holds, if what is written is one.
+    pub fn last_day(&self) -> Option<Date> {
+        self.expires.parse().ok()
+    }
 }
 
 /// The clouds a cluster can be in.

@@ -13,6 +13,7 @@ mod honour;
 mod instance_group;
 mod kubelet;
 mod machine;
+mod machine_type;
 mod network;
 mod parse;
 mod quantity;
@@ -32,7 +33,7 @@ pub use carried::{CARRIED, CARRIED_NOT, Carried, CarriedReason, carried};
 pub use check::{check, check_facts};
 pub use cluster::{
     ApiBalancerSpec, ApiSpec, ApiSubnetSpec, AuthorizationSpec, BalancerClass, BalancerType,
-    CloudProvider, ClusterIamSpec, ClusterSpec, KubeApiServerSpec, PolicyRole,
+    CloudProvider, ClusterIamSpec, ClusterSpec, KubeApiServerSpec, PolicyRole, Profile, WaiverSpec,
 };
 pub use etcd::{EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec};
 pub use field::{Field, Kind, Positions};
@@ -44,6 +45,7 @@ pub use machine::{
     InterruptionBehavior, MemoryRangeSpec, MixedInstancesPolicySpec, OnDemandStrategy,
     SpotStrategy, Tenancy, VolumeSpec, VolumeType,
 };
+pub use machine_type::{is_burstable, memory_mib};
 pub use network::{
     DnsType, NetworkingSpec, NoOptions, SubnetSpec, SubnetType, TopologyDnsSpec, TopologySpec,
 };

@@ -72,10 +72,13 @@ const DOCUMENTS_MAX: usize = 3;
 
 fn render_one(text: &mut String, problem: &[&Finding], width: usize, style: Style) {
     let Some(finding) = problem.first() else { return };
+    let lint = finding.lint.map(|lint| format!("[{lint}]")).unwrap_or_default();
     let (word, label) = match finding.severity {
-        Severity::Error => (style.error("error:"), "error: "),
-        Severity::Warning => (style.warning("warning:"), "warning: "),
-        Severity::Note => (style.dim("note:"), "note: "),
+        Severity::Error => (style.error(&format!("error{lint}:")), format!("error{lint}: ")),
+        Severity::Warning => {
+            (style.warning(&format!("warning{lint}:")), format!("warning{lint}: "))
+        }
+        Severity::Note => (style.dim(&format!("note{lint}:")), format!("note{lint}: ")),
     };
     let message = match &finding.field {
         Some(field) => format!("{field}: {}", finding.message),

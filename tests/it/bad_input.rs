@@ -178,14 +178,14 @@ fn values() -> Vec<Case> {
         ),
         swap(
             "overlapping CIDRs",
-            &["templates/cluster.yaml.j2:25", "vars/_staging.yaml:25", "overlaps", "hint: "],
+            &["templates/cluster.yaml.j2:26", "vars/_staging.yaml:25", "overlaps", "hint: "],
             LAYER,
             "10.20.16.0/20",
             "10.20.8.0/21",
         ),
         swap(
             "an even number of members",
-            &["templates/cluster.yaml.j2:57", "2 members", "hint: have 1, 3, 5 or 7"],
+            &["templates/cluster.yaml.j2:58", "2 members", "hint: have 1, 3, 5 or 7"],
             VARS,
             "main: [a, b, c]",
             "main: [a, b]",
@@ -207,7 +207,7 @@ fn values() -> Vec<Case> {
         ),
         swap(
             "a record outside the zone",
-            &["templates/cluster.yaml.j2:41", "outside the zone", "hint: "],
+            &["templates/cluster.yaml.j2:42", "outside the zone", "hint: "],
             "templates/cluster.yaml.j2",
             "masterPublicName: api.{{ cluster }}",
             "masterPublicName: api.example.org",

@@ -19,6 +19,9 @@ mod crash;
 mod desired;
 mod doctor;
 mod env;
+mod epochs;
+#[cfg(feature = "node")]
+mod etcd;
 mod honour;
 mod kube_api;
 #[cfg(feature = "aws")]

@@ -3,6 +3,7 @@
 use std::fs;
 
 use kprod::error::ExitCode;
+use kprod::lint::LINTS;
 use kprod::spec::CARRIED;
 
 use crate::env;
@@ -53,6 +54,14 @@ fn every_field_that_shapes_nothing_is_named() {
             "README.md lacks {}",
             carried.path
         );
+    }
+}
+
+#[test]
+fn every_lint_is_told_of() {
+    let readme = readme();
+    for lint in LINTS {
+        assert!(readme.contains(&format!("| {} |", lint.id)), "README.md lacks {}", lint.id);
     }
 }
 

@@ -298,6 +298,21 @@ class Account:
             ssm.put_parameter(Name=parameter, Type=kind, Value=text, Tags=tags)
         return {"certificate": public}
 
+    def make_epoch(self, _name, value, _digest):
+        # The state bucket is the only one, and each cluster's state lies below its name.
+        [bucket] = [each["Name"] for each in s3.list_buckets()["Buckets"]]
+        token = f"{value['etcd']}.{value['cluster']}.1.{7:016x}"
+        epoch = {
+            "format_version": 1,
+            "number": 1,
+            "token": token,
+            "members": value["members"],
+            "phase": {"state": "open"},
+        }
+        key = f"{self.cluster}/{value['key']}"
+        s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(epoch).encode())
+        return {"id": token}
+
     def make_launch_template(self, name, value, own_digest):
         data = value["launch_template_data"]
         built_from = {key: item for key, item in data.items() if key != "tag_specifications"}

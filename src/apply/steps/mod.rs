@@ -8,6 +8,7 @@ mod authority;
 mod balancer;
 pub(super) mod batch;
 mod dns;
+mod epoch;
 mod group;
 mod iam;
 mod security;
@@ -196,6 +197,7 @@ fn create(after: &Resource, context: &StepContext<'_>) -> Result<Vec<Step>, Step
         Resource::Volume(r) => Ok(storage::create_volume(r, context)),
         Resource::NetworkInterface(r) => Ok(storage::create_interface(r, context)),
         Resource::Authority(r) => Ok(authority::create(r, context)),
+        Resource::Epoch(r) => Ok(epoch::create(r)),
         Resource::LaunchTemplate(r) => Ok(template::create(r, context)),
         Resource::AutoScalingGroup(r) => group::create(r, context),
     }
@@ -238,6 +240,7 @@ fn update(
             storage::update_interface(now, r, observed, context)
         }
         (Resource::Authority(now), Resource::Authority(r)) => authority::finish(now, r, context),
+        (Resource::Epoch(now), Resource::Epoch(r)) => epoch::keep(now, r),
         (Resource::LaunchTemplate(now), Resource::LaunchTemplate(r)) => {
             template::update(now, r, observed, context)
         }
@@ -262,6 +265,7 @@ fn delete(observed: &Observed, context: &StepContext<'_>) -> Result<Vec<Step>, S
         Resource::Volume(_) => storage::delete_volume(observed),
         Resource::NetworkInterface(_) => storage::delete_interface(observed),
         Resource::Authority(r) => Ok(authority::delete(r)),
+        Resource::Epoch(r) => Ok(epoch::delete(r)),
         Resource::LaunchTemplate(r) => Ok(template::delete(r)),
         Resource::AutoScalingGroup(r) => Ok(group::delete(r, context)),
     }

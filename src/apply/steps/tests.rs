@@ -72,6 +72,7 @@ fn creation(kind: Kind) -> Vec<&'static str> {
         Kind::Volume => vec!["CreateVolume"],
         Kind::NetworkInterface => vec!["CreateNetworkInterface"],
         Kind::Authority => vec!["CreateAuthority", "PublishAuthority"],
+        Kind::Epoch => vec!["CreateEpoch"],
         Kind::LaunchTemplate => vec!["CreateLaunchTemplate"],
         Kind::AutoScalingGroup => vec![
             "ProveLaunchTemplateVersion",
@@ -97,6 +98,8 @@ fn removal(kind: Kind) -> Vec<&'static str> {
         Kind::Volume => vec!["DeleteVolume"],
         Kind::NetworkInterface => vec!["DeleteNetworkInterface"],
         Kind::Authority => vec!["DeleteAuthority"],
+        // A report, certificates, the epoch itself.
+        Kind::Epoch => vec!["DeleteObject", "DeleteObject", "DeleteObject"],
         Kind::LaunchTemplate => vec!["DeleteLaunchTemplate"],
         Kind::AutoScalingGroup => vec!["DeleteAutoScalingGroup"],
     }

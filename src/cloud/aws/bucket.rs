@@ -20,7 +20,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
 
 use super::AwsCloud;
 use super::clock::{Clock, Listener};
-use crate::cloud::{CloudErrorKind, Condition, Entry, StoreError};
+use crate::cloud::{CloudError, CloudErrorKind, Condition, Entry, StoreError};
 use crate::state::StateAddress;
 
 /// A request for a small object takes well under a second. A lease is renewed by one, and must not
@@ -30,6 +30,25 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Nothing that kprod writes comes near; what is larger was not written by kprod.
 const OBJECT_BYTES_MAX: usize = 8 << 20;
+
+/// A failure of the state bucket as one of a call.
+pub(super) fn call_error(operation: &str, error: &StoreError) -> CloudError {
+    let kind = match error {
+        StoreError::Conflict(_) => CloudErrorKind::AlreadyExists,
+        StoreError::Denied { .. } => CloudErrorKind::Denied,
+        StoreError::Failed { kind, .. } => *kind,
+        StoreError::NotConfigured
+        | StoreError::BucketMissing { .. }
+        | StoreError::BucketElsewhere { .. }
+        | StoreError::BucketForeign { .. } => CloudErrorKind::Invalid,
+    };
+    let code = match error {
+        StoreError::Conflict(_) => "PreconditionFailed",
+        StoreError::Denied { .. } => "AccessDenied",
+        _ => "StateBucket",
+    };
+    CloudError::new(kind, operation, code, error.to_string())
+}
 
 /// A client for the bucket, whose answers set the clock.
 pub(super) fn client(config: &SdkConfig, clock: Arc<Clock>) -> aws_sdk_s3::Client {
@@ -80,6 +99,24 @@ pub(super) async fn get(cloud: &AwsCloud, key: &str) -> Result<Option<Entry>, St
         Ok(Err(error)) => Err(request.cut_short(&error.to_string())),
         Err(_) => Err(request.cut_short("it did not arrive in time")),
     }
+}
+
+/// The keys below a prefix: the first thousand, one page.
+pub(super) async fn list(cloud: &AwsCloud, prefix: &str) -> Result<Vec<String>, StoreError> {
+    let request = Request::on_object(cloud, "ListObjectsV2", prefix).await?;
+    let call = cloud
+        .s3
+        .list_objects_v2()
+        .bucket(&request.state.bucket)
+        .prefix(request.state.key(prefix))
+        .expected_bucket_owner(request.owner);
+    let page = match call.send().await {
+        Ok(page) => page,
+        Err(error) => return Err(request.told(error).await),
+    };
+    let own = request.state.key("");
+    let keys = page.contents().iter().filter_map(|object| object.key());
+    Ok(keys.filter_map(|key| Some(key.strip_prefix(&own)?.to_owned())).collect())
 }
 
 /// Writes an object under a condition.

@@ -18,6 +18,7 @@
 //! | DescribeLoadBalancers, DescribeTargetGroups, DescribeTags | the API's load balancers |
 //! | DescribeListeners, one a load balancer | their ports |
 //! | GetParametersByPath, one ten authorities | what is public of them |
+//! | GetObject, one an etcd cluster | its epoch |
 //!
 //! Attributes of load balancers and target groups, lifecycle hooks, and a zone's tags and VPC cost
 //! a call each. They are read under `Query::deep` only; see `Observed::unread`. So is whether the keys
@@ -32,12 +33,14 @@ mod call;
 mod clock;
 mod dns;
 mod ec2;
+mod epochs;
 mod error;
 mod fence;
 mod groups;
 mod iam;
 mod identity;
 mod instances;
+mod machine;
 mod observe;
 mod parameters;
 mod read;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AwsCloud, balancers, dns, ec2, groups, iam, parameters, templates};
+use super::{AwsCloud, balancers, dns, ec2, epochs, groups, iam, parameters, templates};
 use crate::cloud::{CloudError, Foreignness, Observation, Observed, Ownership, Query};
 use crate::facts::Facts;
 use crate::resource::{Attribute, Key, Kind, Resource};
@@ -69,7 +69,7 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
         Some(roles) => Ok(roles),
         None => iam::read(cloud, query).await,
     };
-    let (iam, network, groups, templates, balancers, dns, authorities) = tokio::join!(
+    let (iam, network, groups, templates, balancers, dns, authorities, epochs) = tokio::join!(
         iam(),
         ec2::read(cloud, query),
         groups::read(cloud, query),
@@ -77,12 +77,22 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
         balancers::read(cloud, query),
         dns::read(cloud, query),
         parameters::read(cloud, query),
+        epochs::read(cloud, query),
     );
     let (iam, network) = (iam?, network?);
     let (groups, templates, balancers, dns) = (groups?, templates?, balancers?, dns?);
-    let authorities = authorities?;
+    let (authorities, epochs) = (authorities?, epochs?);
     let images = templates::images(cloud, query, &templates).await?;
-    let found = [iam.found, network.found, groups, templates, balancers, dns.found, authorities];
+    let found = [
+        iam.found,
+        network.found,
+        groups,
+        templates,
+        balancers,
+        dns.found,
+        authorities,
+        epochs.found,
+    ];
 
     let mut resources = BTreeMap::new();
     for found in found.into_iter().flatten() {
@@ -102,6 +112,7 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
             images,
         },
         resources,
+        etcd_remains: epochs.remains,
     })
 }
 

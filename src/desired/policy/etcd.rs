@@ -115,6 +115,13 @@ fn etcd_objects(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
         let actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"];
         statements.push(allow("EtcdState", &actions, objects, Value::Null));
     }
+    if let Some(state) = base.and_then(StateAddress::parse) {
+        // On the bucket as a whole: S3 tells a missing object from a forbidden one by this right
+        // alone, and a read of an object carries no prefix to put into a condition. A member must know
+        // that there is no epoch, no report, no snapshot; not that it may not read them.
+        let bucket = format!("arn:{}:s3:::{}", scope.partition, state.bucket);
+        statements.push(allow("FindState", &["s3:ListBucket"], bucket, Value::Null));
+    }
     for (index, (bucket, prefixes)) in buckets.into_iter().enumerate() {
         let prefixes = prefixes.into_iter().collect::<Vec<_>>();
         statements.push(allow(

@@ -95,6 +95,8 @@ fn a_small_cluster_has_these_resources() {
         "authority/front-proxy.c.example.com",
         "authority/kubernetes.c.example.com",
         "authority/service-account.c.example.com",
+        "epoch/events.c.example.com",
+        "epoch/main.c.example.com",
         "launch_template/control-plane.masters.c.example.com",
         "launch_template/nodes.c.example.com",
         "auto_scaling_group/control-plane.masters.c.example.com",

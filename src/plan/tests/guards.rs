@@ -95,6 +95,31 @@ fn an_authority_without_its_key_is_refused_and_told() {
 }
 
 #[test]
+fn a_lost_epoch_is_not_opened_again() {
+    let desired = full_cluster();
+    let mut world = applied(&desired);
+    let key = address("epoch/main.test.example.com");
+    world.resources.remove(&key);
+    let first = plan(&desired, &world);
+    assert_eq!((addresses(&first), guards(&first)), (vec![key.to_string()], Vec::new()));
+    let mut formatted = world.clone();
+    let volume = formatted.resources.get_mut(&address(VOLUME)).unwrap();
+    let Resource::Volume(volume) = &mut volume.resource else { panic!() };
+    volume.tags.insert(FORMATTED_TAG.to_owned(), "true".to_owned());
+    assert!(guards(&plan(&desired, &formatted)).is_empty(), "of another etcd cluster");
+    let volume = formatted.resources.get_mut(&address(VOLUME)).unwrap();
+    let Resource::Volume(volume) = &mut volume.resource else { panic!() };
+    volume.tags.insert("k8s.io/etcd/main".to_owned(), "a/a".to_owned());
+    assert_eq!(guards(&plan(&desired, &formatted)), ["lost_epoch"]);
+    let report = "etcd/test.example.com/main/report/a".to_owned();
+    world.etcd_remains.insert(key.clone(), [report].into());
+    assert_eq!(guards(&plan(&desired, &world)), ["lost_epoch"]);
+    // Whoever destroys opens nothing.
+    let destroy = PlanOptions { destroy: true, ..PlanOptions::default() };
+    assert!(make(&desired, &world, &destroy).is_applyable());
+}
+
+#[test]
 fn that_an_authority_ends_is_remarked_by_the_time_of_the_look() {
     let authority = pki::Authority::EtcdPeers("main".to_owned());
     let made: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -148,6 +173,23 @@ fn machines_are_drained_before_a_lower_maximum_or_a_lost_subnet() {
     let group = empty.resources.get_mut(&address(GROUP)).unwrap().group.as_mut().unwrap();
     group.instances.retain(|instance| instance.availability_zone == "eu-west-1a");
     assert!(plan(&lost, &empty).is_applyable(), "nothing runs in the lost subnet's zone");
+}
+
+#[test]
+fn an_epoch_keeps_the_members_that_it_was_opened_for() {
+    let before = full_cluster();
+    let other = edit(&before, &address("epoch/main.test.example.com"), |value| {
+        value["members"]["b"] = value["members"]["a"].clone();
+    });
+    for (wanted, there, said) in [
+        (&other, &before, "members.b cannot be added"),
+        (&before, &other, "members.b cannot be taken away"),
+    ] {
+        let plan = plan(wanted, &applied(there));
+        assert_eq!(guards(&plan), ["forbidden_field"]);
+        assert_eq!(plan.refusals[0].message, said);
+        assert!(plan.refusals[0].hint.contains("a new cluster of another name"));
+    }
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub enum Happening {
     StuckPods { secs: u64 },
     /// A member of etcd is not well for a while.
     Member { fault: MemberFault, secs: u64 },
+    /// A member of etcd loses its volume, with its machine.
+    LoseVolume,
     /// The API server is away.
     Api { secs: u64 },
     /// What an earlier event did is undone.
@@ -92,6 +94,8 @@ pub fn draw(seed: u64, faults: &Faults, counts: Counts, horizon: Duration) -> Ve
             Fault::Budget => hits(&mut rng, counts.budgets, faults.permille(fault)),
             Fault::StuckPods => hits(&mut rng, counts.workloads, faults.permille(fault) * 4),
             Fault::Etcd => hits(&mut rng, counts.members, faults.permille(fault) / 3),
+            // Two at a time would be a cluster that only a snapshot brings back.
+            Fault::Volume => hits(&mut rng, counts.members, faults.permille(fault)).min(1),
             Fault::Api => hits(&mut rng, 1, faults.permille(fault)),
             Fault::Capacity | Fault::AzOutage => 1,
             _ => 0,
@@ -145,6 +149,7 @@ fn happening(fault: Fault, faults: &Faults, rng: &mut fastrand::Rng) -> Option<H
             };
             Happening::Member { fault, secs: rng.u64(30..1800) }
         }
+        Fault::Volume => Happening::LoseVolume,
         Fault::Api => Happening::Api { secs: rng.u64(30..900) },
         _ => return None,
     })

@@ -47,7 +47,7 @@ pub fn heal(world: &mut World, stage: &Stage) {
         free(world, &cluster, &namespace, &name);
     }
     for id in cordoned {
-        cordon(world, &cluster, &id, false);
+        uncordon(world, stage, &cluster, &id);
     }
 }
 
@@ -129,9 +129,7 @@ impl Scene<'_> {
                 let cordoned: Vec<&str> =
                     nodes.iter().filter(|(_, n)| n.unschedulable).map(|(id, _)| *id).collect();
                 let id = self.one(&cordoned)?.to_string();
-                let now = world.now;
-                self.stage.remember(|ledger| ledger.uncordoned_at.insert(id.clone(), now));
-                cordon(world, self.cluster, &id, false);
+                uncordon(world, self.stage, self.cluster, &id);
                 Some(format!("somebody uncordons {id}"))
             }
             Happening::HandUnmarks | Happening::HandResumes => self.tamper(world, what),
@@ -156,6 +154,7 @@ impl Scene<'_> {
                 world.ail(&key, fault.clone());
                 Some(told)
             }
+            Happening::LoseVolume => self.lose_volume(world),
             Happening::Api { secs } => {
                 let until = world.now.plus_secs(*secs);
                 let troubles =
@@ -181,7 +180,7 @@ impl Scene<'_> {
                     ledger.cordoned_by_others.remove(&id);
                     Some(id)
                 })?;
-                cordon(world, self.cluster, &id, false);
+                uncordon(world, self.stage, self.cluster, &id);
                 Some(format!("somebody uncordons {id} again"))
             }
             Happening::NoBudget { .. } => {
@@ -259,6 +258,28 @@ impl Scene<'_> {
                 .collect()
         });
         self.one(&keys).cloned()
+    }
+
+    /// A member's volume is lost, and its machine ends. Not where most of the members have to be there.
+    fn lose_volume(&self, world: &mut World) -> Option<String> {
+        const MEMBERS_MIN: usize = 3;
+        let members: Vec<(String, String, String)> = self.stage.remember(|ledger| {
+            let clusters = ledger.policy.topology.clusters.iter();
+            let many = clusters.filter(|(_, known)| known.members.len() >= MEMBERS_MIN);
+            let members = many.flat_map(|(etcd, known)| {
+                let places = known.members.iter();
+                places.map(move |(name, place)| (etcd.clone(), name.clone(), place.group.clone()))
+            });
+            members.collect()
+        });
+        let (etcd, member, group) = self.one(&members)?;
+        world.lose_volume(self.cluster, etcd, member);
+        let host = world.members(group).find(|m| m.lifecycle == Lifecycle::InService);
+        let host = host.map(|machine| machine.instance_id.clone());
+        if let Some(host) = &host {
+            world.terminate_instance(host).ok()?;
+        }
+        Some(format!("{etcd}/{member} loses its volume, and {group} its machine {host:?}"))
     }
 
     /// Half of a zone's machines end, the other half cannot be reached.
@@ -367,6 +388,13 @@ fn free(world: &mut World, cluster: &str, namespace: &str, name: &str) {
         // It may have ended by itself.
         let _ = known.delete(&id, None, Some(0));
     }
+}
+
+/// Takes a cordon off, whoever put it on: for a moment nobody else knows.
+fn uncordon(world: &mut World, stage: &Stage, cluster: &str, instance_id: &str) {
+    let now = world.now;
+    stage.remember(|ledger| ledger.uncordoned_at.insert(instance_id.to_owned(), now));
+    cordon(world, cluster, instance_id, false);
 }
 
 fn cordon(world: &mut World, cluster: &str, instance_id: &str, cordoned: bool) {

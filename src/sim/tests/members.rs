@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::etcd::epoch::{Epoch, epoch_key, snapshots_key};
 use crate::etcd::report::report_key;
 use crate::etcd::{MemberReport, MemberRole, Topology, TopologyCluster, TopologyMember};
-use crate::sim::{MemberFault, Time};
+use crate::sim::{MemberFault, StoredObject, Time};
 
 const CLUSTER: &str = "c.example.com";
 
@@ -209,4 +210,43 @@ fn what_somebody_wrote_goes_before_what_the_world_makes_up() {
     let entry = world.get_object(&key).unwrap();
     assert_eq!(entry.body, b"mine");
     assert!(entry.written_at <= world.now.timestamp());
+}
+
+/// The members that have started since all hosts were ended, with blank volumes.
+fn started_blank(world: &mut World, epoch: impl Fn(&mut World)) -> usize {
+    let gone: BTreeSet<String> =
+        ["a", "b", "c"].map(|member| says(world, member).instance_id).into();
+    for member in ["a", "b", "c"] {
+        world.lose_volume(CLUSTER, "main", member);
+        end_host(world, member);
+    }
+    epoch(world);
+    world.advance_secs(1200);
+    let now = ["a", "b", "c"].map(|member| says(world, member).instance_id);
+    now.iter().filter(|id| !gone.contains(*id)).count()
+}
+
+#[test]
+fn blank_volumes_form_a_cluster_only_under_an_open_epoch() {
+    let key = epoch_key(CLUSTER, "main");
+    let epoch = |world: &World| Epoch::parse(&key, &world.objects[&key].body.to_bytes()).unwrap();
+    let mut world = etcd_world();
+    let formed = epoch(&world);
+    assert!(formed.cluster_id().is_some(), "the first healthy quorum closes it");
+    assert_eq!(started_blank(&mut world.clone(), |_| ()), 0, "it is closed");
+    let gone = |world: &mut World| drop(world.objects.remove(&key));
+    assert_eq!(started_blank(&mut world.clone(), gone), 0, "it is gone");
+    let listed = snapshots_key(CLUSTER, "main");
+    let open = |world: &mut World| {
+        let next = Epoch::first(CLUSTER, "main", formed.members.clone(), 99);
+        let at = world.now;
+        world.objects.insert(key.clone(), StoredObject::new(next.to_bytes(), "next", at));
+    };
+    let with_snapshots = |world: &mut World| {
+        open(world);
+        let at = world.now;
+        world.objects.insert(listed.clone(), StoredObject::new(b"[]".to_vec(), "list", at));
+    };
+    assert_eq!(started_blank(&mut world.clone(), with_snapshots), 0, "there are snapshots");
+    assert_eq!(started_blank(&mut world, open), 3);
 }

@@ -2,7 +2,7 @@
 
 use super::super::text::is_dns_subdomain;
 use super::super::{NetworkingSpec, PolicyRole, Role, Spec};
-use super::{Report, arn, s3_address};
+use super::{Report, arn, s3_address, unique};
 
 pub(super) fn check(spec: &Spec, report: &mut Report) {
     identity(spec, report);
@@ -15,6 +15,7 @@ pub(super) fn check(spec: &Spec, report: &mut Report) {
     networking(spec, report);
     policies(spec, report);
     roles(spec, report);
+    waivers(spec, report);
 }
 
 /// Name, account and region.
@@ -62,6 +63,22 @@ fn networking(spec: &Spec, report: &mut Report) {
     }
 }
 
+/// A waiver says why, and until when.
+fn waivers(spec: &Spec, report: &mut Report) {
+    let list = spec.cluster_field("spec.waivers");
+    for (index, waiver) in spec.cluster.spec.waivers.iter().enumerate() {
+        let field = list.clone().index(index);
+        if waiver.reason.trim().is_empty() {
+            report.error(&field.clone().key("reason"), "a waiver needs a reason");
+        }
+        if waiver.last_day().is_none() {
+            let message = format!("`{}` is not a day such as `2027-01-31`", waiver.expires);
+            report.error(&field.key("expires"), message);
+        }
+    }
+    unique(report, &list, spec.cluster.spec.waivers.iter().map(|waiver| waiver.lint.as_str()));
+}
+
 /// Extra policies and the permissions boundary.
 fn policies(spec: &Spec, report: &mut Report) {
     let cluster = &spec.cluster.spec;
@@ -75,7 +92,7 @@ fn policies(spec: &Spec, report: &mut Report) {
         for (index, value) in arns.iter().enumerate() {
             arn(report, &list.clone().index(index), "iam", "policy/", value);
         }
-        super::unique(report, &list, arns.iter().map(String::as_str));
+        unique(report, &list, arns.iter().map(String::as_str));
     }
     for (role, text) in &cluster.additional_policies {
         if let Err(message) = statements(text) {

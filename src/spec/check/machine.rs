@@ -1,5 +1,6 @@
 //! What a group's machines are: image, type, disks, and how they are bought.
 
+use super::super::machine_type::{is_burstable, is_machine_type};
 use super::super::{InstanceGroup, Spec, Tenancy, VolumeType};
 use super::volume::{VolumeCheck, VolumeFields, volume};
 use super::{Report, mix, unique};
@@ -25,23 +26,6 @@ fn image(group: &InstanceGroup, report: &mut Report) {
             "not yet: images by name or parameter; give the id, `ami-…`",
         ),
     }
-}
-
-/// Whether a text looks like `m6i.large`.
-pub(super) fn is_machine_type(text: &str) -> bool {
-    let word = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
-    text.split_once('.').is_some_and(|(family, size)| word(family) && word(size))
-}
-
-/// Whether a machine type is a burstable one: t2, t3, t3a, t4g.
-fn is_burstable(machine_type: &str) -> bool {
-    let family = machine_type.strip_prefix('t');
-    family.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 fn machine_type(group: &InstanceGroup, report: &mut Report) {

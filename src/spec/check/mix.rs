@@ -1,11 +1,11 @@
 //! Several machine types in one group: a list of them, or what they must have.
 
 use super::super::field::Field;
+use super::super::machine_type::is_machine_type;
 use super::super::{
     InstanceGroup, InstanceRequirementsSpec, MixedInstancesPolicySpec, OnDemandStrategy,
     SpotStrategy,
 };
-use super::machine::is_machine_type;
 use super::{Report, unique};
 
 /// Machine types of one mixed instances policy.

@@ -54,9 +54,12 @@ fn wanted(plan: &Value) -> ResourceSet {
     resources.collect()
 }
 
-/// Whether the bound speaks of a call: changes, proofs, and everything about the state.
+/// Whether the bound speaks of a call: changes, proofs, and everything about the state of a run. Epochs
+/// are looked at as all resources are.
 fn counts(call: &Call) -> bool {
-    !call.is_read() || call.service == "s3" || is_proof(call)
+    let key = call.params.get("Key").or(call.params.get("prefix"));
+    let is_look = call.is_read() && key.is_some_and(|key| key.contains("/etcd/"));
+    !call.is_read() || (call.service == "s3" && !is_look) || is_proof(call)
 }
 
 fn is_proof(call: &Call) -> bool {

@@ -62,6 +62,11 @@ fn with_the_printed_policy_a_cluster_comes_stays_and_goes() {
             assert_eq!(user.plan(&network, depth).0, 0, "{depth:?}");
         }
     }
+    // No member has reported, which is told; that somebody may not read would be an error.
+    for (of, wanted) in [("pki", 0), ("etcd", 2)] {
+        let (code, text) = run(&operator, &network, &[of, "status", STAGING]);
+        assert_eq!(code, Some(wanted), "{text}");
+    }
     // A change of each sort of thing that changes in place.
     let change = ["--set", "image=ami-0123456789abcdef0", "--set", "spot_nodes.4x_32Gb.max=12"];
     let (code, text) =
@@ -105,7 +110,6 @@ fn without_a_statement_a_plan_names_it() {
 /// Where the lack of each statement shows: what is made then, or all. In an order in which a later
 /// trial still finds undone what it is about.
 const MAKING: &[(&str, &str)] = &[
-    ("FindState", ""),
     ("KeepState", ""),
     ("GiveRolesPermissions", "role/nodes"),
     ("ChangeRoles", "role/nodes"),
@@ -113,6 +117,7 @@ const MAKING: &[(&str, &str)] = &[
     ("CreateSecurityGroupsInVpc", "security_group/nodes"),
     ("TagWhatIsMade", "security_group/nodes"),
     ("CreateVolumesAndInterfaces", "volume/a.etcd-main"),
+    ("OpenEpochs", "epoch/main"),
     ("CreateZone", "hosted_zone/internal"),
     ("ChangeZone", "hosted_zone/internal"),
     ("LookAroundForBalancers", "target_group/tcp-internal"),
@@ -140,7 +145,7 @@ const CHANGING: &[(&str, &str)] = &[
 ];
 
 /// What shows when a cluster goes.
-const REMOVING: &[&str] = &["ChangeListeners", "ChangeVolumesAndInterfaces"];
+const REMOVING: &[&str] = &["ChangeListeners", "ChangeVolumesAndInterfaces", "RemoveEpochs"];
 
 /// What shows when machines are replaced; `roll` tries it.
 pub(super) const ROLLING: &[&str] = &["ReadMembers"];

@@ -184,7 +184,11 @@ fn a_bucket_that_may_only_be_read_is_told_by_the_write_that_is_denied() {
     deny("GetObject");
     let (code, said) = told(&account.kprod(&network, &["unlock", STAGING]));
     assert!(code == 1 && said.contains("s3:GetObject") && said.contains("s3:ListBucket"), "{said}");
-    // The lease is given back by a run that could not read what the last one left.
+    // The lease is given back by a run that could not read what the last one left: its plan has read two
+    // epochs before.
+    account.faults(json!([
+        {"service": "s3", "action": "GetObject", "skip": 2, "status": 403, "code": "AccessDenied", "message": "not authorized"}
+    ]));
     let (code, said) = told(&account.kprod(&network, &APPLY));
     assert!(code == 1 && said.contains("GetObject on"), "{said}");
     account.faults(json!([]));

@@ -13,7 +13,9 @@ mod authorities;
 mod balancers;
 mod compute;
 mod dns;
+mod epochs;
 mod groups;
+mod hosts;
 mod iam;
 mod kubernetes;
 mod members;
@@ -27,7 +29,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use kprod::cloud::sim::SimCloud;
-use kprod::cloud::{Call, Cloud, CloudErrorKind, Observation, Observed, Ownership, Query, Reply};
+use kprod::cloud::{
+    Call, Cloud, CloudErrorKind, MachineCloud, Observation, Observed, Ownership, Query, Reply,
+};
 use kprod::facts::AdoptedNetwork;
 use kprod::resource::{Attribute, Key, Kind, OWNER_TAG, Ref, Resource, Tags};
 use serde::Deserialize;
@@ -65,7 +69,7 @@ struct Scene<'s, C> {
 }
 
 /// The laws, one after the other; tells of every one that is broken.
-async fn keeps_the_contract<C: Cloud>(cloud: C, network: Network) {
+async fn keeps_the_contract<C: Cloud + MachineCloud>(cloud: C, network: Network) {
     let stage = Stage { cloud, network, made: Mutex::default() };
     let mut broken = Vec::new();
     macro_rules! hold {
@@ -95,6 +99,9 @@ async fn keeps_the_contract<C: Cloud>(cloud: C, network: Network) {
         groups::settings,
         groups::parts,
         groups::policies,
+        hosts::volumes,
+        hosts::launches,
+        epochs::epochs,
         members::capacity,
         members::moves,
         members::ends,

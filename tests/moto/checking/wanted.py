@@ -220,7 +220,8 @@ def interface_name(cluster, group):
 
 
 def etcd(cluster):
-    """The volumes of the members, and the interfaces of the groups that host them."""
+    """The volumes of the members, the epochs that they form under, and the interfaces of the groups that
+    host them."""
     made = {}
     for etcd_cluster, hosts in (("main", cluster.main), ("events", cluster.events)):
         for member, group in hosts.items():
@@ -243,6 +244,7 @@ def etcd(cluster):
                 "attached": False,
                 "tags": digested(tags),
             }
+        made["object", f"{cluster.name}/etcd/{cluster.name}/{etcd_cluster}/epoch"] = {}
     for group in cluster.groups:
         if group.hosts_etcd:
             name = group_name(cluster, group)

@@ -9,6 +9,7 @@ mod dns;
 mod groups;
 mod iam;
 mod members;
+mod objects;
 mod parameters;
 mod security;
 mod storage;
@@ -278,6 +279,12 @@ pub(super) async fn make(cloud: &AwsCloud, call: &Call) -> Answer {
         Call::DeleteAuthority { parameters } => {
             parameters::delete_authority(cloud, parameters).await
         }
+
+        // The state bucket.
+        Call::CreateEpoch { cluster, etcd, members } => {
+            objects::create_epoch(cloud, cluster, etcd, members).await
+        }
+        Call::DeleteObject { key } => objects::delete_object(cloud, key).await,
 
         // Route53.
         Call::CreateHostedZone { name, vpc_id, comment, caller_reference } => {

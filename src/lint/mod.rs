@@ -1,0 +1,69 @@
+//! Lints: whether a spec is wise, where `spec::check` says what could not work at all.
+//!
+//! A rule has a number that stays, so that a waiver in the spec can name it. Errors refuse a plan and an
+//! apply; what mends or looks, such as `rolling-update`, `repair`, `status` and `destroy`, never asks:
+//! a waiver that ended last night must not stand in the way of a broken machine. Pure: the day is an
+//! argument.
+
+mod etcd;
+mod waiver;
+
+use jiff::civil::Date;
+
+use crate::finding::{Finding, Severity};
+use crate::spec::{Field, Profile, Spec};
+
+/// A rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lint {
+    /// Its number, such as `L19`.
+    pub id: &'static str,
+    /// What it asks for, on one line.
+    pub asks: &'static str,
+}
+
+/// Every rule, in the order of their numbers.
+pub const LINTS: &[Lint] =
+    &[etcd::SIZE, etcd::DOMAINS, etcd::MACHINES, etcd::ENCRYPTION, etcd::BACKUPS];
+
+/// What the lints say of a filled spec that `spec::check` found sound, on a given day. A waived finding
+/// is a note.
+pub fn lint(spec: &Spec, today: Date) -> Vec<Finding> {
+    let mut notes = Notes { spec, findings: Vec::new() };
+    etcd::lint(spec, &mut notes);
+    waiver::apply(spec, today, notes.findings)
+}
+
+/// Gathers findings with their places.
+struct Notes<'a> {
+    spec: &'a Spec,
+    findings: Vec<Finding>,
+}
+
+impl Notes<'_> {
+    fn add(&mut self, lint: Lint, severity: Severity, field: &Field, said: Said) {
+        let Said { message, hint } = said;
+        let places = self.spec.positions.places(field);
+        let finding = Finding::new(severity, message).lint(lint.id).hint(hint);
+        self.findings.push(finding.field(field.to_string()).places(places));
+    }
+
+    /// Whether people depend on the cluster.
+    fn is_production(&self) -> bool {
+        self.spec.cluster.spec.profile == Some(Profile::Production)
+    }
+
+    /// What is an error where people depend on the cluster, and a warning elsewhere.
+    fn error_in_production(&self) -> Severity {
+        if self.is_production() { Severity::Error } else { Severity::Warning }
+    }
+}
+
+/// What a finding says, and the way out.
+struct Said {
+    message: String,
+    hint: &'static str,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! The lives of a machine's members, side by side, and the machine's launch over them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::begin::Beginner;
+use super::client::EtcdClient;
+use super::layout::Layout;
+use super::leaves;
+use super::machine::{Machine, NodeCloud, NodeError};
+use super::volume::Attached;
+use super::watch::Watch;
+use crate::etcd::start::Identity;
+use crate::node::time::sleep;
+
+/// How often a life may fail before the program ends, and how long it rests in between; systemd then
+/// begins anew.
+const FAILURES_MAX: usize = 20;
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Brings up every member that the machine hosts and looks after them; ends only when none is left
+/// to look after. Dropped, it leaves etcd running.
+///
+/// # Errors
+/// What kept the last of the members from its life.
+pub async fn run<C: NodeCloud + 'static>(machine: Arc<Machine<C>>) -> Result<(), NodeError> {
+    let (ready, mut readies) = mpsc::unbounded_channel();
+    let mut lives = JoinSet::new();
+    for index in 0..machine.members().len() {
+        lives.spawn(life(machine.clone(), index, ready.clone()));
+    }
+    drop(ready);
+    let launch = async {
+        let mut waiting: Vec<Identity> = machine.members();
+        while let Some(identity) = readies.recv().await {
+            waiting.retain(|other| *other != identity);
+            if waiting.is_empty() {
+                return machine.complete_launch().await;
+            }
+        }
+    };
+    let ends = async {
+        let mut last = Ok(());
+        while let Some(end) = lives.join_next().await {
+            // A life that panicked has said so itself.
+            last = end.unwrap_or(Ok(())).and(last);
+        }
+        last
+    };
+    let ((), last) = tokio::join!(launch, ends);
+    last
+}
+
+/// A member's life; begun again after what may pass.
+async fn life<C: NodeCloud>(
+    machine: Arc<Machine<C>>,
+    index: usize,
+    ready: mpsc::UnboundedSender<Identity>,
+) -> Result<(), NodeError> {
+    let Some(identity) = machine.members().into_iter().nth(index) else { return Ok(()) };
+    let mut failures = 0;
+    loop {
+        // That etcd has ended, or takes long to come up, is part of a life.
+        if let Err(error) = live(&machine, &identity, index, &ready).await {
+            machine.tell(&identity, &error.to_string());
+            failures += 1;
+            if failures == FAILURES_MAX || matches!(error, NodeError::Refused { .. }) {
+                return Err(error);
+            }
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn live<C: NodeCloud>(
+    machine: &Machine<C>,
+    identity: &Identity,
+    index: usize,
+    ready: &mpsc::UnboundedSender<Identity>,
+) -> Result<(), NodeError> {
+    let Some(hosted) = machine.settings.members.get(index) else { return Ok(()) };
+    let layout = &Layout::of(identity);
+    let mut volume = Attached::find(machine, identity, index).await?;
+    machine.note_progress().await;
+    leaves::provide(machine, identity, layout)
+        .await
+        .map_err(|why| NodeError::Leaves { identity: identity.clone(), why: Box::new(why) })?;
+    let client = &EtcdClient::new(&layout.credentials())?;
+    let beginner = Beginner { machine, identity, hosted, layout, client };
+    beginner.begin(&mut volume).await?;
+    let watch = Watch { machine, identity, client };
+    // Nobody listens any more once the launch is over.
+    let ended = watch.watch(|| drop(ready.send(identity.clone()))).await;
+    if let Err(NodeError::Refused { .. }) = ended {
+        beginner.stop().await?;
+    }
+    ended
+}

@@ -1,0 +1,148 @@
+//! What a machine is told by its user data: one file, which holds no secret.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where user data puts the file.
+pub const SETTINGS_FILE: &str = "/etc/kprod/node.json";
+
+/// The content of [`SETTINGS_FILE`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Version of this form.
+    pub format_version: u32,
+    /// The cluster.
+    pub cluster: String,
+    /// The account that it is in; other credentials are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The region that it is in.
+    pub region: String,
+    /// Where the cluster's state is: `s3://bucket/prefix`.
+    pub config_base: String,
+    /// The machine's auto scaling group.
+    pub auto_scaling_group_name: String,
+    /// The launch hook that the machine completes; none if its group has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch_hook: Option<String>,
+    /// The etcd members that the machine hosts.
+    pub members: Vec<Hosted>,
+    /// Where etcd's program is.
+    #[serde(default = "etcd_program")]
+    pub etcd_program: PathBuf,
+}
+
+/// An etcd member that the machine hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hosted {
+    /// The etcd cluster: `main` or `events`.
+    pub etcd: String,
+    /// The member.
+    pub member: String,
+    /// The most bytes that its database may have; etcd's own choice if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_backend_bytes: Option<u64>,
+}
+
+/// Why a machine's settings cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Not what a kprod wrote.
+    #[error("it is no settings file of a machine: {0}")]
+    Unreadable(String),
+    /// A newer kprod wrote it.
+    #[error("it has format {found}, this kprod reads {}", Settings::FORMAT_VERSION)]
+    Newer {
+        /// Its format.
+        found: u32,
+    },
+    /// There is nothing to do.
+    #[error("it names no etcd member")]
+    NoMember,
+    /// A name that paths and units are made of.
+    #[error("`{0}` is no name of an etcd cluster or member: letters, digits and `-` only")]
+    BadName(String),
+    /// Two members of one cluster on a machine share its end.
+    #[error("it names two members of etcd {0}; a machine hosts one of each")]
+    TwoMembers(String),
+}
+
+impl Settings {
+    /// Raised when an older kprod could no longer read it.
+    pub const FORMAT_VERSION: u32 = 1;
+
+    /// Reads and checks the file's content.
+    ///
+    /// # Errors
+    /// Whatever keeps this kprod from using it.
+    pub fn parse(body: &[u8]) -> Result<Self, SettingsError> {
+        let settings: Self = serde_json::from_slice(body)
+            .map_err(|error| SettingsError::Unreadable(error.to_string()))?;
+        if settings.format_version != Self::FORMAT_VERSION {
+            return Err(SettingsError::Newer { found: settings.format_version });
+        }
+        if settings.members.is_empty() {
+            return Err(SettingsError::NoMember);
+        }
+        let mut seen = BTreeSet::new();
+        for hosted in &settings.members {
+            for name in [&hosted.etcd, &hosted.member] {
+                if !is_name(name) {
+                    return Err(SettingsError::BadName(name.clone()));
+                }
+            }
+            if !seen.insert(&hosted.etcd) {
+                return Err(SettingsError::TwoMembers(hosted.etcd.clone()));
+            }
+        }
+        Ok(settings)
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(fits)
+}
+
+fn etcd_program() -> PathBuf {
+    PathBuf::from("/usr/bin/etcd")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    fn body(members: &str) -> Vec<u8> {
+        format!(
+            r#"{{"format_version": 1, "cluster": "c.example.com", "region": "eu-west-3",
+                "config_base": "s3://b/c", "auto_scaling_group_name": "a.c", "members": {members}}}"#
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn settings_are_read_whole_or_refused() {
+        let two = r#"[{"etcd": "main", "member": "a"}, {"etcd": "events", "member": "a"}]"#;
+        let settings = Settings::parse(&body(two)).unwrap();
+        assert_eq!(settings.members.len(), 2);
+        assert_eq!(settings.etcd_program, PathBuf::from("/usr/bin/etcd"));
+        let again = Settings::parse(&serde_json::to_vec(&settings).unwrap());
+        assert_eq!(again, Ok(settings));
+
+        assert_eq!(Settings::parse(&body("[]")), Err(SettingsError::NoMember));
+        let twice = r#"[{"etcd": "main", "member": "a"}, {"etcd": "main", "member": "b"}]"#;
+        let refused = Settings::parse(&body(twice));
+        assert_eq!(refused, Err(SettingsError::TwoMembers("main".to_owned())));
+        let path = r#"[{"etcd": "../main", "member": "a"}]"#;
+        let refused = Settings::parse(&body(path));
+        assert_eq!(refused, Err(SettingsError::BadName("../main".to_owned())));
+        let more = r#"[{"etcd": "main", "member": "a", "mode": "fast"}]"#;
+        assert!(matches!(Settings::parse(&body(more)), Err(SettingsError::Unreadable(_))));
+    }
+}

@@ -1,0 +1,167 @@
+//! What a member's machine does once it is up: the decision of `etcd::start`, the same that a machine
+//! makes by itself, by what it would see of this world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::ills::Ills;
+use super::{Run, StoredEtcd, StoredMember};
+use crate::etcd::epoch::{ClusterId, Epoch, Phase, Place, epoch_key, snapshots_key};
+use crate::etcd::start::{
+    Answer, Identity, Listed, MemberId, Sight, Stamp, Start, View, Volume, decide,
+};
+use crate::sim::clock::Time;
+use crate::sim::{Machine, StoredObject};
+
+/// Between two looks of a machine that waits.
+pub(super) const LOOK_MS: u64 = 5_000;
+
+/// What a member's volume holds once etcd has started on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Data {
+    /// Whose it is.
+    pub(super) stamp: Stamp,
+    /// Whether the member votes: one that joined does when it has caught up.
+    pub(super) votes: bool,
+}
+
+/// What the machines of an etcd cluster find in the state bucket.
+pub(super) struct Bucket<'a> {
+    pub(super) cluster: &'a str,
+    pub(super) etcd: &'a str,
+    pub(super) objects: &'a BTreeMap<String, StoredObject>,
+}
+
+impl Bucket<'_> {
+    /// The epoch, and when it was written.
+    pub(super) fn epoch(&self) -> Option<(Epoch, Time)> {
+        let key = epoch_key(self.cluster, self.etcd);
+        let object = self.objects.get(&key)?;
+        Some((Epoch::parse(&key, &object.body.to_bytes()).ok()?, object.written_at))
+    }
+
+    fn has_snapshots(&self) -> bool {
+        self.objects.contains_key(&snapshots_key(self.cluster, self.etcd))
+    }
+}
+
+/// The id of the cluster that forms under an epoch, which is known by its token.
+pub(super) fn cluster_id(token: &str) -> ClusterId {
+    ClusterId(fnv(token))
+}
+
+impl StoredEtcd {
+    /// Starts a member on a machine that is up, if that is what the machine decides.
+    pub(super) fn start(
+        &mut self,
+        name: &str,
+        machine: &Machine,
+        bucket: &Bucket<'_>,
+        now: Time,
+        ills: &Ills<'_>,
+    ) {
+        let Some((epoch, written_at)) = bucket.epoch() else { return };
+        let sight = self.sight(name, &epoch, written_at, bucket, now, ills);
+        let is_first_look = self.epochs.is_empty();
+        let joins = match decide(&sight) {
+            Start::Existing => {
+                let data = self.members.get(name).and_then(|member| member.data.as_ref());
+                data.is_some_and(|data| !data.votes)
+            }
+            Start::Bootstrap => {
+                self.leave_behind(&epoch);
+                false
+            }
+            Start::Learner(_) => true,
+            Start::Wait(_) | Start::Refuse(_) => return,
+        };
+        let Some(member) = self.members.get_mut(name) else { return };
+        let stamp = Stamp::new(&sight.identity, &epoch);
+        member.data = Some(Data { stamp, votes: !joins });
+        member.run = Some(Run::begin(machine, joins, now, is_first_look));
+    }
+
+    /// What forms under another epoch is another cluster: nothing has formed yet.
+    fn leave_behind(&mut self, epoch: &Epoch) {
+        if self.closed.as_ref().is_some_and(|token| *token != epoch.token) {
+            (self.closed, self.formed_at) = (None, None);
+        }
+    }
+
+    fn sight(
+        &self,
+        name: &str,
+        epoch: &Epoch,
+        written_at: Time,
+        bucket: &Bucket<'_>,
+        now: Time,
+        ills: &Ills<'_>,
+    ) -> Sight {
+        let others = self.members.keys().filter(|other| *other != name);
+        let answer = |other: &String| (other.clone(), self.answer(other, epoch, now, ills));
+        let is_open = epoch.phase == Phase::Open;
+        Sight {
+            identity: Identity {
+                cluster: bucket.cluster.to_owned(),
+                etcd: bucket.etcd.to_owned(),
+                member: name.to_owned(),
+            },
+            volume: self.members.get(name).map_or(Volume::Blank, StoredMember::volume),
+            others: others.map(answer).collect(),
+            has_reported: is_open && self.has_reported(written_at, now, ills),
+            has_snapshots: bucket.has_snapshots(),
+            epoch: Some(epoch.clone()),
+        }
+    }
+
+    /// etcd answers nobody before its cluster has formed.
+    fn answer(&self, name: &str, epoch: &Epoch, now: Time, ills: &Ills<'_>) -> Answer {
+        let Some(member) = self.members.get(name) else { return Answer::Silent };
+        let token = member.data.as_ref().map(|data| &data.stamp.token);
+        let Some(formed) = token.filter(|token| self.closed.as_ref() == Some(*token)) else {
+            return Answer::Silent;
+        };
+        if member.run.as_ref().is_none_or(|run| run.since > now) {
+            return Answer::Silent;
+        }
+        let listed = self.members.iter().map(|(name, member)| Listed {
+            id: MemberId(fnv(&member.volume_id) ^ fnv(name)),
+            name: name.clone(),
+            peer_urls: urls(epoch, name, |place| &place.peer_url),
+            client_urls: urls(epoch, name, |place| &place.client_url),
+            is_learner: !member.votes(now),
+        });
+        Answer::Speaks(View {
+            cluster_id: cluster_id(formed),
+            is_healthy: self.is_healthy(name, now, ills),
+            members: listed.collect(),
+        })
+    }
+
+    fn has_reported(&self, since: Time, now: Time, ills: &Ills<'_>) -> bool {
+        let mut reports =
+            self.members.keys().filter_map(|name| self.newest_report(name, now, ills));
+        reports.any(|(report, at)| report.leader.is_some() && at >= since)
+    }
+}
+
+impl StoredMember {
+    fn volume(&self) -> Volume {
+        match &self.data {
+            None => Volume::Blank,
+            Some(data) => Volume::Ours { stamp: Some(data.stamp.clone()), has_data: true },
+        }
+    }
+}
+
+fn urls(epoch: &Epoch, member: &str, url: impl Fn(&Place) -> &String) -> BTreeSet<String> {
+    epoch.members.get(member).map(|place| url(place).clone()).into_iter().collect()
+}
+
+/// FNV-1a: an id from a name.
+pub(super) fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

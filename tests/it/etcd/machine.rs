@@ -1,0 +1,136 @@
+//! A machine: namespaces with an address, its disks, and what its user data put there.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use super::SCENE;
+
+/// The prefix of every address: the VPC's subnets have no routers here.
+pub(crate) const PREFIX: &str = "8";
+
+/// A place for machines: what stays while machines come and go.
+pub(crate) struct Slot {
+    /// Its number, for names of interfaces.
+    pub(crate) number: usize,
+    /// The files of the machine.
+    pub(crate) folder: PathBuf,
+    /// The address of its interface.
+    pub(crate) address: Ipv4Addr,
+    /// The machine that is there.
+    running: Option<Child>,
+}
+
+impl Slot {
+    pub(crate) fn new(number: usize, folder: &Path, address: Ipv4Addr) -> Self {
+        for part in ["etc/kprod", "by-id"] {
+            fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        for (name, text) in
+            [("boot", include_str!("boot.sh")), ("systemctl", include_str!("systemctl.sh"))]
+        {
+            let path = folder.join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Self { number, folder: folder.to_owned(), address, running: None }
+    }
+
+    /// Lets the machine see a disk.
+    pub(crate) fn plug(&self, volume_id: &str, device: &str) {
+        let name = format!("nvme-Amazon_Elastic_Block_Store_{}", volume_id.replace('-', ""));
+        let link = self.folder.join("by-id").join(name);
+        let _ = fs::remove_file(&link);
+        symlink(device, link).unwrap();
+    }
+
+    /// Starts a machine that runs a program.
+    pub(crate) fn boot(&mut self, resolver: Ipv4Addr, program: &[String]) {
+        assert!(self.running.is_none(), "a slot holds one machine");
+        let child = Command::new(SCENE[0])
+            .args(&SCENE[1..])
+            .arg(self.folder.join("boot"))
+            .arg(&self.folder)
+            .args([&self.address.to_string(), PREFIX, &resolver.to_string()])
+            .args(program)
+            .spawn()
+            .unwrap();
+        // The network belongs to the process that `unshare` forks, and to itself just as well.
+        let (outside, inside) = (format!("m{}", self.number), format!("n{}", self.number));
+        wait_for_own_network(child.id());
+        sh(&format!(
+            "ip link add {outside} type veth peer name {inside} \
+             && ip link set {outside} master vpc up \
+             && ip link set {inside} netns {} name eth0",
+            child.id()
+        ));
+        self.running = Some(child);
+    }
+
+    /// Ends the machine at once, with all that runs on it, its network and its mounts.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.running.take().expect("a machine runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // The kernel takes interfaces away a moment after their namespace is gone.
+        let outside = format!("m{}", self.number);
+        // `/sys` would show those of the namespace that it was mounted in.
+        let ip = |args: &[&str]| Command::new("ip").args(args).output().unwrap().status.success();
+        for _ in 0..200 {
+            if !ip(&["link", "show", "dev", &outside]) {
+                return;
+            }
+            let _ = ip(&["link", "del", "dev", &outside]);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{outside} is still there");
+    }
+
+    /// Has the whole machine stand still, or go on.
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        let child = self.running.as_ref().expect("a machine runs").id();
+        let signal = if is_frozen { "STOP" } else { "CONT" };
+        // Everything in the namespace of processes that the machine's first one is in.
+        sh(&format!(
+            "space=$(readlink /proc/{child}/ns/pid_for_children); \
+             for process in /proc/[0-9]*; do \
+             [ \"$(readlink $process/ns/pid)\" = \"$space\" ] && kill -{signal} ${{process#/proc/}}; \
+             done; true"
+        ));
+    }
+
+    /// What the program on the machine has said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("node.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.running.is_some() {
+            self.kill();
+        }
+    }
+}
+
+/// Runs a line of shell that has to work.
+pub(crate) fn sh(line: &str) -> String {
+    let output = Command::new("sh").args(["-c", line]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {said}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn wait_for_own_network(pid: u32) {
+    let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
+    let own = of("self");
+    for _ in 0..200 {
+        if of(&pid.to_string()).is_some_and(|net| Some(net) != own) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("process {pid} got no network of its own");
+}

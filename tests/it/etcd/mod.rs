@@ -1,0 +1,87 @@
+//! Members of real etcd, on machines that are namespaces: each has its own network with the address of
+//! its interface, its own mounts and its own processes, and is gone at once when it is killed.
+//!
+//! What runs on a machine is `kprod node etcd` and what it starts, as on any other: `systemctl` and the
+//! disks of `/dev/disk/by-id` are the only parts of a machine that a container does not have, and stand
+//! in `boot.sh` and `systemctl.sh`. Names are answered by a DNS server from the records that an apply
+//! made.
+//!
+//! Root and Debian's etcd-server are needed. Without them the tests say so and pass, unless
+//! `KPROD_TEST_NAMESPACES=must`.
+
+#![allow(clippy::print_stderr, reason = "what is left out is told, and what machines said")]
+
+mod dns;
+mod machine;
+mod pki;
+mod scene;
+mod stories;
+mod writer;
+
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// The namespaces that the whole scene lives in: nothing of it is left behind.
+const SCENE: [&str; 7] =
+    ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
+/// Six and more servers of etcd at once are enough.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Runs one of the `stories` in namespaces of its own.
+fn tell(story: &str) {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(why) = can_tell() {
+        let must = std::env::var("KPROD_TEST_NAMESPACES").is_ok_and(|value| value == "must");
+        assert!(!must, "KPROD_TEST_NAMESPACES=must, but {why}");
+        eprintln!("skipped: {story}: {why}");
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let path = format!("etcd::stories::{story}");
+    let status = Command::new(SCENE[0])
+        .args(&SCENE[1..])
+        .arg(program)
+        .args(["--exact", &path, "--ignored", "--nocapture", "--test-threads=1"])
+        .status()
+        .unwrap();
+    assert!(status.success(), "{story}: {status}");
+}
+
+/// Whether this machine lets namespaces, bridges and loop devices be made, and has etcd.
+fn can_tell() -> Result<(), String> {
+    let try_it = "ip link add b0 type bridge && losetup -f && \
+                  for tool in etcd mkfs.ext4 blkid; do command -v $tool || exit 1; done";
+    let tried = Command::new(SCENE[0])
+        .args(&SCENE[1..])
+        .args(["sh", "-c", try_it])
+        .output()
+        .map_err(|error| format!("unshare: {error}"))?;
+    match tried.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "root, namespaces, loop devices, etcd, mkfs.ext4 and blkid are needed: {}",
+            String::from_utf8_lossy(&tried.stderr).trim()
+        )),
+    }
+}
+
+#[test]
+fn members_outlive_their_machines_one_after_the_other() {
+    tell("members_outlive_their_machines");
+}
+
+#[test]
+fn a_member_whose_volume_is_lost_learns_and_without_any_volume_nothing_forms() {
+    tell("volumes_are_lost");
+}
+
+#[test]
+fn a_machine_that_slept_while_the_cluster_formed_forms_no_other() {
+    tell("a_machine_sleeps");
+}
+
+#[test]
+fn five_members_and_a_cluster_for_events_form_side_by_side() {
+    tell("five_members_form");
+}

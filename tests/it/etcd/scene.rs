@@ -1,0 +1,292 @@
+//! A cluster that an apply has made in the simulated account, and machines for its etcd members: same
+//! addresses, same volumes, same names.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use kprod::cloud::sim::SimCloud;
+use kprod::cloud::{Call, Cloud};
+use kprod::epoch;
+use kprod::etcd::epoch::Epoch;
+use kprod::etcd::names;
+use kprod::etcd::report::{MemberReport, MemberRole, report_key};
+use kprod::node::etcd::client::Credentials;
+use kprod::node::{Hosted, Settings};
+use kprod::roll::Policy;
+use tempfile::TempDir;
+
+use super::super::apply::spec_of;
+use super::super::env::{fleet, kprod};
+use super::dns::{self, Records};
+use super::machine::{PREFIX, Slot, sh};
+use super::pki::issue_client;
+
+const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+
+pub(crate) struct Scene {
+    cluster: &'static str,
+    /// The fleet, with the simulated account in it.
+    fleet: TempDir,
+    cloud: SimCloud,
+    /// Machines by group.
+    pub(crate) slots: BTreeMap<String, Slot>,
+    /// Client URLs by etcd cluster and member.
+    pub(crate) urls: BTreeMap<String, BTreeMap<String, String>>,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// The ports of etcd clusters' clients, those of kops.
+fn port(etcd: &str) -> u16 {
+    if etcd == "events" { 4002 } else { 4001 }
+}
+
+impl Scene {
+    /// A cluster, applied: its epochs are open, and its machines are not booted.
+    pub(crate) fn applied(cluster: &'static str) -> Self {
+        let fleet = fleet();
+        let spec = spec_of(cluster);
+        let account = spec.cluster.spec.account.clone().unwrap();
+        let region = spec.cluster.spec.region.clone().unwrap();
+        let cloud = SimCloud::open(&fleet.path().join(".kprod"), &account, &region).unwrap();
+        // What machines do with their members is not for the simulated world to make up here.
+        cloud.with_world(|world| world.leave_members_to_others(cluster)).unwrap();
+        apply(fleet.path(), cluster);
+        let topology = Policy::of(&spec).topology;
+        sh(&format!(
+            "mount --make-rprivate / && ip link set lo up && ip link add vpc type bridge \
+             && ip address add {RESOLVER}/{PREFIX} dev vpc && ip link set vpc up"
+        ));
+        dns::serve(RESOLVER, records(&cloud, cluster));
+        let resolv = fleet.path().join("resolv.conf");
+        fs::write(&resolv, format!("nameserver {RESOLVER}\n")).unwrap();
+        sh(&format!("mount --bind {} $(readlink -f /etc/resolv.conf)", resolv.display()));
+
+        let mut slots = BTreeMap::new();
+        let mut urls: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for (etcd, wanted) in &topology.clusters {
+            for (member, place) in &wanted.members {
+                let host = names::member_host(cluster, etcd, member);
+                let url = format!("https://{host}:{}", port(etcd));
+                urls.entry(etcd.clone()).or_default().insert(member.clone(), url);
+                let number = slots.len();
+                slots.entry(place.group.clone()).or_insert_with(|| {
+                    let folder = fleet.path().join("machines").join(&place.group);
+                    Slot::new(number, &folder, address(&cloud, &place.group))
+                });
+            }
+        }
+        for (group, slot) in &slots {
+            let members: Vec<Hosted> = topology
+                .members_on(group)
+                .map(|(etcd, member)| Hosted {
+                    etcd: etcd.to_owned(),
+                    member: member.to_owned(),
+                    quota_backend_bytes: None,
+                })
+                .collect();
+            for Hosted { etcd, member, .. } in &members {
+                let volume_id = volume(&cloud, cluster, etcd, member);
+                slot.plug(&volume_id, &disk(fleet.path(), &volume_id));
+            }
+            let settings = Settings {
+                format_version: Settings::FORMAT_VERSION,
+                cluster: cluster.to_owned(),
+                account: Some(account.clone()),
+                region: region.clone(),
+                config_base: spec.cluster.spec.config_base.clone().unwrap(),
+                auto_scaling_group_name: group.clone(),
+                launch_hook: None,
+                members,
+                etcd_program: PathBuf::from("/usr/bin/etcd"),
+            };
+            let body = serde_json::to_vec_pretty(&settings).unwrap();
+            fs::write(slot.folder.join("etc/kprod/node.json"), body).unwrap();
+        }
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        Self { cluster, fleet, cloud, slots, urls, runtime }
+    }
+
+    /// The epoch of an etcd cluster.
+    pub(crate) fn epoch(&self, etcd: &str) -> Epoch {
+        let known = self.runtime.block_on(epoch::read(&self.cloud, self.cluster, etcd)).unwrap();
+        known.unwrap().epoch
+    }
+
+    /// Boots the machine of a group.
+    pub(crate) fn boot(&mut self, group: &str) {
+        let root = self.fleet.path().to_str().unwrap().to_owned();
+        let program = [env!("CARGO_BIN_EXE_kprod"), "node", "etcd", "--cloud", "sim", "--root"];
+        let mut program: Vec<String> = program.map(str::to_owned).into();
+        program.push(root);
+        self.slots.get_mut(group).unwrap().boot(RESOLVER, &program);
+    }
+
+    /// A client of an etcd cluster.
+    pub(crate) fn client(&self, etcd: &str) -> Credentials {
+        let into = self.fleet.path().join("client").join(etcd);
+        self.runtime.block_on(issue_client(&self.cloud, self.cluster, etcd, &into))
+    }
+
+    /// Has a member's volume gone for good, and another one in its place. Its machine must not run.
+    pub(crate) fn lose_volume(&self, group: &str, etcd: &str, member: &str) {
+        let volume_id = volume(&self.cloud, self.cluster, etcd, member);
+        let free = |world: &mut kprod::sim::World| {
+            world.volumes.edit(&volume_id, |stored| stored.attached_to = None);
+        };
+        self.cloud.with_world(free).unwrap();
+        let gone = Call::DeleteVolume { volume_id: volume_id.clone() };
+        self.runtime.block_on(self.cloud.call(&gone)).unwrap();
+        apply(self.fleet.path(), self.cluster);
+        let volume_id = volume(&self.cloud, self.cluster, etcd, member);
+        self.slots[group].plug(&volume_id, &disk(self.fleet.path(), &volume_id));
+    }
+
+    /// Whether a plan finds nothing to do: what machines did to their volumes is no change.
+    pub(crate) fn has_empty_plan(&self) -> bool {
+        let args = ["plan", self.cluster, "--detailed-exitcode"];
+        let planned = kprod(self.fleet.path()).args(args).output().unwrap();
+        planned.status.code() == Some(0)
+    }
+
+    /// The group whose machine hosts a member.
+    pub(crate) fn group_of(&self, etcd: &str, member: &str) -> String {
+        let topology = Policy::of(&spec_of(self.cluster)).topology;
+        topology.clusters[etcd].members[member].group.clone()
+    }
+
+    /// A member's newest report.
+    pub(crate) fn report(&self, etcd: &str, member: &str) -> Option<MemberReport> {
+        let key = report_key(self.cluster, etcd, member);
+        let written = self.cloud.with_world(|world| world.objects.contains_key(&key)).unwrap();
+        let entry = self.runtime.block_on(self.cloud.get(&key)).unwrap().filter(|_| written)?;
+        serde_json::from_slice(&entry.body).ok()
+    }
+
+    /// Whether all members of all etcd clusters have said after a moment that all of them vote and are
+    /// well.
+    pub(crate) fn is_well_since(&self, sequence: u64) -> bool {
+        self.urls.iter().all(|(etcd, members)| {
+            members.keys().all(|member| {
+                self.report(etcd, member).is_some_and(|report| {
+                    report.sequence > sequence
+                        && report.is_healthy
+                        && report.members.len() == members.len()
+                        && report.members.values().all(|role| *role == MemberRole::Voter)
+                })
+            })
+        })
+    }
+
+    /// Whether a member of an etcd cluster says that it is well, or knows a leader.
+    pub(crate) fn is_anybody_up(&self, etcd: &str, sequence: u64) -> bool {
+        let reports = self.urls[etcd].keys().filter_map(|member| self.report(etcd, member));
+        reports
+            .filter(|report| report.sequence > sequence)
+            .any(|report| report.is_healthy || report.leader.is_some())
+    }
+
+    /// Waits until all members are well, by reports of after now.
+    pub(crate) fn wait_until_well(&self, limit: Duration) {
+        let began = Instant::now();
+        let sequence = boot_ms();
+        while !self.is_well_since(sequence) {
+            if began.elapsed() > limit {
+                self.show();
+                panic!("the members are not well after {limit:?}");
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// All that the machines have said.
+    pub(crate) fn show(&self) {
+        for (group, slot) in &self.slots {
+            eprintln!("== {group} at {}\n{}", slot.address, slot.log());
+        }
+        for (etcd, members) in &self.urls {
+            for member in members.keys() {
+                eprintln!("{etcd} {member}: {:?}", self.report(etcd, member));
+            }
+        }
+    }
+}
+
+/// Milliseconds since boot, which the sequence of reports is made of.
+pub(crate) fn boot_ms() -> u64 {
+    let uptime = fs::read_to_string("/proc/uptime").unwrap();
+    let secs: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    (secs * 1000.0) as u64
+}
+
+/// What the private zone holds of etcd.
+fn records(cloud: &SimCloud, cluster: &str) -> Records {
+    let zone = names::private_zone(cluster);
+    let mut found = Records::new();
+    cloud
+        .with_world(|world| {
+            for stored in world.zones.values().filter(|stored| stored.name == zone) {
+                for (name, sets) in &stored.records {
+                    for (kind, set) in sets {
+                        if !["A", "SRV"].contains(&kind.as_str()) || set.alias_target.is_some() {
+                            continue;
+                        }
+                        let values = set.resource_records.iter().map(ToString::to_string);
+                        let key = (name.to_ascii_lowercase(), dns::type_of(kind));
+                        found.insert(key, values.collect());
+                    }
+                }
+            }
+        })
+        .unwrap();
+    assert!(found.len() >= 4, "{found:?}");
+    found
+}
+
+/// The address that the machine of a group has.
+fn address(cloud: &SimCloud, group: &str) -> Ipv4Addr {
+    let found = cloud.with_world(|world| {
+        world.members(group).next().map(|machine| machine.private_ip_address.clone())
+    });
+    found.unwrap().expect("the group has a machine").parse().unwrap()
+}
+
+/// The id of a member's volume.
+fn volume(cloud: &SimCloud, cluster: &str, etcd: &str, member: &str) -> String {
+    let found = cloud.with_world(|world| world.member_volumes(cluster, etcd, member)).unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].volume_id.clone()
+}
+
+/// Applies, and once more where the first run says so: what replaces something that somebody removed is
+/// asked for under a token that is used up.
+fn apply(fleet: &Path, cluster: &str) {
+    let once = || kprod(fleet).args(["apply", cluster, "--yes"]).output().unwrap();
+    let mut applied = once();
+    if applied.status.code() == Some(6) {
+        applied = once();
+    }
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+}
+
+/// A blank disk for a volume.
+fn disk(folder: &Path, volume_id: &str) -> String {
+    let image = folder.join(volume_id);
+    sh(&format!("truncate -s 256M {image} && losetup -f --show {image}", image = image.display()))
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show();
+        }
+        self.slots.clear();
+        // Loop devices belong to the whole system.
+        let _ = std::process::Command::new("sh")
+            .args(["-c", "losetup -nO NAME,BACK-FILE | grep -F \"$1\" | cut -d' ' -f1 | xargs -r -n1 losetup -d", "sh"])
+            .arg(self.fleet.path())
+            .status();
+    }
+}
