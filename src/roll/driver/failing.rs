@@ -1,14 +1,21 @@
 //! Steps that fail: each is decided anew, and only so often in a row.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::error::{ExitCode, Failure};
 use crate::roll::Step;
 
-/// A step may fail so often in a row before somebody has to look.
-const FAILURES_MAX: u32 = 8;
+/// A step may fail so often in a row before somebody has to look: longer than a picture of the cluster is
+/// trusted after its server has gone, so that the roll waits for the server and not for a step.
+const FAILURES_MAX: u32 = 12;
+
+/// How long to wait after a step that has failed so often in a row.
+pub(super) fn wait_after(count: u32) -> Duration {
+    Duration::from_secs(2) * count
+}
 
 /// How often steps have failed since they were made last.
 #[derive(Debug, Default)]
@@ -64,7 +71,8 @@ fn subject(step: &Step) -> &str {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-    use super::{FAILURES_MAX, Failing, Step, Timestamp};
+    use super::{Duration, FAILURES_MAX, Failing, Step, Timestamp, wait_after};
+    use crate::kube::KubeView;
     use crate::roll::mark::RollMark;
 
     fn moments() -> impl Iterator<Item = Timestamp> {
@@ -92,6 +100,12 @@ mod tests {
             let told = failures.last().unwrap().as_ref().unwrap().to_string();
             assert!(told.contains(named), "{told}");
         }
+    }
+
+    #[test]
+    fn the_tries_outlast_a_picture_whose_server_has_gone() {
+        let tried: Duration = (1..FAILURES_MAX).map(wait_after).sum();
+        assert!(tried >= 2 * KubeView::STALE_AFTER, "{tried:?}");
     }
 
     #[test]

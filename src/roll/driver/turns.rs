@@ -9,7 +9,7 @@ use super::RollReport;
 use super::act::StepEnd;
 use super::begin::KUBE_PATIENCE;
 use super::edits::{Recent, TRUST_AFTER};
-use super::failing::Failing;
+use super::failing::{Failing, wait_after};
 use super::look::Look;
 use crate::apply::failure::RERUN;
 use crate::apply::journal::Journal;
@@ -279,7 +279,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
             }));
             let count = self.failing.failed(&step, &why)?;
             // A lost answer is looked up once reads can be trusted to show what it did.
-            let wait = if is_unknown { TRUST_AFTER } else { POLL_MEMBERS / 5 * count };
+            let wait = if is_unknown { TRUST_AFTER } else { wait_after(count) };
             self.look.doubt();
             return self.pause(wait).await;
         }
