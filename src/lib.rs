@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests work on files of their own"))]
 
 pub mod apply;
+pub mod boot;
 pub mod cli;
 pub mod cloud;
 pub mod desired;

@@ -1,6 +1,6 @@
 //! `kprod apply`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -37,6 +37,11 @@ pub(super) struct ApplyArgs {
     kube: KubeArgs,
     #[command(flatten)]
     pace: PaceArgs,
+
+    /// The file that `kprod node pin` pinned, to be written to the state bucket; the program that runs if
+    /// none is given. Needed once
+    #[arg(long, value_name = "FILE", help_heading = "Run")]
+    node_program: Option<PathBuf>,
 
     /// Then replace the machines that are not what the plan wants, as `kprod rolling-update` does.
     /// Changes that need machines drained are made after that
@@ -92,7 +97,8 @@ fn run_fresh(context: &Context, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
     let spec = SpecArgs { cluster: args.target.clone(), input: args.input.clone() };
     let loaded = context.load_linted(&spec)?;
     context.block_on(async {
-        let cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
+        let mut cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
+        cloud.offer_programs(programs(args));
         // A killed run may have left tags and attributes unwritten: look at all of them.
         let plan = async || pipeline::plan(context, &loaded, &cloud, true, &options).await;
         if args.roll {
@@ -120,9 +126,15 @@ fn run_saved(context: &Context, args: &ApplyArgs, file: &Path) -> anyhow::Result
     }
     let planned = Planned::from_file(file)?;
     context.block_on(async {
-        let cloud = pipeline::reconnect(context, &planned, &args.cloud.access).await?;
+        let mut cloud = pipeline::reconnect(context, &planned, &args.cloud.access).await?;
+        cloud.offer_programs(programs(args));
         execute::run(context, &cloud, &planned, &execution(args)).await
     })
+}
+
+/// Files one of which may be what machines are to fetch.
+fn programs(args: &ApplyArgs) -> Vec<PathBuf> {
+    args.node_program.clone().into_iter().chain(std::env::current_exe()).collect()
 }
 
 fn execution(args: &ApplyArgs) -> Execution {

@@ -51,7 +51,7 @@ pub(super) async fn run(
     let sink = sink_for(context, cloud, &planned, execution);
     let mut round = Round::of(context, cloud, loaded, roll, planned).await?;
     round.show(execution)?;
-    execute::refuse(&round.now.plan)?;
+    execute::refuse(cloud, &round.now.plan).await?;
     if round.is_idle().await? {
         sink.nothing_to_do();
         context.ui.status(&ui::progress::nothing_to_do(&round.now.plan));
@@ -80,7 +80,7 @@ pub(super) async fn run(
             check_agreed(&agreed, &round)?;
             rounds += 1;
         }
-        execute::refuse(&round.now.plan)?;
+        execute::refuse(cloud, &round.now.plan).await?;
     }
     Err(Failure::new(ExitCode::Halted, "machines are back as soon as they were retired")
         .hint("see who else changes these groups, then run the same command again")

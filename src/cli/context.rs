@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::args::{CloudName, GlobalArgs, InputArgs, SetArgs, SpecArgs};
+use crate::boot::{Program, lock};
 use crate::error::{ExitCode, Failure};
 use crate::finding::{Finding, Severity, has_errors};
 use crate::lint;
@@ -117,7 +118,35 @@ impl<'a> Context<'a> {
         cluster: Option<&str>,
         input: &InputArgs,
     ) -> anyhow::Result<(Option<Loaded>, Vec<Finding>)> {
-        Ok(read_documents(self.documents(cluster, input)?, cluster, input.lenient))
+        let documents = self.documents(cluster, input)?;
+        let (mut loaded, findings) = read_documents(documents, cluster, input.lenient);
+        if let Some(loaded) = &mut loaded {
+            loaded.spec.node_program = self.pinned()?;
+        }
+        Ok((loaded, findings))
+    }
+
+    /// The fleet's lock file.
+    pub(super) fn lock_file(&self) -> PathBuf {
+        self.root.join(lock::FILE)
+    }
+
+    /// The program that the fleet's lock file pins; none without such a file.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub(super) fn pinned(&self) -> anyhow::Result<Option<Program>> {
+        let file = self.lock_file();
+        if !file.exists() {
+            return Ok(None);
+        }
+        let body = read_file(&file)?;
+        let program = lock::parse(&String::from_utf8_lossy(&body)).map_err(|error| {
+            let message = format!("`{}`: {error}", file.display());
+            Failure::error(message)
+                .hint("take the file as Git has it, or use the kprod that wrote it")
+        })?;
+        Ok(Some(program))
     }
 
     /// Ready documents, or those of the fleet.

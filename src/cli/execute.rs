@@ -14,12 +14,14 @@ use super::context::Context;
 use super::denied;
 use super::pipeline::Planned;
 use crate::apply::{self, ApplyRequest, StopSignal};
+use crate::boot::Program;
 use crate::cloud::Cloud;
 use crate::cloud::any::AnyCloud;
 use crate::cloud::retry::reader::ReadRetry;
 use crate::error::{ExitCode, Failure};
 use crate::permission::Level;
 use crate::plan::Plan;
+use crate::resource::{Asset, Resource};
 use crate::ui;
 use crate::ui::human::PlanView;
 use crate::ui::progress::Sink;
@@ -156,7 +158,7 @@ async fn run_in(
 ) -> anyhow::Result<ExitCode> {
     let plan = &planned.plan;
     show(context, planned, execution)?;
-    refuse(plan)?;
+    refuse(cloud, plan).await?;
     let is_idle = plan.changes.is_empty();
     if is_idle && (execution.destroy || !apply::is_unfinished(cloud, &plan.cluster).await?) {
         sink.nothing_to_do();
@@ -221,18 +223,38 @@ fn show(context: &Context, planned: &Planned, execution: &Execution) -> anyhow::
     super::plan::print(context, &planned.plan, Format::Text, false)
 }
 
-/// Stops at what the plan refuses.
+/// Stops at what the plan refuses, and at a program for machines that nobody here has.
 ///
 /// # Errors
 /// The refusals (exit 5), or that the plan makes no sense (exit 1).
-pub(super) fn refuse(plan: &Plan) -> anyhow::Result<()> {
+pub(super) async fn refuse(cloud: &AnyCloud, plan: &Plan) -> anyhow::Result<()> {
     if plan.refusals.is_empty() {
-        return Ok(());
+        return check_program(cloud, plan).await;
     }
     let code = if plan.is_errored() { ExitCode::Error } else { ExitCode::Refused };
     Err(Failure::new(code, "the plan is refused; nothing was changed")
         .details(ui::human::reasons(&plan.refusals))
         .into())
+}
+
+/// Whether the program that machines are to fetch could be written to the state bucket, if the plan says
+/// so: found out before anything is made, since machines would be launched for nothing.
+async fn check_program(cloud: &AnyCloud, plan: &Plan) -> anyhow::Result<()> {
+    let wanted = plan.changes.iter().filter_map(|change| change.after.as_ref());
+    for wanted in wanted {
+        let Resource::Asset(Asset { sha256, size, .. }) = wanted else { continue };
+        let program = Program { version: None, sha256: sha256.clone(), size: *size };
+        if !cloud.has_program(&program).await {
+            let message = format!(
+                "the program that machines are to fetch is not here: it has {size} bytes and the \
+                 SHA-256 {sha256}"
+            );
+            let hint = "name its file with --node-program; or have machines run the kprod that runs \
+                        here: `kprod node pin`";
+            return Err(Failure::refused(message).hint(hint).into());
+        }
+    }
+    Ok(())
 }
 
 /// First signal: finish what is in flight. Second: the system's default, which kills; the next run

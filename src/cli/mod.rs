@@ -17,7 +17,6 @@ mod exit_codes;
 mod explain;
 mod kubernetes;
 mod lints;
-#[cfg(feature = "node")]
 mod node;
 mod observe;
 mod pipeline;
@@ -71,7 +70,6 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Etcd(etcd::EtcdArgs),
     Pki(pki::PkiArgs),
-    #[cfg(feature = "node")]
     Node(node::NodeArgs),
     State(state::StateArgs),
     Policy(policy::PolicyArgs),
@@ -118,7 +116,6 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::Etcd(args) => etcd::run(&context, &args),
         Command::Pki(args) => pki::run(&context, &args),
-        #[cfg(feature = "node")]
         Command::Node(args) => node::run(&context, &args),
         Command::State(args) => state::run(&context, &args),
         Command::Policy(args) => policy::run(&context, &args),

@@ -1,6 +1,7 @@
 //! The cloud a run works on, chosen once: every call goes to the one inside.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[cfg(feature = "aws")]
@@ -13,6 +14,7 @@ use super::{
     Call, Cloud, CloudError, Condition, Entry, Observation, Observed, Parameters, Query, Reply,
     StateBucket, StoreError, TaggedInstance, TargetsByGroup, VersionFacts,
 };
+use crate::boot::Program;
 use crate::pki::Secret;
 use crate::resource::Key;
 use crate::state::{BucketSettings, BucketStep, StateAddress};
@@ -41,6 +43,25 @@ impl AnyCloud {
     /// How reads that fail are tried again.
     pub fn reader(&self) -> &Reader {
         inside!(self, cloud => cloud.reader())
+    }
+
+    /// Names files one of which may be the program that machines are to fetch. The simulator needs no
+    /// content.
+    pub fn offer_programs(&mut self, files: Vec<PathBuf>) {
+        match self {
+            AnyCloud::Sim(_) => drop(files),
+            #[cfg(feature = "aws")]
+            AnyCloud::Aws(cloud) => cloud.offer_programs(files),
+        }
+    }
+
+    /// Whether a program could be written for machines to fetch.
+    pub async fn has_program(&self, program: &Program) -> bool {
+        match self {
+            AnyCloud::Sim(_) => program.size > 0,
+            #[cfg(feature = "aws")]
+            AnyCloud::Aws(cloud) => cloud.program(program).await.is_some(),
+        }
     }
 }
 

@@ -138,10 +138,13 @@ pub enum Call {
     /// Removes parameters, at most ten (DeleteParameters); those that do not exist are no error.
     DeleteAuthority { parameters: BTreeSet<String> },
 
-    // The state bucket: epochs of etcd.
+    // The state bucket: epochs of etcd, and what machines fetch.
     /// Opens the first epoch of an etcd cluster, in an object that must not exist yet (PutObject). The
     /// nonce that tells it from every other is drawn on the way; the reply tells the token as its id.
     CreateEpoch { cluster: String, etcd: String, members: BTreeMap<String, EpochMember> },
+    /// Writes an asset of this digest and length into an object that must not exist yet (PutObject). The
+    /// bytes are found on the way, in a file of whoever makes the call.
+    CreateAsset { cluster: String, sha256: String, size: u64 },
     /// Removes an object; one that does not exist is no error.
     DeleteObject { key: String },
 

@@ -5,6 +5,7 @@
 //! one contract suite.
 
 pub mod any;
+pub mod asset;
 pub mod authority;
 #[cfg(feature = "aws")]
 pub mod aws;

@@ -162,9 +162,8 @@ impl Service {
             | "ListResourceRecordSets"
             | "ListTagsForResource"
             | "UpdateHostedZoneComment" => Service::Route53,
-            "CreateEpoch" | "DeleteObject" | "GetObject" | "ListObjectsV2" | "PutObject" => {
-                Service::S3
-            }
+            "CreateAsset" | "CreateEpoch" | "DeleteObject" | "GetObject" | "ListObjectsV2"
+            | "PutObject" => Service::S3,
             _ if ["Bucket", "PublicAccessBlock"].iter().any(|part| operation.contains(part)) => {
                 Service::S3
             }

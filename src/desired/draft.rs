@@ -113,8 +113,8 @@ fn name_max(kind: Kind) -> usize {
         Kind::Volume | Kind::NetworkInterface => TAG_VALUE_MAX,
         // Parameters may be longer (Systems Manager API reference, PutParameter: 1011 with its ARN).
         Kind::Authority => 512,
-        // Keys of S3 have 1024 bytes, this one the place of the state before it.
-        Kind::Epoch => 512,
+        // Keys of S3 have 1024 bytes, these the place of the state before them.
+        Kind::Epoch | Kind::Asset => 512,
         // EC2 API reference, CreateLaunchTemplate.
         Kind::LaunchTemplate => 128,
         // EC2 Auto Scaling API reference, CreateAutoScalingGroup.

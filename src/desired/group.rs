@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
-use super::{balancer, number, tag, user_data};
+use super::{balancer, number, tag};
 use crate::resource::{
     Attribute, AutoScalingGroup, GroupTag, InstanceRequirements, Key, Kind, LifecycleHook,
     MixedInstancesPolicy, Ref, RequirementRange, Resource,
@@ -26,7 +26,7 @@ const METRICS: [&str; 8] = [
 ];
 
 /// The hook that holds a machine back until its etcd member is a healthy voter.
-const ETCD_HOOK: &str = "kprod-etcd";
+pub(super) const ETCD_HOOK: &str = "kprod-etcd";
 /// Seconds that the hook waits without a sign of progress.
 const ETCD_HOOK_HEARTBEAT_SECS: i32 = 300;
 
@@ -127,16 +127,15 @@ fn requirements(wanted: &InstanceRequirementsSpec) -> InstanceRequirements {
     }
 }
 
-/// The launch hook of a group that hosts etcd, if the machines complete it.
+/// The launch hook of a group that hosts etcd, which its machines complete.
 fn hooks(spec: &Spec, group: &InstanceGroup) -> BTreeMap<String, LifecycleHook> {
-    let wanted =
-        spec.hosts_etcd(group.name()) && user_data::completes_launch(&user_data::of(group));
     let hook = LifecycleHook {
         lifecycle_transition: "autoscaling:EC2_INSTANCE_LAUNCHING".to_owned(),
         heartbeat_timeout: ETCD_HOOK_HEARTBEAT_SECS,
         default_result: "ABANDON".to_owned(),
     };
-    wanted.then(|| (ETCD_HOOK.to_owned(), hook)).into_iter().collect()
+    let hosts = spec.hosts_etcd(group.name());
+    hosts.then(|| (ETCD_HOOK.to_owned(), hook)).into_iter().collect()
 }
 
 fn tags(spec: &Spec, group: &InstanceGroup, name: &str) -> BTreeMap<String, GroupTag> {

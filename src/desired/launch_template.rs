@@ -23,7 +23,7 @@ pub(super) fn build(spec: &Spec, facts: &Facts, draft: &mut Draft<'_>) {
     for group in spec.groups.values() {
         let name = spec.machine_name(group);
         let data = data(spec, facts, group, &name);
-        user_data::check(group, &data.user_data, draft);
+        user_data::check(spec, group, &data.user_data, draft);
         let template = LaunchTemplate {
             launch_template_name: name.clone(),
             launch_template_data: data,
@@ -55,7 +55,7 @@ fn data(spec: &Spec, facts: &Facts, group: &InstanceGroup, name: &str) -> Launch
         iam_instance_profile_name: profile.name,
         iam_instance_profile_arn: profile.arn,
         key_name,
-        user_data: user_data::of(group),
+        user_data: user_data::of(spec, group),
         block_device_mappings: disks(machine, facts),
         network_interfaces: vec![interface(spec, group, name)],
         metadata_options: metadata(machine),

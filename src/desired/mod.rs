@@ -5,6 +5,7 @@
 //! ([`crate::resource::Ref`]). Names never depend on facts, so [`query`] knows every natural key
 //! before the cloud was asked anything.
 
+mod asset;
 mod authority;
 mod balancer;
 mod dns;
@@ -15,6 +16,7 @@ mod group;
 mod iam;
 mod launch_template;
 mod name;
+mod node;
 mod policy;
 mod rules;
 mod security;
@@ -32,7 +34,6 @@ use crate::spec::{DnsType, Spec, SubnetSpec};
 use draft::Draft;
 
 pub use name::{balancer_names, role_names, target_group_names};
-pub use user_data::READY_UNIT;
 
 /// What a cluster wants to be there.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,6 +55,7 @@ pub fn build(spec: &Spec, facts: &Facts) -> Desired {
     storage::build(spec, &mut draft);
     authority::build(spec, &mut draft);
     epoch::build(spec, &mut draft);
+    asset::build(spec, &mut draft);
     launch_template::build(spec, facts, &mut draft);
     group::build(spec, &mut draft);
     dns::build(spec, facts, &mut draft);

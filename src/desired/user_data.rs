@@ -1,39 +1,44 @@
-//! User data: what the spec says, passed through.
+//! User data: what the spec says, passed through, and what starts kprod's part of a machine.
 
 use super::draft::Draft;
-use crate::spec::{Field, InstanceGroup, Kind, UserDataPart};
+use super::node;
+use crate::boot::user_data::PART;
+use crate::spec::{Field, InstanceGroup, Kind, Spec, UserDataPart};
 
 /// The most bytes of user data, before base64.
 /// Source: EC2 user guide, "Run commands at launch using user data".
 pub(super) const USER_DATA_MAX: usize = 16 * 1024;
 
-/// The systemd unit that completes the launch of a machine with an etcd member once the member is
-/// healthy. Only a group whose user data installs it gets the launch hook: without it nobody would
-/// complete the hook, and AWS would end every new machine.
-pub const READY_UNIT: &str = "kprod-etcd-ready.service";
-
 /// A group's user data: nothing, the one part as it stands, or all parts as one MIME document.
-pub(super) fn of(group: &InstanceGroup) -> String {
-    match group.spec.additional_user_data.as_slice() {
+pub(super) fn of(spec: &Spec, group: &InstanceGroup) -> String {
+    match parts(spec, group).as_slice() {
         [] => String::new(),
         [part] => part.content.clone(),
         parts => multipart(parts),
     }
 }
 
-/// Whether user data installs [`READY_UNIT`]: names it outside of a comment.
-pub(super) fn completes_launch(user_data: &str) -> bool {
-    let lines = user_data.lines().map(str::trim_start);
-    lines.filter(|line| !line.starts_with('#')).any(|line| line.contains(READY_UNIT))
+/// The parts of a group's user data, in their order: the spec's, and kprod's own. cloud-init runs scripts
+/// by the order of their names, whatever that of the parts is; kprod's needs none of the others.
+fn parts(spec: &Spec, group: &InstanceGroup) -> Vec<UserDataPart> {
+    group.spec.additional_user_data.iter().cloned().chain(node::part(spec, group)).collect()
 }
 
-/// Reports user data that AWS would refuse, with the parts that make it up.
-pub(super) fn check(group: &InstanceGroup, user_data: &str, draft: &mut Draft<'_>) {
+/// Reports user data that AWS would refuse, with the parts that make it up, and a part that would take the
+/// place of kprod's.
+pub(super) fn check(spec: &Spec, group: &InstanceGroup, user_data: &str, draft: &mut Draft<'_>) {
+    let named = group.spec.additional_user_data.iter().position(|part| part.name == PART);
+    if let Some(at) = named.filter(|_| spec.hosts_etcd(group.name())) {
+        let path = format!("spec.additionalUserData[{at}].name");
+        let field = Field::new(Kind::InstanceGroup, group.name(), &path);
+        let message = format!("`{PART}` is the part that starts the machine's etcd members");
+        draft.error(&field, message, "give the part another name");
+    }
     if user_data.len() <= USER_DATA_MAX {
         return;
     }
     let size = |part: &UserDataPart| format!("`{}` {}", part.name, part.content.len());
-    let parts: Vec<String> = group.spec.additional_user_data.iter().map(size).collect();
+    let parts: Vec<String> = parts(spec, group).iter().map(size).collect();
     let message = format!(
         "user data has {} bytes, AWS takes {USER_DATA_MAX}; parts: {}",
         user_data.len(),

@@ -93,6 +93,7 @@ fn wholes(change: &Change) -> Vec<Key> {
         | Resource::NetworkInterface(_)
         | Resource::Authority(_)
         | Resource::Epoch(_)
+        | Resource::Asset(_)
         | Resource::LaunchTemplate(_) => Vec::new(),
     }
 }

@@ -6,7 +6,4 @@
 
 pub mod etcd;
 pub mod host;
-pub mod settings;
 mod time;
-
-pub use settings::{Hosted, Settings, SettingsError};

@@ -385,6 +385,7 @@ const STATE: &[Operation] = &[
     read("GetObject", &[need("s3:GetObject", OBJECT), need("s3:ListBucket", BUCKET)]),
     read("ListObjectsV2", &[need("s3:ListBucket", BUCKET)]),
     change("CreateEpoch", &[need("s3:PutObject", OBJECT), need("s3:GetObject", OBJECT)]),
+    change("CreateAsset", &[need("s3:PutObject", OBJECT)]),
     change("PutObject", &[need("s3:PutObject", OBJECT), need("s3:GetObject", OBJECT)]),
     change("DeleteObject", &[need("s3:DeleteObject", OBJECT), need("s3:GetObject", OBJECT)]),
     // Asked on the way to a message only, which does without the answer.

@@ -96,6 +96,7 @@ impl Scope {
             | Resource::DnsName(_)
             | Resource::Authority(_)
             | Resource::Epoch(_)
+            | Resource::Asset(_)
             | Resource::AutoScalingGroup(_) => {}
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn keep(scope: &Scope) -> Vec<Statement> {
     let objects = ["lease", "journal", "incarnation", "pause"]
         .map(|kind| object(format!("{kind}/{cluster}")))
         .into_iter()
-        .chain([object(format!("roll/{cluster}/*"))]);
+        .chain(["assets", "roll"].map(|kind| object(format!("{kind}/{cluster}/*"))));
     let epochs = etcd(scope, address, "epoch");
     // Never written: what members say of themselves is theirs to write.
     let reports = etcd(scope, address, "report/*");

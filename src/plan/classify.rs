@@ -165,6 +165,10 @@ const TABLE: &[Entry] = &[
         "an etcd cluster keeps the members that it was opened for: keep etcdMembers as they were; \
          other ones take a new cluster of another name",
     ),
+    entry(Kind::Asset, "cluster", REPLACES, NAME),
+    entry(Kind::Asset, "key", REPLACES, NAME),
+    entry(Kind::Asset, "sha256", REPLACES, NAME),
+    entry(Kind::Asset, "size", REPLACES, "its content is not what its name says"),
     entry(Kind::LaunchTemplate, "launch_template_name", REPLACES, NAME),
     entry(
         Kind::LaunchTemplate,

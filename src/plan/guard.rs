@@ -58,6 +58,7 @@ pub(super) fn refusals(
             found.extend(replaced_in_use(change, desired, observation));
         }
     }
+    found.extend(no_program(desired));
     if !options.retry {
         found.extend(failed_revisions(comparisons));
     }
@@ -132,6 +133,21 @@ fn lost_epoch(change: &Change, observation: &Observation) -> Option<Refusal> {
             ),
             LOST_EPOCH_WAY_OUT,
         )
+    })
+}
+
+/// Members of etcd whose machines would start nothing: no program is pinned.
+fn no_program(desired: &ResourceSet) -> Option<Refusal> {
+    let is_wanted = |kind: Kind| desired.keys().any(|key| key.kind == kind);
+    (is_wanted(Kind::Epoch) && !is_wanted(Kind::Asset)).then(|| Refusal {
+        guard: "no_program".to_owned(),
+        address: None,
+        message: "no program is pinned for the machines that host etcd: they would start nothing"
+            .to_owned(),
+        hint:
+            "`kprod node pin` pins the kprod that runs it, `kprod node pin FILE` another one; keep \
+               kprod.lock, which it writes, in Git"
+                .to_owned(),
     })
 }
 

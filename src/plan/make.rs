@@ -132,6 +132,7 @@ fn deletes(desired: &ResourceSet, observation: &Observation, destroy: bool) -> V
         .resources
         .iter()
         .filter(|(key, observed)| observed.ownership.is_owned() && !desired.contains_key(key))
+        .filter(|(key, _)| destroy || !key.kind.is_kept())
         .filter(|(_, observed)| !is_empty_rule_set(&observed.resource))
         .map(|(key, observed)| Change {
             address: key.clone(),

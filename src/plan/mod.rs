@@ -218,7 +218,7 @@ pub struct MachineToReplace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Which guard: `foreign`, `delete`, `data`, `machines`, `forbidden_field`,
-    /// `failed_revision`, `in_use`, `lost_authority`, `address`, `cycle`.
+    /// `failed_revision`, `in_use`, `lost_authority`, `lost_epoch`, `no_program`, `address`, `cycle`.
     pub guard: String,
     /// The resource, if it is about one.
     pub address: Option<Key>,

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::path;
 use super::{Action, Change};
-use crate::cloud::Observation;
+use crate::cloud::{Observation, asset};
 use crate::resource::{Attribute, Key, Kind, Resource, ResourceSet};
 
 /// Kinds that a machine may hold on to in ways that no field tells (an interface's groups, an
 /// attachment): they go after every group that goes.
-const HELD_BY_MACHINES: [Kind; 8] = [
+const HELD_BY_MACHINES: [Kind; 9] = [
     Kind::SecurityGroup,
     Kind::Role,
     Kind::InstanceProfile,
@@ -21,6 +21,7 @@ const HELD_BY_MACHINES: [Kind; 8] = [
     Kind::NetworkInterface,
     Kind::Authority,
     Kind::Epoch,
+    Kind::Asset,
 ];
 
 /// Keys that a resource names without a reference.
@@ -34,6 +35,7 @@ pub(super) fn named(resource: &Resource) -> BTreeSet<Key> {
             .iam_instance_profile_name
             .iter()
             .map(|name| Key::new(Kind::InstanceProfile, name))
+            .chain(asset::named(template))
             .collect(),
         Resource::InstanceProfile(profile) => {
             profile.roles.iter().map(|role| Key::new(Kind::Role, role)).collect()

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 
-use crate::cloud::{Foreignness, VersionFacts, authority, epoch};
+use crate::cloud::{Foreignness, VersionFacts, asset, authority, epoch};
 use crate::cloud::{GroupFacts, Instance, Observation, Observed, Ownership, TemplateFacts};
 use crate::facts::{Facts, SubnetFact};
 use crate::pki;
@@ -211,6 +211,7 @@ fn storage() -> Vec<(&'static str, Resource)> {
             "main.test.example.com",
             epoch::resource(CLUSTER, "main", BTreeMap::from([("a".into(), member)])),
         ),
+        ("abababababababab.test.example.com", asset::resource(CLUSTER, &"ab".repeat(32), 7)),
     ]
 }
 

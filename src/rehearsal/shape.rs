@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fault::stream;
 use crate::apply::{self, ApplyRequest, StopSignal};
+use crate::boot::Program;
 use crate::cloud::sim::SimCloud;
 use crate::cloud::{Call, Cloud, Query};
 use crate::desired;
@@ -13,7 +14,7 @@ use crate::plan::{PlanOptions, make, merge_versions, versions_to_read};
 use crate::resource::{Attribute, HealthCheck, Tags, TargetGroup};
 use crate::sim::{Lag, World};
 use crate::source::{LoadLimits, parse_documents};
-use crate::spec::{Spec, Strictness, read};
+use crate::spec::{Parsed, Spec, Strictness, read};
 
 /// The name of every cluster that is rehearsed from a seed.
 pub const CLUSTER: &str = "rehearsal.example.com";
@@ -127,7 +128,10 @@ impl Shape {
         let documents = parse_documents("rehearsal.yaml", &text, &LoadLimits::default());
         let parsed = documents.map(|documents| read(documents, Strictness::Strict));
         let findings = match parsed {
-            Ok(parsed) if parsed.spec.is_some() => return parsed.spec.ok_or_else(String::new),
+            Ok(Parsed { spec: Some(spec), .. }) => {
+                // Nobody fetches it: what machines do is the simulator's to make up.
+                return Ok(Spec { node_program: Some(Program::of(b"rehearsed", None)), ..spec });
+            }
             Ok(parsed) => parsed.findings,
             Err(findings) => findings,
         };
@@ -152,12 +156,10 @@ impl Shape {
                 zones.join(", ")
             )
         };
-        let ready = format!("      unit: {}\n", desired::READY_UNIT);
         let zones: Vec<&str> = ZONES.iter().copied().take(self.zones).collect();
         for (at, name) in hosts.iter().enumerate() {
             let role = if self.layout == Layout::Stacked { "ControlPlane" } else { "Etcd" };
             text += &machine(role, name, &[zones[at % zones.len()]], 1, 1);
-            text += &ready;
         }
         if self.layout != Layout::Stacked {
             text += &machine("ControlPlane", "control-plane", &zones, 3, 3);

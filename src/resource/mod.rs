@@ -5,6 +5,7 @@
 //! difference between two resources is a difference between two serialised values, hence no field
 //! can be forgotten; what a changed field costs is told by one table in `plan::classify`.
 
+mod asset;
 mod balancer;
 mod compute;
 mod dns;
@@ -21,6 +22,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use asset::Asset;
 pub use balancer::{HealthCheck, Listener, LoadBalancer, SubnetMapping, TargetGroup};
 pub use compute::{
     AutoScalingGroup, BlockDeviceMapping, GroupTag, InstanceMarketOptions, InstanceRequirements,
@@ -110,6 +112,8 @@ pub enum Kind {
     Authority,
     /// The epoch of an etcd cluster: an object of the state bucket.
     Epoch,
+    /// A file that machines fetch: an object of the state bucket.
+    Asset,
     /// A launch template; its content lives in numbered versions.
     LaunchTemplate,
     /// An auto scaling group.
@@ -118,7 +122,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 16] = [
         Kind::SecurityGroup,
         Kind::SecurityGroupRules,
         Kind::Role,
@@ -132,6 +136,7 @@ impl Kind {
         Kind::NetworkInterface,
         Kind::Authority,
         Kind::Epoch,
+        Kind::Asset,
         Kind::LaunchTemplate,
         Kind::AutoScalingGroup,
     ];
@@ -152,6 +157,7 @@ impl Kind {
             Kind::NetworkInterface => "network_interface",
             Kind::Authority => "authority",
             Kind::Epoch => "epoch",
+            Kind::Asset => "asset",
             Kind::LaunchTemplate => "launch_template",
             Kind::AutoScalingGroup => "auto_scaling_group",
         }
@@ -160,6 +166,12 @@ impl Kind {
     /// Whether losing it loses data that nothing else can bring back.
     pub fn is_data_bearing(self) -> bool {
         matches!(self, Kind::Volume | Kind::Authority | Kind::Epoch)
+    }
+
+    /// Whether what nobody wants any more stays until the whole cluster goes: a machine that starts from
+    /// an older launch template version fetches the asset of that time.
+    pub fn is_kept(self) -> bool {
+        matches!(self, Kind::Asset)
     }
 }
 
@@ -256,6 +268,8 @@ pub enum Resource {
     Authority(Authority),
     /// See [`Epoch`].
     Epoch(Epoch),
+    /// See [`Asset`].
+    Asset(Asset),
     /// See [`LaunchTemplate`].
     LaunchTemplate(LaunchTemplate),
     /// See [`AutoScalingGroup`].
@@ -279,6 +293,7 @@ impl Resource {
             Resource::NetworkInterface(_) => Kind::NetworkInterface,
             Resource::Authority(_) => Kind::Authority,
             Resource::Epoch(_) => Kind::Epoch,
+            Resource::Asset(_) => Kind::Asset,
             Resource::LaunchTemplate(_) => Kind::LaunchTemplate,
             Resource::AutoScalingGroup(_) => Kind::AutoScalingGroup,
         }
@@ -301,6 +316,7 @@ impl Resource {
             Resource::NetworkInterface(r) => serde_json::to_value(r),
             Resource::Authority(r) => serde_json::to_value(r),
             Resource::Epoch(r) => serde_json::to_value(r),
+            Resource::Asset(r) => serde_json::to_value(r),
             Resource::LaunchTemplate(r) => serde_json::to_value(r),
             Resource::AutoScalingGroup(r) => serde_json::to_value(r),
         };
@@ -330,13 +346,15 @@ impl Resource {
             Kind::NetworkInterface => Resource::NetworkInterface(serde_json::from_value(value)?),
             Kind::Authority => Resource::Authority(serde_json::from_value(value)?),
             Kind::Epoch => Resource::Epoch(serde_json::from_value(value)?),
+            Kind::Asset => Resource::Asset(serde_json::from_value(value)?),
             Kind::LaunchTemplate => Resource::LaunchTemplate(serde_json::from_value(value)?),
             Kind::AutoScalingGroup => Resource::AutoScalingGroup(serde_json::from_value(value)?),
         })
     }
 
     /// The resource's own tags; `None` for the kinds that AWS does not tag, whose owner is their parent
-    /// (rules, listeners, DNS names), or whose name says it (authorities, epochs). An ASG's are in its own form.
+    /// (rules, listeners, DNS names), or whose name says it (authorities, epochs,
+    /// assets). An ASG's are in its own form.
     pub fn tags(&self) -> Option<Tags> {
         match self {
             Resource::SecurityGroup(r) => Some(r.tags.clone()),
@@ -355,7 +373,8 @@ impl Resource {
             | Resource::Listener(_)
             | Resource::DnsName(_)
             | Resource::Authority(_)
-            | Resource::Epoch(_) => None,
+            | Resource::Epoch(_)
+            | Resource::Asset(_) => None,
         }
     }
 

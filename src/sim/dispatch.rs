@@ -121,6 +121,9 @@ impl World {
             Call::CreateEpoch { cluster, etcd, members } => {
                 self.create_epoch(cluster, etcd, members)
             }
+            Call::CreateAsset { cluster, sha256, size } => {
+                self.create_asset(cluster, sha256, *size)
+            }
             Call::DeleteObject { key } => self.delete_object(key),
 
             Call::CreateLoadBalancer { load_balancer } => self.create_load_balancer(load_balancer),

@@ -10,6 +10,7 @@
 //! launch template), it checks nothing either.
 
 mod aside;
+mod asset;
 mod balance;
 mod balancer;
 mod clock;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::look::Look;
 use super::{Machine, Power, StoredZone, World, parameter};
-use crate::cloud::{CloudError, Observation, Observed, Query, TaggedInstance, epoch};
+use crate::cloud::{CloudError, Observation, Observed, Query, TaggedInstance, asset, epoch};
 use crate::facts::{Facts, ImageFact, SubnetFact, VpcFact, ZoneFact};
 use crate::resource::{Key, Kind, OWN_TAG_PREFIX, OWNER_TAG};
 
@@ -30,6 +30,7 @@ impl World {
         look.storage();
         look.authorities();
         look.epochs()?;
+        look.assets();
         look.templates();
         look.groups();
         let resources = look.found;
@@ -165,6 +166,7 @@ impl World {
             ("GetParametersByPath", parameter::pages(public.len())),
             ("DescribeParameters", if query.deep { keys } else { 0 }),
             ("GetObject", epoch::wanted(query).len()),
+            ("ListObjectsV2", usize::from(asset::is_asked(query))),
             ("ListHostedZones", 1),
             (
                 "ListResourceRecordSets",

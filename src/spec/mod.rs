@@ -29,6 +29,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::boot::Program;
+
 pub use carried::{CARRIED, CARRIED_NOT, Carried, CarriedReason, carried};
 pub use check::{check, check_facts};
 pub use cluster::{
@@ -68,6 +70,9 @@ pub struct Spec {
     pub cluster: Cluster,
     /// Its instance groups by name.
     pub groups: BTreeMap<String, InstanceGroup>,
+    /// The program that machines run which kprod starts something on: no document says it, the fleet's
+    /// lock file does. None if nothing is pinned.
+    pub node_program: Option<Program>,
     /// Where all this was written.
     pub positions: Positions,
 }

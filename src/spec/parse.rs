@@ -348,7 +348,7 @@ fn join(
             return None;
         }
     }
-    Some(Spec { cluster, groups: by_name, positions })
+    Some(Spec { cluster, groups: by_name, node_program: None, positions })
 }
 
 /// A group that says which cluster it belongs to must say this one.

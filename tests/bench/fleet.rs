@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kprod::apply::{self, ApplyRequest, StopSignal};
+use kprod::boot::{Program, lock};
 use kprod::cloud::Cloud;
 use kprod::cloud::sim::SimCloud;
 use kprod::document::{Document, LineMap};
@@ -39,7 +40,10 @@ pub(crate) fn large(groups: usize, machines: usize) -> TempDir {
         .map(|root| Document { file: "large.yaml".to_owned(), root, lines: LineMap::Identity })
         .collect();
     let parsed = spec::read(documents, Strictness::Strict);
-    let spec = parsed.spec.unwrap_or_else(|| panic!("{:?}", parsed.findings));
+    let mut spec = parsed.spec.unwrap_or_else(|| panic!("{:?}", parsed.findings));
+    let program = Program::of(b"a program", None);
+    std::fs::write(folder.path().join(lock::FILE), lock::text(&program)).unwrap();
+    spec.node_program = Some(program);
     let observed = tokio::runtime::Runtime::new().unwrap().block_on(observed(&spec));
     std::fs::write(folder.path().join("large.yaml"), text).unwrap();
     std::fs::write(folder.path().join("observed.json"), observed).unwrap();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kprod::apply::{self, ApplyReport, ApplyRequest, StopSignal};
+use kprod::boot::lock;
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Call, Cloud, Query};
 use kprod::desired;
@@ -33,7 +34,9 @@ pub(crate) fn spec_with(cluster: &str, sets: &[&str]) -> Spec {
     let tree = load(Path::new(env!("CARGO_MANIFEST_DIR")), &LoadLimits::default());
     let sets: Vec<_> = sets.iter().map(|set| kprod::source::Set::parse(set).unwrap()).collect();
     let rendered = render(&tree, cluster, &sets, &Limits::default());
-    read(rendered.documents, Strictness::Strict).spec.unwrap()
+    let spec = read(rendered.documents, Strictness::Strict).spec.unwrap();
+    let pinned = std::fs::read_to_string(super::env::root().join(lock::FILE)).unwrap();
+    Spec { node_program: Some(lock::parse(&pinned).unwrap()), ..spec }
 }
 
 /// An empty account that holds the network which a spec names. Reads lag.

@@ -11,7 +11,7 @@ use kprod::event::Event;
 use kprod::plan::PlanOptions;
 use kprod::resource::{RecordSet, Ref};
 use kprod::sim::{Shortage, World};
-use kprod::spec::{Role, UserDataPart, UserDataType};
+use kprod::spec::Role;
 
 use crate::apply::{account_for, plan, request, spec_of, told};
 use crate::cli::{STAGING, run};
@@ -85,14 +85,7 @@ fn a_quota_of_resources_is_named() {
 /// A machine that never completes its launch hook is given up and launched again, without end.
 #[tokio::test]
 async fn a_hook_that_nobody_completes_is_told() {
-    let mut spec = spec_of(STAGING);
-    for (_, group) in spec.groups.iter_mut().filter(|(_, g)| g.spec.role == Role::ControlPlane) {
-        group.spec.additional_user_data.push(UserDataPart {
-            name: "etcd.sh".to_owned(),
-            content_type: UserDataType::ShellScript,
-            content: "#!/bin/sh\nsystemctl start kprod-etcd-ready.service\n".to_owned(),
-        });
-    }
+    let spec = spec_of(STAGING);
     let cloud = account_for(&spec, 1);
     let group = format!("control-plane-{ZONE}.masters.{STAGING}");
     let silent = BTreeSet::from([group.clone()]);

@@ -79,6 +79,7 @@ pub(crate) fn least_calls(wanted: &ResourceSet) -> BTreeMap<&'static str, usize>
                 add("PublishAuthority", 1);
             }
             Resource::Epoch(_) => add("CreateEpoch", 1),
+            Resource::Asset(_) => add("CreateAsset", 1),
             Resource::LaunchTemplate(_) => {
                 add("CreateLaunchTemplate", 1);
                 add("ProveLaunchTemplateVersion", 1);

@@ -10,10 +10,16 @@ use tempfile::TempDir;
 /// A copy of the repository's fleet in a folder of its own.
 pub(crate) fn fleet() -> TempDir {
     let folder = TempDir::new().unwrap();
-    for part in ["templates", "snippets", "vars", "examples"] {
-        copy(&root().join(part), &folder.path().join(part));
-    }
+    fleet_into(folder.path());
     folder
+}
+
+/// Copies the repository's fleet into a folder.
+pub(crate) fn fleet_into(folder: &Path) {
+    for part in ["templates", "snippets", "vars", "examples"] {
+        copy(&root().join(part), &folder.join(part));
+    }
+    fs::copy(root().join("kprod.lock"), folder.join("kprod.lock")).unwrap();
 }
 
 /// The repository.

@@ -42,3 +42,5 @@ mod sim;
 mod spec;
 mod story;
 mod tidy;
+#[cfg(feature = "node")]
+mod user_data;

@@ -4,6 +4,7 @@
 //! steps come from what is *there*, and not from what was there when the plan was made, the same
 //! function finishes a change that an earlier run began.
 
+mod asset;
 mod authority;
 mod balancer;
 pub(super) mod batch;
@@ -198,6 +199,7 @@ fn create(after: &Resource, context: &StepContext<'_>) -> Result<Vec<Step>, Step
         Resource::NetworkInterface(r) => Ok(storage::create_interface(r, context)),
         Resource::Authority(r) => Ok(authority::create(r, context)),
         Resource::Epoch(r) => Ok(epoch::create(r)),
+        Resource::Asset(r) => Ok(asset::create(r)),
         Resource::LaunchTemplate(r) => Ok(template::create(r, context)),
         Resource::AutoScalingGroup(r) => group::create(r, context),
     }
@@ -241,6 +243,7 @@ fn update(
         }
         (Resource::Authority(now), Resource::Authority(r)) => authority::finish(now, r, context),
         (Resource::Epoch(now), Resource::Epoch(r)) => epoch::keep(now, r),
+        (Resource::Asset(now), Resource::Asset(r)) => asset::keep(now, r),
         (Resource::LaunchTemplate(now), Resource::LaunchTemplate(r)) => {
             template::update(now, r, observed, context)
         }
@@ -266,6 +269,7 @@ fn delete(observed: &Observed, context: &StepContext<'_>) -> Result<Vec<Step>, S
         Resource::NetworkInterface(_) => storage::delete_interface(observed),
         Resource::Authority(r) => Ok(authority::delete(r)),
         Resource::Epoch(r) => Ok(epoch::delete(r)),
+        Resource::Asset(r) => Ok(asset::delete(r)),
         Resource::LaunchTemplate(r) => Ok(template::delete(r)),
         Resource::AutoScalingGroup(r) => Ok(group::delete(r, context)),
     }

@@ -73,6 +73,7 @@ fn creation(kind: Kind) -> Vec<&'static str> {
         Kind::NetworkInterface => vec!["CreateNetworkInterface"],
         Kind::Authority => vec!["CreateAuthority", "PublishAuthority"],
         Kind::Epoch => vec!["CreateEpoch"],
+        Kind::Asset => vec!["CreateAsset"],
         Kind::LaunchTemplate => vec!["CreateLaunchTemplate"],
         Kind::AutoScalingGroup => vec![
             "ProveLaunchTemplateVersion",
@@ -100,6 +101,7 @@ fn removal(kind: Kind) -> Vec<&'static str> {
         Kind::Authority => vec!["DeleteAuthority"],
         // A report, certificates, the epoch itself.
         Kind::Epoch => vec!["DeleteObject", "DeleteObject", "DeleteObject"],
+        Kind::Asset => vec!["DeleteObject"],
         Kind::LaunchTemplate => vec!["DeleteLaunchTemplate"],
         Kind::AutoScalingGroup => vec!["DeleteAutoScalingGroup"],
     }

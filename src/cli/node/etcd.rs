@@ -10,13 +10,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::super::access::{AccessArgs, Home};
 use super::super::args::CloudName;
 use super::super::context::{Context, read_file};
+use crate::boot::Settings;
+use crate::boot::settings::SETTINGS_FILE;
 use crate::cloud::any::AnyCloud;
 use crate::cloud::sim::SimCloud;
 use crate::error::{ExitCode, Failure};
 use crate::etcd::start::Identity;
-use crate::node::Settings;
 use crate::node::etcd::{self, Announce, Machine, NodeError};
-use crate::node::settings::SETTINGS_FILE;
 
 /// Bring up the etcd members that this machine hosts, and look after them
 ///

@@ -1,15 +1,16 @@
-//! `kprod node`.
+//! `kprod node` and what is below it.
 
+#[cfg(feature = "node")]
 mod etcd;
+mod pin;
 
 use clap::{Args, Subcommand};
 
 use super::context::Context;
 use crate::error::ExitCode;
 
-/// What kprod does on a cluster's machines; their user data starts it
+/// The program on a cluster's machines: which one they run
 #[derive(Debug, Args)]
-#[command(hide = true)]
 pub(super) struct NodeArgs {
     #[command(subcommand)]
     command: NodeCommand,
@@ -17,11 +18,17 @@ pub(super) struct NodeArgs {
 
 #[derive(Debug, Subcommand)]
 enum NodeCommand {
+    Pin(pin::PinArgs),
+    /// What a machine's user data starts.
+    #[cfg(feature = "node")]
+    #[command(hide = true)]
     Etcd(etcd::EtcdArgs),
 }
 
 pub(super) fn run(context: &Context, args: &NodeArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
+        NodeCommand::Pin(args) => pin::run(context, args),
+        #[cfg(feature = "node")]
         NodeCommand::Etcd(args) => etcd::run(context, args),
     }
 }

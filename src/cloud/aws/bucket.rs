@@ -26,6 +26,9 @@ use crate::state::StateAddress;
 /// A request for a small object takes well under a second. A lease is renewed by one, and must not
 /// end while one hangs; this is far below what the lease allows for the longest call.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// What machines fetch has some tens of megabytes. It is shorter than the longest call of a lease
+/// (`apply::lease::LONGEST_CALL`).
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(50);
 /// For a connection to be made, within the above.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Nothing that kprod writes comes near; what is larger was not written by kprod.
@@ -101,8 +104,16 @@ pub(super) async fn get(cloud: &AwsCloud, key: &str) -> Result<Option<Entry>, St
     }
 }
 
-/// The keys below a prefix: the first thousand, one page.
-pub(super) async fn list(cloud: &AwsCloud, prefix: &str) -> Result<Vec<String>, StoreError> {
+/// An object that a listing names.
+pub(super) struct Listed {
+    /// Its key, below the place of the state.
+    pub(super) key: String,
+    /// Its length in bytes.
+    pub(super) size: u64,
+}
+
+/// The objects below a prefix: the first thousand, one page.
+pub(super) async fn list(cloud: &AwsCloud, prefix: &str) -> Result<Vec<Listed>, StoreError> {
     let request = Request::on_object(cloud, "ListObjectsV2", prefix).await?;
     let call = cloud
         .s3
@@ -115,8 +126,11 @@ pub(super) async fn list(cloud: &AwsCloud, prefix: &str) -> Result<Vec<String>, 
         Err(error) => return Err(request.told(error).await),
     };
     let own = request.state.key("");
-    let keys = page.contents().iter().filter_map(|object| object.key());
-    Ok(keys.filter_map(|key| Some(key.strip_prefix(&own)?.to_owned())).collect())
+    let listed = page.contents().iter().filter_map(|object| {
+        let key = object.key()?.strip_prefix(&own)?.to_owned();
+        Some(Listed { key, size: u64::try_from(object.size()?).ok()? })
+    });
+    Ok(listed.collect())
 }
 
 /// Writes an object under a condition.
@@ -141,6 +155,26 @@ pub(super) async fn put(
     }
     match call.body(ByteStream::from(body)).send().await {
         Ok(answer) => Ok(answer.e_tag().unwrap_or_default().to_owned()),
+        Err(error) => Err(request.told(error).await),
+    }
+}
+
+/// Writes a large object that must not exist yet. S3 compares it with the checksum that comes along.
+pub(super) async fn upload(cloud: &AwsCloud, key: &str, body: Vec<u8>) -> Result<(), StoreError> {
+    let request = Request::on_object(cloud, "PutObject", key).await?;
+    let call = cloud
+        .s3
+        .put_object()
+        .bucket(&request.state.bucket)
+        .key(request.state.key(key))
+        .expected_bucket_owner(request.owner)
+        .checksum_algorithm(ChecksumAlgorithm::Sha256)
+        .if_none_match("*")
+        .body(ByteStream::from(body));
+    let timeouts = TimeoutConfig::builder().operation_timeout(UPLOAD_TIMEOUT).build();
+    let settings = aws_sdk_s3::config::Builder::new().timeout_config(timeouts);
+    match call.customize().config_override(settings).send().await {
+        Ok(_) => Ok(()),
         Err(error) => Err(request.told(error).await),
     }
 }

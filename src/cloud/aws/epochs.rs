@@ -45,7 +45,8 @@ async fn remains(
 ) -> Result<BTreeSet<String>, CloudError> {
     let prefix = epoch::prefix(cluster, etcd);
     let keys = told("ListObjectsV2", cloud, || bucket::list(cloud, &prefix)).await?;
-    let mut keys: BTreeSet<String> = keys.unwrap_or_default().into_iter().collect();
+    let mut keys: BTreeSet<String> =
+        keys.unwrap_or_default().into_iter().map(|object| object.key).collect();
     keys.retain(|key| epoch::is_remains(cluster, etcd, key));
     Ok(keys)
 }
@@ -56,7 +57,7 @@ async fn get(cloud: &AwsCloud, key: &str) -> Result<Option<Entry>, CloudError> {
 
 /// Asks the bucket, again where that helps. One that is not there yet, or is not for this cluster, holds
 /// nothing: a plan can be made without it, and an apply, which takes its lease there, says what to do.
-async fn told<T, F>(
+pub(super) async fn told<T, F>(
     operation: &str,
     cloud: &AwsCloud,
     ask: impl Fn() -> F,

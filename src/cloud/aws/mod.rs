@@ -19,6 +19,7 @@
 //! | DescribeListeners, one a load balancer | their ports |
 //! | GetParametersByPath, one ten authorities | what is public of them |
 //! | GetObject, one an etcd cluster | its epoch |
+//! | ListObjectsV2 | what machines fetch |
 //!
 //! Attributes of load balancers and target groups, lifecycle hooks, and a zone's tags and VPC cost
 //! a call each. They are read under `Query::deep` only; see `Observed::unread`. So is whether the keys
@@ -27,6 +28,7 @@
 #![expect(clippy::disallowed_methods, reason = "real time")]
 
 mod account;
+mod assets;
 mod balancers;
 mod bucket;
 mod call;
@@ -43,6 +45,7 @@ mod instances;
 mod machine;
 mod observe;
 mod parameters;
+mod program;
 mod read;
 mod skew;
 mod state_bucket;
@@ -50,6 +53,7 @@ mod tags;
 mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -135,6 +139,8 @@ pub struct AwsCloud {
     clock: Arc<clock::Clock>,
     identity: Identity,
     expected_account: Option<String>,
+    /// Files one of which may be what machines are to fetch.
+    programs: Vec<PathBuf>,
     /// Whose credentials these are, once it is known.
     account: OnceCell<String>,
     /// Whether anything has ever answered.
@@ -198,6 +204,7 @@ impl AwsCloud {
             clock,
             identity,
             expected_account: connection.account.clone(),
+            programs: Vec::new(),
             account: OnceCell::new(),
             has_answered: AtomicBool::new(false),
         })

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AwsCloud, balancers, dns, ec2, epochs, groups, iam, parameters, templates};
+use super::{AwsCloud, assets, balancers, dns, ec2, epochs, groups, iam, parameters, templates};
 use crate::cloud::{CloudError, Foreignness, Observation, Observed, Ownership, Query};
 use crate::facts::Facts;
 use crate::resource::{Attribute, Key, Kind, Resource};
@@ -69,7 +69,7 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
         Some(roles) => Ok(roles),
         None => iam::read(cloud, query).await,
     };
-    let (iam, network, groups, templates, balancers, dns, authorities, epochs) = tokio::join!(
+    let (iam, network, groups, templates, balancers, dns, authorities, epochs, assets) = tokio::join!(
         iam(),
         ec2::read(cloud, query),
         groups::read(cloud, query),
@@ -78,10 +78,11 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
         dns::read(cloud, query),
         parameters::read(cloud, query),
         epochs::read(cloud, query),
+        assets::read(cloud, query),
     );
     let (iam, network) = (iam?, network?);
     let (groups, templates, balancers, dns) = (groups?, templates?, balancers?, dns?);
-    let (authorities, epochs) = (authorities?, epochs?);
+    let (authorities, epochs, assets) = (authorities?, epochs?, assets?);
     let images = templates::images(cloud, query, &templates).await?;
     let found = [
         iam.found,
@@ -92,6 +93,7 @@ pub(super) async fn observe(cloud: &AwsCloud, query: &Query) -> Result<Observati
         dns.found,
         authorities,
         epochs.found,
+        assets,
     ];
 
     let mut resources = BTreeMap::new();

@@ -24,7 +24,7 @@ pub(super) fn etcd_host(scope: &Scope<'_>, role: Role) -> Vec<Value> {
     // A machine's own disks do not carry kprod's tag, so that only members' volumes are meant.
     let attach = json!([volume, scope.arn("ec2", "instance/*")]);
     let mut statements = vec![
-        allow("FindVolumes", &["ec2:DescribeInstances", "ec2:DescribeVolumes"], "*", Value::Null),
+        allow("FindVolumes", &["ec2:DescribeVolumes"], "*", Value::Null),
         allow("AttachVolumes", &["ec2:AttachVolume"], attach, ours),
         allow("MarkVolumes", &["ec2:CreateTags"], volume, mark),
         allow(
@@ -97,7 +97,8 @@ fn volume_keys(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
 /// Nothing is ever deleted by a machine: retention is the bucket's.
 fn etcd_objects(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
     let base = scope.spec.cluster.spec.config_base.as_deref();
-    let state = base.and_then(|base| scope.objects(base, "etcd/*"));
+    let below = format!("etcd/{}/*", scope.spec.name());
+    let state = base.and_then(|base| scope.objects(base, &below));
     let stores: BTreeSet<&str> = hosted
         .iter()
         .filter_map(|hosted| hosted.etcd.backups.as_ref()?.backup_store.as_deref())

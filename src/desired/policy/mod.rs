@@ -12,6 +12,7 @@ mod pod_network;
 use serde_json::{Map, Value, json};
 
 use super::tag;
+use crate::cloud::asset;
 use crate::facts::partition;
 use crate::pki::{PUBLIC_PLACE, Place};
 use crate::resource::OWNER_TAG;
@@ -138,11 +139,11 @@ fn registry(scope: &Scope<'_>) -> Vec<Value> {
 /// What machines fetch at boot. Not all of the cluster's state: snapshots may be in there too.
 fn assets(scope: &Scope<'_>) -> Option<Value> {
     let base = scope.spec.cluster.spec.config_base.as_deref()?;
-    Some(allow("Assets", &["s3:GetObject"], scope.objects(base, "assets/*")?, Value::Null))
+    let objects = scope.objects(base, &asset::key(scope.spec.name(), "*"))?;
+    Some(allow("Assets", &["s3:GetObject"], objects, Value::Null))
 }
 
-const READ_PARAMETERS: [&str; 3] =
-    ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"];
+const READ_PARAMETERS: [&str; 2] = ["ssm:GetParameter", "ssm:GetParametersByPath"];
 
 /// The ARN of the parameters below `/kprod/<cluster>/<place>`.
 fn parameters(scope: &Scope<'_>, place: &str) -> String {
@@ -159,7 +160,14 @@ fn secrets(scope: &Scope<'_>, role: Role) -> Option<Value> {
         Role::Bastion => return None,
     };
     places.extend(etcd::places(scope.spec, role));
-    let parameters: Value = places.iter().map(|place| parameters(scope, place)).collect();
+    let mut parameters: Vec<String> = places.iter().map(|place| parameters(scope, place)).collect();
+    // Of the public ones all are asked for at once, which is leave for the path itself and not for what is
+    // below it. Source: Systems Manager API reference, GetParametersByPath.
+    let public = parameters.iter().find_map(|all| {
+        let path = all.strip_suffix("/*")?;
+        path.ends_with(&format!("/{PUBLIC_PLACE}")).then(|| path.to_owned())
+    });
+    parameters.extend(public);
     Some(allow("Secrets", &READ_PARAMETERS, parameters, Value::Null))
 }
 

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::shape::{NAMES, Shape, shapes};
 use super::*;
+use crate::boot::Settings;
+use crate::boot::user_data::BYTES_MAX;
 use crate::facts::ZoneFact;
 use crate::resource::{
     DIGEST_TAG, KOPS_CLUSTER_TAG, Kind, OWNER_TAG, Ref, Resource, Rule, TARGET_TAG, VERSION_TAG,
@@ -23,6 +25,24 @@ proptest! {
         prop_assert_eq!(&build(&spec, &Facts::default()), &desired);
         for (key, resource) in &desired.resources {
             prop_assert_eq!(key.kind, resource.kind());
+        }
+    }
+
+    /// Who hosts a member is told of it in a script that leaves most of the room to others; who hosts none
+    /// runs nothing of kprod's.
+    #[test]
+    fn whoever_hosts_etcd_is_told_of_its_members_and_nobody_else(shape in shapes()) {
+        let spec = shape.spec();
+        for group in spec.groups.values() {
+            let hosted = node::hosted(&spec, group);
+            let Some(part) = node::part(&spec, group) else {
+                prop_assert_eq!(hosted, vec![]);
+                continue;
+            };
+            prop_assert!(part.content.len() <= BYTES_MAX, "{}", part.content.len());
+            let told = part.content.lines().find(|line| line.starts_with('{')).unwrap();
+            prop_assert_eq!(Settings::parse(told.as_bytes()).unwrap().members, hosted);
+            prop_assert_eq!(user_data::of(&spec, group), part.content);
         }
     }
 

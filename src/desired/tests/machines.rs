@@ -3,8 +3,11 @@
 use serde_json::json;
 
 use super::*;
+use crate::boot::Settings;
+use crate::cloud::asset;
 use crate::facts::ImageFact;
 use crate::resource::{Attribute, AutoScalingGroup, Kind, LaunchTemplate, Ref, Resource};
+use crate::spec::{UserDataPart, UserDataType};
 
 fn group(desired: &Desired, name: &str) -> AutoScalingGroup {
     match desired.resources.get(&Key::new(Kind::AutoScalingGroup, name)) {
@@ -164,18 +167,11 @@ fn the_root_volume_is_the_images_root_device() {
     assert_eq!(disks, [("/dev/sda1", 128), ("/dev/xvdd", 8)]);
 }
 
+/// Whoever hosts etcd completes its launch itself; nobody else has a hook that nobody would complete.
 #[test]
-fn the_launch_hook_comes_with_the_unit_that_completes_it() {
-    let name = "control-plane.masters.c.example.com";
-    let with = |content: &str| {
-        let part = format!(
-            "additionalUserData: [{{name: a.sh, type: text/x-shellscript, content: \"{content}\"}}], "
-        );
-        let text = SMALL.replace("role: ControlPlane, ", &format!("role: ControlPlane, {part}"));
-        group(&build(&spec(&text), &Facts::default()), name).lifecycle_hooks
-    };
-    assert!(with("#!/bin/sh\\n# kprod-etcd-ready.service is not here\\n").is_empty());
-    let hooks = with("#!/bin/sh\\nsystemctl start kprod-etcd-ready.service\\n");
+fn hosts_of_etcd_and_nobody_else_have_a_launch_hook() {
+    let desired = build(&spec(SMALL), &Facts::default());
+    let hooks = group(&desired, "control-plane.masters.c.example.com").lifecycle_hooks;
     assert_eq!(
         serde_json::to_value(hooks).unwrap(),
         json!({ "kprod-etcd": {
@@ -184,6 +180,60 @@ fn the_launch_hook_comes_with_the_unit_that_completes_it() {
         "default_result": "ABANDON",
     } })
     );
+    assert!(group(&desired, "nodes.c.example.com").lifecycle_hooks.is_empty());
+}
+
+/// What the machine is told is what the plan says of it.
+#[test]
+fn a_host_of_etcd_starts_the_pinned_program() {
+    let name = "control-plane.masters.c.example.com";
+    let user_data = |spec: &Spec| {
+        let desired = build(spec, &Facts::default());
+        template(&desired, name).launch_template_data.user_data
+    };
+    let mut spec = spec(SMALL);
+    let alone = user_data(&spec);
+    assert!(alone.starts_with("#!/bin/sh\n"), "{alone}");
+    let told = alone.lines().find(|line| line.starts_with('{')).unwrap();
+    insta::assert_snapshot!(told.replace(&program().sha256, "SHA256"));
+    Settings::parse(told.as_bytes()).unwrap();
+    let fetched = Key::new(Kind::Asset, asset::name(&program().sha256, "c.example.com"));
+    let wanted = build(&spec, &Facts::default()).resources;
+    assert_eq!(asset::named(&template_of(&wanted, name)), [fetched.clone()].into());
+    assert!(wanted.contains_key(&fetched));
+    assert!(asset::named(&template_of(&wanted, "nodes.c.example.com")).is_empty());
+
+    // Beside what the group brings itself.
+    let part = UserDataPart {
+        name: "own.sh".to_owned(),
+        content_type: UserDataType::ShellScript,
+        content: "#!/bin/sh\ntrue\n".to_owned(),
+    };
+    let group = spec.groups.get_mut("control-plane").unwrap();
+    group.spec.additional_user_data.push(part);
+    let both = user_data(&spec);
+    assert!(both.starts_with("Content-Type: multipart/mixed;"), "{both}");
+    for text in ["filename=\"own.sh\"", "filename=\"kprod-node.sh\"", "\ntrue\n", &alone] {
+        assert!(both.contains(text), "{text} is not in\n{both}");
+    }
+    let group = spec.groups.get_mut("control-plane").unwrap();
+    group.spec.additional_user_data[0].name = "kprod-node.sh".to_owned();
+    let findings = build(&spec, &Facts::default()).findings;
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+
+    // Nothing is pinned: nothing starts, and a plan is refused.
+    spec.groups.get_mut("control-plane").unwrap().spec.additional_user_data.clear();
+    spec.node_program = None;
+    assert_eq!(user_data(&spec), "");
+    let wanted = build(&spec, &Facts::default()).resources;
+    assert!(!wanted.keys().any(|key| key.kind == Kind::Asset));
+}
+
+fn template_of(wanted: &ResourceSet, name: &str) -> LaunchTemplate {
+    match wanted.get(&Key::new(Kind::LaunchTemplate, name)) {
+        Some(Resource::LaunchTemplate(template)) => template.clone(),
+        other => panic!("no template {name}: {other:?}"),
+    }
 }
 
 #[test]

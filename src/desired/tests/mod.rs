@@ -9,6 +9,7 @@ mod shape;
 mod sizes;
 
 use super::*;
+use crate::boot::Program;
 use crate::document::{Document, LineMap};
 use crate::finding::has_errors;
 use crate::resource::Key;
@@ -21,7 +22,12 @@ pub(super) fn spec(text: &str) -> Spec {
     let document = |root| Document { file: "c.yaml".to_owned(), root, lines: LineMap::Identity };
     let parsed = read(roots.into_iter().map(document).collect::<Vec<_>>(), Strictness::Strict);
     assert!(!has_errors(&parsed.findings), "{:#?}", parsed.findings);
-    parsed.spec.unwrap()
+    Spec { node_program: Some(program()), ..parsed.spec.unwrap() }
+}
+
+/// What is pinned for machines.
+pub(super) fn program() -> Program {
+    Program::of(b"a program", None)
 }
 
 /// A cluster of one control-plane machine that hosts etcd, and two workers.
@@ -97,6 +103,7 @@ fn a_small_cluster_has_these_resources() {
         "authority/service-account.c.example.com",
         "epoch/events.c.example.com",
         "epoch/main.c.example.com",
+        "asset/d69ea8cda2433733.c.example.com",
         "launch_template/control-plane.masters.c.example.com",
         "launch_template/nodes.c.example.com",
         "auto_scaling_group/control-plane.masters.c.example.com",

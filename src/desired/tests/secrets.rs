@@ -12,7 +12,7 @@ use crate::pki::{Authority, Place};
 use crate::resource::{Kind, Resource};
 use crate::spec::Role;
 
-const READS: [&str; 3] = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"];
+const READS: [&str; 2] = ["ssm:GetParameter", "ssm:GetParametersByPath"];
 
 /// Names of the roles whose own policies allow an action on a parameter.
 fn allowed(resources: &ResourceSet, action: &str, parameter: &str) -> BTreeSet<String> {
@@ -89,6 +89,15 @@ proptest! {
             }
             let other = authority.secret_parameter(&format!("x.{}", spec.name()));
             prop_assert!(allowed(&resources, READS[0], &other).is_empty(), "another cluster's");
+        }
+        // All that is public is asked for by its path; nothing else is.
+        let vital: BTreeSet<String> =
+            [Role::ControlPlane, Role::Etcd].into_iter().filter_map(built).collect();
+        let cluster = format!("/kprod/{}", spec.name());
+        let by_path = |path: &str| allowed(&resources, READS[1], path);
+        prop_assert_eq!(by_path(&format!("{cluster}/public")), vital);
+        for path in [cluster.clone(), format!("{cluster}/control-plane"), format!("{cluster}/etcd")] {
+            prop_assert!(by_path(&path).is_empty(), "{}", path);
         }
     }
 }

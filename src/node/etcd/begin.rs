@@ -12,11 +12,11 @@ use super::look::{Look, look};
 use super::machine::{Machine, NodeCloud, NodeError};
 use super::volume::{Attached, stamp};
 use super::watch::report_waiting;
+use crate::boot::settings::Hosted;
 use crate::epoch;
 use crate::etcd::epoch::{Epoch, Place};
 use crate::etcd::start::{Answer, Identity, Join, MemberId, Sight, Start, View, Volume, decide};
 use crate::node::host::{off_thread, write_whole};
-use crate::node::settings::Hosted;
 use crate::node::time::{boot_ms, sleep};
 
 /// Between two looks.

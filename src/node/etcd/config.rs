@@ -9,9 +9,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::layout::Layout;
+use crate::boot::settings::Hosted;
 use crate::etcd::epoch::{Epoch, Place};
 use crate::etcd::start::{Identity, View};
-use crate::node::settings::Hosted;
 
 /// Which members etcd starts with; it looks at this only on an empty data folder.
 #[derive(Clone, Debug, PartialEq, Eq)]

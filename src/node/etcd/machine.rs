@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::client::EtcdError;
 use super::leaves::LeafError;
+use crate::boot::settings::Settings;
 use crate::cloud::machine::{Hook, Launch};
 use crate::cloud::{Cloud, CloudError, MachineCloud, Parameters, StoreError};
 use crate::epoch::EpochStoreError;
 use crate::etcd::start::{Identity, RefuseReason};
 use crate::node::host::HostError;
-use crate::node::settings::Settings;
 use crate::node::time::{boot_ms, sleep};
 
 /// All of the cloud that a machine needs.
@@ -149,7 +149,7 @@ impl<C: NodeCloud> Machine<C> {
 
     /// The members that the machine hosts, in the order of its settings.
     pub(super) fn members(&self) -> Vec<Identity> {
-        let identity = |hosted: &crate::node::settings::Hosted| Identity {
+        let identity = |hosted: &crate::boot::settings::Hosted| Identity {
             cluster: self.settings.cluster.clone(),
             etcd: hosted.etcd.clone(),
             member: hosted.member.clone(),

@@ -12,7 +12,8 @@ use crate::ui::human::{self, PlanView};
 fn desired_of(cluster: &str) -> ResourceSet {
     let tree = load(Path::new(env!("CARGO_MANIFEST_DIR")), &LoadLimits::default());
     let rendered = render(&tree, cluster, &[], &Limits::default());
-    let spec = read(rendered.documents, Strictness::Strict).spec.unwrap();
+    let mut spec = read(rendered.documents, Strictness::Strict).spec.unwrap();
+    spec.node_program = Some(crate::boot::Program::of(b"a program", None));
     crate::desired::build(&spec, &empty_world().facts).resources
 }
 

@@ -1,8 +1,8 @@
 //! Each guard: when it says no, and when it lets go.
 
-use super::super::sample::{applied, edit, empty_world, full_cluster, make_foreign};
+use super::super::sample::{CLUSTER, applied, edit, empty_world, full_cluster, make_foreign};
 use super::*;
-use crate::cloud::GroupFacts;
+use crate::cloud::{GroupFacts, asset};
 use crate::pki;
 use crate::resource::{Attribute, FORMATTED_TAG, Resource};
 
@@ -275,4 +275,71 @@ fn a_precondition_sees_what_matters_and_no_more() {
     moved.attributes.insert(crate::resource::Attribute::Arn, "another".to_owned());
     assert_ne!(precondition(Some(&moved)), digest, "deleted and made again by hand");
     assert_ne!(precondition(None), digest);
+}
+
+/// Machines that host etcd start the program that is pinned; without one they would come up for nothing.
+#[test]
+fn without_a_pinned_program_nothing_is_made() {
+    let mut desired = full_cluster();
+    assert_eq!(guards(&plan(&desired, &empty_world())), Vec::<&str>::new());
+    let world = applied(&desired);
+    desired.retain(|key, _| key.kind != Kind::Asset);
+    for world in [&empty_world(), &world] {
+        let plan = plan(&desired, world);
+        assert_eq!(guards(&plan), ["no_program"]);
+        assert!(plan.refusals[0].hint.contains("`kprod node pin`"));
+    }
+    let destroyed = PlanOptions { destroy: true, ..PlanOptions::default() };
+    assert_eq!(guards(&make(&desired, &world, &destroyed)), Vec::<&str>::new());
+    // Without members nobody fetches anything.
+    desired.retain(|key, _| key.kind != Kind::Epoch);
+    assert_eq!(guards(&plan(&desired, &empty_world())), Vec::<&str>::new());
+}
+
+/// A machine that comes up from an older version of its template fetches the program of that time.
+#[test]
+fn a_program_stays_until_the_cluster_goes() {
+    let desired = full_cluster();
+    let mut other = desired.clone();
+    let old = other.extract_if(.., |key, _| key.kind == Kind::Asset).next().unwrap().0;
+    let new = asset::resource(CLUSTER, &"cd".repeat(32), 9);
+    let new_key = Key::new(Kind::Asset, asset::name(&"cd".repeat(32), CLUSTER));
+    other.insert(new_key.clone(), new);
+    let world = applied(&desired);
+    assert_eq!(addresses(&plan(&other, &world)), [new_key.to_string()]);
+    let mut both = applied(&other);
+    both.resources.insert(old.clone(), world.resources[&old].clone());
+    assert_eq!(addresses(&plan(&other, &both)), Vec::<String>::new());
+    let destroyed = PlanOptions { destroy: true, ..PlanOptions::default() };
+    let gone = addresses(&make(&other, &both, &destroyed));
+    assert!(gone.contains(&old.to_string()) && gone.contains(&new_key.to_string()), "{gone:?}");
+    let last_group = gone.iter().rposition(|address| address.starts_with("auto_scaling_group/"));
+    let first = gone.iter().position(|address| address.starts_with("asset/"));
+    assert!(first > last_group, "{gone:?}");
+}
+
+#[test]
+fn templates_come_after_the_program_that_their_machines_fetch() {
+    let template = address(TEMPLATE);
+    let key = asset::key(CLUSTER, &"ab".repeat(32));
+    let desired = edit(&full_cluster(), &template, |value| {
+        value["launch_template_data"]["user_data"] = format!("#!/bin/sh\nfetch {key}\n").into();
+    });
+    let plan = plan(&desired, &empty_world());
+    assert_respects_edges(&plan);
+    let change = plan.changes.iter().find(|change| change.address == template).unwrap();
+    assert!(change.depends_on.iter().any(|key| key.kind == Kind::Asset), "{change:?}");
+}
+
+/// An object that is not what its name says is made again, when somebody has agreed to that.
+#[test]
+fn a_program_that_was_cut_short_is_made_again() {
+    let desired = full_cluster();
+    let mut world = applied(&desired);
+    let key = desired.keys().find(|key| key.kind == Kind::Asset).unwrap();
+    let short = asset::resource(CLUSTER, &"ab".repeat(32), 3);
+    world.resources.get_mut(key).unwrap().resource = short;
+    let refused = plan(&desired, &world);
+    assert_eq!((guards(&refused), addresses(&refused)), (vec!["delete"], vec![key.to_string()]));
+    assert_eq!(refused.changes[0].action, Action::Replace);
 }

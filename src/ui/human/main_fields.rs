@@ -35,6 +35,7 @@ pub(super) fn of(resource: &Resource) -> String {
         Resource::NetworkInterface(r) => format!("in {}", r.subnet_id),
         Resource::Authority(r) => of_authority(r),
         Resource::Epoch(r) => format!("of {}", plural(r.members.len(), "member")),
+        Resource::Asset(r) => format!("for machines to fetch, {} bytes", r.size),
         Resource::LaunchTemplate(r) => of_template(r),
         Resource::AutoScalingGroup(r) => of_group(r),
     }

@@ -1,9 +1,11 @@
 //! An emulated account: what is in it before kprod comes, and kprod at work in it.
 
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
 
+use kprod::boot::{Program, lock};
 use serde_json::{Value, json};
 
 use super::{Calls, Moto, calls, folder, python};
@@ -109,10 +111,13 @@ impl<'m> Account<'m> {
         Network { cluster, account: self.number.clone(), state_bucket, made }
     }
 
-    /// kprod in this account, with exactly these arguments.
+    /// kprod in this account, with these arguments; the program for machines is there for an apply.
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kprod"));
         command.args(arguments).stdin(Stdio::null());
+        if arguments.first() == Some(&"apply") {
+            command.args(["--node-program", PROGRAM_FILE]);
+        }
         self.reach(&mut command);
         command
     }
@@ -165,6 +170,13 @@ impl<'m> Account<'m> {
         let path = format!("/kprod/wait?account={}", self.number);
         let wanted = json!({"changes": count, "seconds": 900});
         self.moto.control("POST", &path, &wanted) == json!(true)
+    }
+
+    /// What is in this account: machines and groups.
+    #[cfg(feature = "node")]
+    pub(super) fn machines(&self) -> Value {
+        let path = format!("/kprod/inventory?account={}", self.number);
+        self.moto.control("GET", &path, &Value::Null)
     }
 
     /// Sets the rules that break this account's calls, in place of those before.
@@ -280,6 +292,29 @@ impl Drop for Run {
     }
 }
 
+/// What machines are to fetch: this very kprod, which is too large to be passed around in tests.
+const PROGRAM: &[u8] =
+    concat!("#!/bin/sh\nexec ", env!("CARGO_BIN_EXE_kprod"), " \"$@\"\n").as_bytes();
+/// The file that has it, in the fleet's folder.
+const PROGRAM_FILE: &str = "program";
+
+/// The program that the fleet pins.
+pub(super) fn program() -> Program {
+    Program::of(PROGRAM, None)
+}
+
+/// The repository's fleet, which pins a program that is there.
+fn fleet() -> &'static Path {
+    static FLEET: OnceLock<PathBuf> = OnceLock::new();
+    FLEET.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aws-fleet");
+        crate::env::fleet_into(&folder);
+        std::fs::write(folder.join(PROGRAM_FILE), PROGRAM).unwrap();
+        std::fs::write(folder.join(lock::FILE), lock::text(&program())).unwrap();
+        folder
+    })
+}
+
 /// Points a program at an emulator, and at nothing else that this machine may know of AWS.
 pub(super) fn account_of<'c>(command: &'c mut Command, url: &str) -> &'c mut Command {
     for (name, _) in std::env::vars_os() {
@@ -289,7 +324,7 @@ pub(super) fn account_of<'c>(command: &'c mut Command, url: &str) -> &'c mut Com
         }
     }
     command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(fleet())
         .env("HOME", Path::new(env!("CARGO_TARGET_TMPDIR")))
         .env("AWS_ENDPOINT_URL", url)
         .env("AWS_ACCESS_KEY_ID", "testing")

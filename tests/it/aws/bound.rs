@@ -55,10 +55,11 @@ fn wanted(plan: &Value) -> ResourceSet {
 }
 
 /// Whether the bound speaks of a call: changes, proofs, and everything about the state of a run. Epochs
-/// are looked at as all resources are.
+/// and assets are looked at as all resources are.
 fn counts(call: &Call) -> bool {
     let key = call.params.get("Key").or(call.params.get("prefix"));
-    let is_look = call.is_read() && key.is_some_and(|key| key.contains("/etcd/"));
+    let is_look = call.is_read()
+        && key.is_some_and(|key| ["/etcd/", "/assets/"].iter().any(|part| key.contains(part)));
     !call.is_read() || (call.service == "s3" && !is_look) || is_proof(call)
 }
 

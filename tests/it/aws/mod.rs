@@ -7,6 +7,8 @@
 
 mod account;
 mod apply;
+#[cfg(feature = "node")]
+mod boot;
 mod bound;
 mod calls;
 mod checked;

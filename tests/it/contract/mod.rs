@@ -9,6 +9,7 @@
 //! own. Nobody can rely on either, since a lease's and a journal's content never comes again, so each
 //! write of these laws has content of its own. There is no other.
 
+mod assets;
 mod authorities;
 mod balancers;
 mod compute;
@@ -102,6 +103,7 @@ async fn keeps_the_contract<C: Cloud + MachineCloud>(cloud: C, network: Network)
         hosts::volumes,
         hosts::launches,
         epochs::epochs,
+        assets::assets,
         members::capacity,
         members::moves,
         members::ends,
@@ -171,7 +173,10 @@ async fn aws_keeps_the_contract() {
         endpoint: Some(told("AWS_ENDPOINT_URL")),
         ..Connection::default()
     };
-    let cloud = AwsCloud::connect(&connection).await.unwrap();
+    let mut cloud = AwsCloud::connect(&connection).await.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), assets::CONTENT).unwrap();
+    cloud.offer_programs(vec!["/is/not/there".into(), file.path().to_owned()]);
     keeps_the_contract(cloud, network).await;
 }
 

@@ -1,19 +1,23 @@
 #!/bin/bash
 # The first process of a machine, in namespaces of its own: mounts what is the machine's, takes its
-# address, and runs what its user data would start. It ends with the machine.
+# address, and runs its user data. It ends with the machine.
 set -euo pipefail
+# A machine knows nothing of whoever started it.
+for name in "${!AWS_@}"; do unset "$name"; done
+unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
 machine="$1" address="$2" prefix="$3" resolver="$4"
-shift 4
 
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /var/lib
 mount -t tmpfs tmpfs /var/tmp
 
-# The system's configuration, with this machine's part.
+# The system's configuration, with what the image brings.
 mkdir -p /run/etc
 cp -a /etc/. /run/etc/
-cp -a "$machine/etc/." /run/etc/
+rm -rf /run/etc/kprod
+[ ! -d "$machine/etc" ] || cp -a "$machine/etc/." /run/etc/
+mkdir -p /run/etc/systemd/system
 echo "nameserver $resolver" >/run/etc/resolv.conf.new
 rm -f /run/etc/resolv.conf
 mv /run/etc/resolv.conf.new /run/etc/resolv.conf
@@ -29,6 +33,13 @@ mount --rbind /run/dev /dev
 
 mount --bind "$machine/systemctl" "$(command -v systemctl)"
 
+# Where the image has the program already, nothing is fetched.
+if [ -f "$machine/program" ]; then
+    mkdir -p /var/lib/kprod/bin
+    cp "$machine/program" /var/lib/kprod/bin/kprod
+    chmod 755 /var/lib/kprod/bin/kprod
+fi
+
 for _ in $(seq 100); do
     ip link show eth0 >/dev/null 2>&1 && break
     sleep 0.05
@@ -37,7 +48,8 @@ ip link set lo up
 ip address add "$address/$prefix" dev eth0
 ip link set eth0 up
 
-"$@" >>"$machine/node.log" 2>&1 &
-echo $! >"$machine/node.pid"
+mkdir /run/units
+ln -s "$machine/node.log" /run/units/kprod-node-etcd.service.log
+sh "$machine/user-data" >>"$machine/node.log" 2>&1
 # Processes that lose their parent become children of this one.
 while true; do wait || true; sleep 1; done

@@ -11,6 +11,17 @@ use super::SCENE;
 /// The prefix of every address: the VPC's subnets have no routers here.
 pub(crate) const PREFIX: &str = "8";
 
+/// Where the VPC's own address is, of its resolver.
+pub(crate) const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+
+/// The network that machines are plugged into, in this process's namespaces.
+pub(crate) fn make_vpc() {
+    sh(&format!(
+        "mount --make-rprivate / && ip link set lo up && ip link add vpc type bridge \
+         && ip address add {RESOLVER}/{PREFIX} dev vpc && ip link set vpc up"
+    ));
+}
+
 /// A place for machines: what stays while machines come and go.
 pub(crate) struct Slot {
     /// Its number, for names of interfaces.
@@ -25,9 +36,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn new(number: usize, folder: &Path, address: Ipv4Addr) -> Self {
-        for part in ["etc/kprod", "by-id"] {
-            fs::create_dir_all(folder.join(part)).unwrap();
-        }
+        fs::create_dir_all(folder.join("by-id")).unwrap();
         for (name, text) in
             [("boot", include_str!("boot.sh")), ("systemctl", include_str!("systemctl.sh"))]
         {
@@ -46,15 +55,14 @@ impl Slot {
         symlink(device, link).unwrap();
     }
 
-    /// Starts a machine that runs a program.
-    pub(crate) fn boot(&mut self, resolver: Ipv4Addr, program: &[String]) {
+    /// Starts a machine, which runs its user data.
+    pub(crate) fn boot(&mut self, resolver: Ipv4Addr) {
         assert!(self.running.is_none(), "a slot holds one machine");
         let child = Command::new(SCENE[0])
             .args(&SCENE[1..])
             .arg(self.folder.join("boot"))
             .arg(&self.folder)
             .args([&self.address.to_string(), PREFIX, &resolver.to_string()])
-            .args(program)
             .spawn()
             .unwrap();
         // The network belongs to the process that `unshare` forks, and to itself just as well.

@@ -1,9 +1,9 @@
 //! Members of real etcd, on machines that are namespaces: each has its own network with the address of
 //! its interface, its own mounts and its own processes, and is gone at once when it is killed.
 //!
-//! What runs on a machine is `kprod node etcd` and what it starts, as on any other: `systemctl` and the
-//! disks of `/dev/disk/by-id` are the only parts of a machine that a container does not have, and stand
-//! in `boot.sh` and `systemctl.sh`. Names are answered by a DNS server from the records that an apply
+//! A machine runs its user data, as the plan has it, and what that starts: `systemctl` and the disks of
+//! `/dev/disk/by-id` are the only parts of a machine that a container does not have, and stand in `boot.sh`
+//! and `systemctl.sh`. The program that is pinned is kprod in the simulated account. Names are answered by a DNS server from the records that an apply
 //! made.
 //!
 //! Root and Debian's etcd-server are needed. Without them the tests say so and pass, unless
@@ -11,8 +11,8 @@
 
 #![allow(clippy::print_stderr, reason = "what is left out is told, and what machines said")]
 
-mod dns;
-mod machine;
+pub(crate) mod dns;
+pub(crate) mod machine;
 mod pki;
 mod scene;
 mod stories;
@@ -28,24 +28,23 @@ const SCENE: [&str; 7] =
 /// Six and more servers of etcd at once are enough.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Runs one of the `stories` in namespaces of its own.
-fn tell(story: &str) {
+/// Runs a story, a test that is left out else, in namespaces of its own.
+pub(crate) fn tell(path: &str) {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(why) = can_tell() {
         let must = std::env::var("KPROD_TEST_NAMESPACES").is_ok_and(|value| value == "must");
         assert!(!must, "KPROD_TEST_NAMESPACES=must, but {why}");
-        eprintln!("skipped: {story}: {why}");
+        eprintln!("skipped: {path}: {why}");
         return;
     }
     let program = std::env::current_exe().unwrap();
-    let path = format!("etcd::stories::{story}");
     let status = Command::new(SCENE[0])
         .args(&SCENE[1..])
         .arg(program)
-        .args(["--exact", &path, "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", path, "--ignored", "--nocapture", "--test-threads=1"])
         .status()
         .unwrap();
-    assert!(status.success(), "{story}: {status}");
+    assert!(status.success(), "{path}: {status}");
 }
 
 /// Whether this machine lets namespaces, bridges and loop devices be made, and has etcd.
@@ -68,20 +67,20 @@ fn can_tell() -> Result<(), String> {
 
 #[test]
 fn members_outlive_their_machines_one_after_the_other() {
-    tell("members_outlive_their_machines");
+    tell("etcd::stories::members_outlive_their_machines");
 }
 
 #[test]
 fn a_member_whose_volume_is_lost_learns_and_without_any_volume_nothing_forms() {
-    tell("volumes_are_lost");
+    tell("etcd::stories::volumes_are_lost");
 }
 
 #[test]
 fn a_machine_that_slept_while_the_cluster_formed_forms_no_other() {
-    tell("a_machine_sleeps");
+    tell("etcd::stories::a_machine_sleeps");
 }
 
 #[test]
 fn five_members_and_a_cluster_for_events_form_side_by_side() {
-    tell("five_members_form");
+    tell("etcd::stories::five_members_form");
 }

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use kprod::boot::user_data::PART;
+use kprod::boot::{Program, lock};
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Call, Cloud};
 use kprod::epoch;
@@ -14,17 +16,15 @@ use kprod::etcd::epoch::Epoch;
 use kprod::etcd::names;
 use kprod::etcd::report::{MemberReport, MemberRole, report_key};
 use kprod::node::etcd::client::Credentials;
-use kprod::node::{Hosted, Settings};
 use kprod::roll::Policy;
 use tempfile::TempDir;
 
 use super::super::apply::spec_of;
 use super::super::env::{fleet, kprod};
+use super::super::user_data::part;
 use super::dns::{self, Records};
-use super::machine::{PREFIX, Slot, sh};
+use super::machine::{RESOLVER, Slot, make_vpc, sh};
 use super::pki::issue_client;
-
-const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
 pub(crate) struct Scene {
     cluster: &'static str,
@@ -53,12 +53,12 @@ impl Scene {
         let cloud = SimCloud::open(&fleet.path().join(".kprod"), &account, &region).unwrap();
         // What machines do with their members is not for the simulated world to make up here.
         cloud.with_world(|world| world.leave_members_to_others(cluster)).unwrap();
+        let program = program(fleet.path());
+        let pinned = lock::text(&Program::of(program.as_bytes(), None));
+        fs::write(fleet.path().join(lock::FILE), pinned).unwrap();
         apply(fleet.path(), cluster);
         let topology = Policy::of(&spec).topology;
-        sh(&format!(
-            "mount --make-rprivate / && ip link set lo up && ip link add vpc type bridge \
-             && ip address add {RESOLVER}/{PREFIX} dev vpc && ip link set vpc up"
-        ));
+        make_vpc();
         dns::serve(RESOLVER, records(&cloud, cluster));
         let resolv = fleet.path().join("resolv.conf");
         fs::write(&resolv, format!("nameserver {RESOLVER}\n")).unwrap();
@@ -79,31 +79,13 @@ impl Scene {
             }
         }
         for (group, slot) in &slots {
-            let members: Vec<Hosted> = topology
-                .members_on(group)
-                .map(|(etcd, member)| Hosted {
-                    etcd: etcd.to_owned(),
-                    member: member.to_owned(),
-                    quota_backend_bytes: None,
-                })
-                .collect();
-            for Hosted { etcd, member, .. } in &members {
+            for (etcd, member) in topology.members_on(group) {
                 let volume_id = volume(&cloud, cluster, etcd, member);
                 slot.plug(&volume_id, &disk(fleet.path(), &volume_id));
             }
-            let settings = Settings {
-                format_version: Settings::FORMAT_VERSION,
-                cluster: cluster.to_owned(),
-                account: Some(account.clone()),
-                region: region.clone(),
-                config_base: spec.cluster.spec.config_base.clone().unwrap(),
-                auto_scaling_group_name: group.clone(),
-                launch_hook: None,
-                members,
-                etcd_program: PathBuf::from("/usr/bin/etcd"),
-            };
-            let body = serde_json::to_vec_pretty(&settings).unwrap();
-            fs::write(slot.folder.join("etc/kprod/node.json"), body).unwrap();
+            let user_data = part(&user_data(&cloud, group), PART);
+            fs::write(slot.folder.join("user-data"), user_data).unwrap();
+            fs::write(slot.folder.join("program"), &program).unwrap();
         }
         let runtime = tokio::runtime::Runtime::new().unwrap();
         Self { cluster, fleet, cloud, slots, urls, runtime }
@@ -117,11 +99,7 @@ impl Scene {
 
     /// Boots the machine of a group.
     pub(crate) fn boot(&mut self, group: &str) {
-        let root = self.fleet.path().to_str().unwrap().to_owned();
-        let program = [env!("CARGO_BIN_EXE_kprod"), "node", "etcd", "--cloud", "sim", "--root"];
-        let mut program: Vec<String> = program.map(str::to_owned).into();
-        program.push(root);
-        self.slots.get_mut(group).unwrap().boot(RESOLVER, &program);
+        self.slots.get_mut(group).unwrap().boot(RESOLVER);
     }
 
     /// A client of an etcd cluster.
@@ -212,6 +190,22 @@ impl Scene {
             }
         }
     }
+}
+
+/// The program that is pinned for the machines: kprod, in the simulated account of a fleet.
+fn program(fleet: &Path) -> String {
+    let (kprod, fleet) = (env!("CARGO_BIN_EXE_kprod"), fleet.display());
+    format!("#!/bin/sh\nexec {kprod} \"$@\" --cloud sim --root {fleet}\n")
+}
+
+/// The user data of a group's machines, as the launch template that an apply made has it.
+fn user_data(cloud: &SimCloud, group: &str) -> String {
+    let found = cloud.with_world(|world| {
+        let stored = world.templates.get(group)?;
+        let version = stored.versions.values().next_back()?;
+        Some(version.data.user_data.clone())
+    });
+    found.unwrap().expect("the group has a launch template")
 }
 
 /// Milliseconds since boot, which the sequence of reports is made of.

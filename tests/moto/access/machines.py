@@ -45,6 +45,7 @@ CHANGES = {
     "ModifyNetworkInterfaceAttribute": ["NetworkInterfaceId", "SecurityGroupId"],
     "DeleteNetworkInterface": ["NetworkInterfaceId"],
     "TerminateInstances": ["InstanceId"],
+    "AttachVolume": ["VolumeId", "InstanceId"],
 }
 
 

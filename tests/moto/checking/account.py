@@ -291,7 +291,9 @@ class Account(Machines, Parameters):
         for bucket in self.clients["s3"].list_buckets()["Buckets"]:
             for item in self.pages("s3", "list_objects_v2", "Contents", Bucket=bucket["Name"]):
                 if not any(re.fullmatch(kept, item["Key"]) for kept in KEPT_OBJECTS):
-                    self.put("object", item["Key"], {})
+                    # An asset is called by its digest.
+                    key = re.sub(r"/[0-9a-f]{64}$", "/SHA256", item["Key"])
+                    self.put("object", key, {})
 
     def read_other_kinds(self):
         for kind, (service, operation, field, key, *arguments) in OTHER_KINDS.items():

@@ -23,6 +23,12 @@ FILES_CONTROL_PLANE = [
     "/etc/modules-load.d/kubernetes.conf",
     "/etc/sysctl.d/90-kubernetes.conf",
 ]
+# What a machine that hosts etcd is told, and what starts its members.
+FILES_HOST = [
+    "/etc/kprod/node.json",
+    "/etc/kprod/fetch.py",
+    "/etc/systemd/system/kprod-node-etcd.service",
+]
 FILES = {
     "etcd": FILES_ETCD,
     "control-plane": FILES_CONTROL_PLANE,
@@ -109,7 +115,7 @@ def launch_template(cluster, group):
         "metadata": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         "monitoring": False,
         "host name": "resource-name",
-        "written files": FILES[group.role],
+        "written files": FILES[group.role] + (FILES_HOST if group.hosts_etcd else []),
         "tags of volume": disk_tags(cluster, group),
         "description": DIGEST,
         "tags": digested(fixed_tags(cluster, group))
@@ -143,7 +149,8 @@ def auto_scaling_group(cluster, group):
         "longest life": 2592000 if group.role == "node" else None,
         "suspended": group.suspended,
         "metrics": METRICS,
-        "hooks": [],
+        # Its machines complete it when their etcd members are well.
+        "hooks": ["kprod-etcd"] if group.hosts_etcd else [],
         "propagated tags": group_tags(cluster, group),
         "own tags": {
             "kprod.dev/digest": DIGEST,

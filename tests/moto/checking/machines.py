@@ -181,11 +181,12 @@ def lives(machine):
 
 
 def written_files(user_data):
-    """The files that cloud-init writes; all else of the user data is the fleet's text."""
+    """The files that cloud-init and kprod's script write; all else of the user data is the fleet's text."""
     text = base64.b64decode(user_data).decode()
-    if not text.startswith("#cloud-config\n"):
+    if not re.search(r"^#cloud-config$", text, re.MULTILINE):
         return ["no cloud-config"]
-    return re.findall(r"^- path: (\S+)$", text, re.MULTILINE)
+    by_config = re.findall(r"^- path: (\S+)$", text, re.MULTILINE)
+    return by_config + re.findall(r"^cat >(\S+) <<", text, re.MULTILINE)
 
 
 def mix(policy):

@@ -245,6 +245,7 @@ def etcd(cluster):
                 "tags": digested(tags),
             }
         made["object", f"{cluster.name}/etcd/{cluster.name}/{etcd_cluster}/epoch"] = {}
+    made["object", f"{cluster.name}/assets/{cluster.name}/SHA256"] = {}
     for group in cluster.groups:
         if group.hosts_etcd:
             name = group_name(cluster, group)

@@ -284,6 +284,9 @@ pub(super) async fn make(cloud: &AwsCloud, call: &Call) -> Answer {
         Call::CreateEpoch { cluster, etcd, members } => {
             objects::create_epoch(cloud, cluster, etcd, members).await
         }
+        Call::CreateAsset { cluster, sha256, size } => {
+            objects::create_asset(cloud, cluster, sha256, *size).await
+        }
         Call::DeleteObject { key } => objects::delete_object(cloud, key).await,
 
         // Route53.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Answer;
+use crate::boot::Program;
 use crate::cloud::aws::{AwsCloud, bucket};
-use crate::cloud::{Condition, Reply, epoch};
+use crate::cloud::{CloudError, CloudErrorKind, Condition, Reply, asset, epoch};
 use crate::etcd::epoch::epoch_key;
 use crate::resource::{Attribute, EpochMember};
 
@@ -20,6 +21,26 @@ pub(super) async fn create_epoch(
     match bucket::put(cloud, &key, first.to_bytes(), Condition::Absent).await {
         Ok(_) => Ok(super::told([(Attribute::Id, Some(first.token.as_str()))])),
         Err(error) => Err(bucket::call_error("CreateEpoch", &error)),
+    }
+}
+
+/// Writes what machines fetch, from the file that has this content.
+pub(super) async fn create_asset(
+    cloud: &AwsCloud,
+    cluster: &str,
+    sha256: &str,
+    size: u64,
+) -> Answer {
+    const OPERATION: &str = "CreateAsset";
+    let program = Program { version: None, sha256: sha256.to_owned(), size };
+    let Some(body) = cloud.program(&program).await else {
+        let message = format!("no file that was named has the content {sha256}");
+        return Err(CloudError::new(CloudErrorKind::Invalid, OPERATION, "NoContent", message));
+    };
+    let key = asset::key(cluster, sha256);
+    match bucket::upload(cloud, &key, body).await {
+        Ok(()) => Ok(super::told([(Attribute::Id, Some(key.as_str()))])),
+        Err(error) => Err(bucket::call_error(OPERATION, &error)),
     }
 }
 

@@ -21,7 +21,7 @@ use kprod::spec::{Spec, Strictness, read};
 use kprod::state::StateAddress;
 use serde::{Deserialize, Serialize};
 
-use super::super::account::{Account, Run};
+use super::super::account::{Account, Run, program};
 use super::fast::{Fast, FastTime};
 
 /// The variable that holds an errand for the process that is to run it.
@@ -101,7 +101,8 @@ impl Errand {
         };
         let sets: Vec<Set> = self.sets.chunks(2).map(set).collect();
         let rendered = render(&tree, &self.cluster, &sets, &Limits::default());
-        read(rendered.documents, Strictness::Strict).spec.unwrap()
+        let spec = read(rendered.documents, Strictness::Strict).spec.unwrap();
+        Spec { node_program: Some(program()), ..spec }
     }
 }
 

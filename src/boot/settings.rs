@@ -1,12 +1,15 @@
 //! What a machine is told by its user data: one file, which holds no secret.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 /// Where user data puts the file.
 pub const SETTINGS_FILE: &str = "/etc/kprod/node.json";
+
+/// Where etcd is, unless the settings say something else: where packages of distributions put it.
+pub const ETCD_PROGRAM: &str = "/usr/bin/etcd";
 
 /// The content of [`SETTINGS_FILE`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +34,20 @@ pub struct Settings {
     /// The etcd members that the machine hosts.
     pub members: Vec<Hosted>,
     /// Where etcd's program is.
-    #[serde(default = "etcd_program")]
+    #[serde(default = "etcd_program", skip_serializing_if = "is_usual")]
     pub etcd_program: PathBuf,
+    /// The program that the machine fetches before it starts it.
+    pub program: Fetched,
+}
+
+/// A program that a machine fetches from the state bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetched {
+    /// The object's key below `config_base`; it ends with the SHA-256 of the content.
+    pub key: String,
+    /// Its length in bytes.
+    pub size: u64,
 }
 
 /// An etcd member that the machine hosts.
@@ -109,19 +124,49 @@ fn is_name(text: &str) -> bool {
 }
 
 fn etcd_program() -> PathBuf {
-    PathBuf::from("/usr/bin/etcd")
+    PathBuf::from(ETCD_PROGRAM)
+}
+
+fn is_usual(program: &Path) -> bool {
+    program == Path::new(ETCD_PROGRAM)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
 
+    /// What a machine is told that hosts a member of both etcd clusters, under names of usual length.
+    pub(in super::super) fn settings() -> Settings {
+        let cluster = "a-cluster-of-a-production.k8s.eu-west-3.example.com".to_owned();
+        let hosted = |etcd: &str| Hosted {
+            etcd: etcd.to_owned(),
+            member: "a".to_owned(),
+            quota_backend_bytes: None,
+        };
+        Settings {
+            format_version: Settings::FORMAT_VERSION,
+            account: Some("123456789012".to_owned()),
+            region: "eu-west-3".to_owned(),
+            config_base: format!("s3://a-bucket-of-the-platform-team-state/{cluster}"),
+            auto_scaling_group_name: format!("control-plane-eu-west-3a.masters.{cluster}"),
+            launch_hook: Some("kprod-etcd".to_owned()),
+            members: ["main", "events"].map(hosted).into(),
+            etcd_program: PathBuf::from(ETCD_PROGRAM),
+            program: Fetched {
+                key: format!("assets/{cluster}/{}", "0a".repeat(32)),
+                size: 15_000_000,
+            },
+            cluster,
+        }
+    }
+
     fn body(members: &str) -> Vec<u8> {
         format!(
             r#"{{"format_version": 1, "cluster": "c.example.com", "region": "eu-west-3",
-                "config_base": "s3://b/c", "auto_scaling_group_name": "a.c", "members": {members}}}"#
+                "config_base": "s3://b/c", "auto_scaling_group_name": "a.c", "members": {members},
+                "program": {{"key": "assets/c.example.com/0a", "size": 7}}}}"#
         )
         .into_bytes()
     }
