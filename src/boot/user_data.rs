@@ -4,6 +4,12 @@
 //! The image brings etcd, systemd and python3, which cloud-init itself needs. There is no secret in any of
 //! it: whatever the machine needs to know beyond this it asks for by its role.
 
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+
 use super::Settings;
 use super::settings::SETTINGS_FILE;
 
@@ -25,8 +31,7 @@ const END: &str = "END-OF-FILE";
 
 /// The script for a machine that is told this.
 pub fn script(settings: &Settings) -> String {
-    // Paths, names and numbers: this cannot fail.
-    let told = serde_json::to_string(settings).unwrap_or_default() + "\n";
+    let told = told(settings);
     let unit = format!("/etc/systemd/system/{SERVICE}");
     let files = [(SETTINGS_FILE, told.as_str()), ("/etc/kprod/fetch.py", FETCH), (&unit, UNIT)];
     let mut text = "#!/bin/sh\n# Written by kprod.\nset -eu\nmkdir -p /etc/kprod\n".to_owned();
@@ -37,6 +42,42 @@ pub fn script(settings: &Settings) -> String {
         "systemctl daemon-reload\nsystemctl enable {SERVICE}\nsystemctl start --no-block {SERVICE}\n"
     ));
     text
+}
+
+/// What a machine is told, as JSON with a line for each field: short, and a plan that changes one shows no
+/// other.
+fn told(settings: &Settings) -> String {
+    let mut text = Vec::new();
+    let mut serializer = Serializer::with_formatter(&mut text, Lines { depth: 0 });
+    // Paths, names and numbers, into memory: this cannot fail.
+    let _ = settings.serialize(&mut serializer);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Begins each field of the whole on a line of its own.
+struct Lines {
+    depth: usize,
+}
+
+impl Formatter for Lines {
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        writer.write_all(b"{")
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b"," })?;
+        writer.write_all(if self.depth == 1 { b"\n" } else { b"" })
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        writer.write_all(if self.depth == 0 { b"\n}\n" } else { b"}" })
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +99,9 @@ mod tests {
         let settings = settings();
         let script = script(&settings);
         assert!(script.len() <= BYTES_MAX, "{}", script.len());
+        let lines = file(&script, SETTINGS_FILE).lines();
+        assert!(lines.clone().any(|line| line == "\"region\":\"eu-west-3\","), "{script}");
+        assert_eq!(lines.clone().count(), 11, "{script}");
         assert_eq!(Settings::parse(file(&script, SETTINGS_FILE).as_bytes()), Ok(settings));
         assert_eq!(file(&script, "/etc/kprod/fetch.py"), FETCH);
         assert_eq!(file(&script, &format!("/etc/systemd/system/{SERVICE}")), UNIT);

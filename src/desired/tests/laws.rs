@@ -40,7 +40,7 @@ proptest! {
                 continue;
             };
             prop_assert!(part.content.len() <= BYTES_MAX, "{}", part.content.len());
-            let told = part.content.lines().find(|line| line.starts_with('{')).unwrap();
+            let told = told(&part.content);
             prop_assert_eq!(Settings::parse(told.as_bytes()).unwrap().members, hosted);
             prop_assert_eq!(user_data::of(&spec, group), part.content);
         }

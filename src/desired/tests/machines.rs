@@ -194,7 +194,7 @@ fn a_host_of_etcd_starts_the_pinned_program() {
     let mut spec = spec(SMALL);
     let alone = user_data(&spec);
     assert!(alone.starts_with("#!/bin/sh\n"), "{alone}");
-    let told = alone.lines().find(|line| line.starts_with('{')).unwrap();
+    let told = told(&alone);
     insta::assert_snapshot!(told.replace(&program().sha256, "SHA256"));
     Settings::parse(told.as_bytes()).unwrap();
     let fetched = Key::new(Kind::Asset, asset::name(&program().sha256, "c.example.com"));

@@ -25,6 +25,12 @@ pub(super) fn spec(text: &str) -> Spec {
     Spec { node_program: Some(program()), ..parsed.spec.unwrap() }
 }
 
+/// What a script of user data writes for the machine to be told.
+pub(super) fn told(script: &str) -> &str {
+    let (_, rest) = script.split_once("/etc/kprod/node.json <<'END-OF-FILE'\n").unwrap();
+    rest.split_once("END-OF-FILE\n").unwrap().0
+}
+
 /// What is pinned for machines.
 pub(super) fn program() -> Program {
     Program::of(b"a program", None)
