@@ -14,11 +14,14 @@
 //!    step: a member that has just come back is believed when it says the same twice, that it is well
 //!    among it;
 //! 4. a verified snapshot that is young enough;
-//! 5. of the members that stay, enough are healthy for a quorum while the newcomer is not.
+//! 5. minor versions that are one apart at most, as while etcd is upgraded (`etcd::version`); and once
+//!    all members run the next one, the cluster version risen to it. A member that does not say its
+//!    version is of an older kprod, which has to be replaceable;
+//! 6. of the members that stay, enough are healthy for a quorum while the newcomer is not.
 //!
 //! A member that goes and is down already (no report, an old one, or not healthy) is not asked: its
 //! machine may be replaced if all the others are well, which is how a broken one is mended. It counts
-//! for nothing in rule 5 either way.
+//! for nothing in rule 6 either way.
 //!
 //! A cluster of one member cannot keep its quorum while its machine is replaced. Its data outlives
 //! the machine on its volume, so this is a pause and no loss; it needs the spec's word
@@ -31,6 +34,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::report::{Facts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster};
+use super::version::{Minor, Version};
 
 /// What the guard asks of the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +121,10 @@ pub enum Why {
     NoSnapshot,
     /// The newest verified snapshot is too old.
     SnapshotOld { age_secs: i64, age_secs_max: u64 },
+    /// Members run versions that etcd does not mix.
+    VersionsApart { lowest: Version, highest: Version },
+    /// Every member runs a newer minor version than the cluster works at.
+    VersionBehind { cluster: Minor, members: Minor },
     /// Too few would be left.
     Quorum { healthy_after: usize, needed: usize, members: usize },
     /// It is the only one.
@@ -208,6 +216,7 @@ impl<'a> Case<'a> {
         }
         found.extend(self.agreement(&asked));
         found.extend(self.snapshot().map(|why| (None, why)));
+        found.extend(self.versions(&asked).map(|why| (None, why)));
         found.extend(self.quorum());
         found
     }
@@ -327,7 +336,22 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Rule 5: members stay what they are while a machine is replaced, so as many vote after as
+    /// Rule 5: what the members run may be mixed, and no upgrade is half done.
+    fn versions(&self, asked: &[&'a str]) -> Option<Why> {
+        let reports = || asked.iter().filter_map(|member| Some(&self.fact(member)?.report));
+        let known = || reports().filter_map(|report| report.version);
+        let (lowest, highest) = (known().min()?, known().max()?);
+        if highest.minor.may_follow(lowest.minor).is_err() {
+            return Some(Why::VersionsApart { lowest, highest });
+        }
+        // While one is away, nobody knows whether it is the last of the older ones.
+        let is_whole = known().count() == self.members.len();
+        let cluster = reports().filter_map(|report| report.cluster_version).max()?;
+        let members = lowest.minor;
+        (is_whole && cluster < members).then_some(Why::VersionBehind { cluster, members })
+    }
+
+    /// Rule 6: members stay what they are while a machine is replaced, so as many vote after as
     /// before; healthy are those that stay and are up.
     fn quorum(&self) -> Option<Found<'a>> {
         let members = self.members.len();
@@ -413,6 +437,16 @@ impl fmt::Display for Why {
                 f,
                 "the newest verified snapshot is {age_secs} s old, at most {age_secs_max} s count"
             ),
+            Why::VersionsApart { lowest, highest } => {
+                write!(
+                    f,
+                    "members run etcd {lowest} and {highest}, more than one minor version apart"
+                )
+            }
+            Why::VersionBehind { cluster, members } => write!(
+                f,
+                "all members run etcd {members}, and the cluster version is still {cluster}"
+            ),
             Why::Quorum { healthy_after, needed, members } => write!(
                 f,
                 "{healthy_after} of {members} members would be left and healthy, {needed} are needed"
@@ -460,6 +494,14 @@ impl Why {
             Why::NoSnapshot | Why::SnapshotOld { .. } => {
                 "see why snapshots fail, or take one, then run again"
             }
+            Why::VersionsApart { .. } => {
+                "bring the odd member back to a version next to that of the others, by its program \
+                 alone: its data stays"
+            }
+            Why::VersionBehind { .. } => {
+                "wait until the leader raises it, seconds after all members are up; if it does not, see \
+                 its log"
+            }
             Why::Quorum { .. } => "bring members back until enough are healthy",
             Why::OnlyMember => {
                 "have three members, or accept the pause with `oneMemberDowntime: true` in the \
@@ -470,7 +512,14 @@ impl Why {
 
     /// Whether time may mend it without anybody's help.
     pub fn is_passing(&self) -> bool {
-        !matches!(self, Why::NoCluster | Why::Unknown | Why::Absent | Why::OnlyMember)
+        !matches!(
+            self,
+            Why::NoCluster
+                | Why::Unknown
+                | Why::Absent
+                | Why::OnlyMember
+                | Why::VersionsApart { .. }
+        )
     }
 }
 

@@ -27,12 +27,13 @@ use super::clock::Time;
 use super::store::StoredObject;
 use super::{Machine, World};
 use crate::cloud::Entry;
-use crate::etcd::MemberReport;
 use crate::etcd::epoch::epoch_key;
 use crate::etcd::report::report_key;
+use crate::etcd::{MemberReport, Minor, Version};
 use crate::resource::FORMATTED_TAG;
 
 use ills::Ills;
+use run::{Machines, usual_version};
 use start::{Bucket, Data, fnv};
 pub use state::MemberState;
 
@@ -45,6 +46,9 @@ pub struct StoredEtcd {
     is_named: bool,
     /// Terms and leaders, oldest first.
     epochs: VecDeque<Epoch>,
+    /// Cluster versions, and since when, oldest first: none before all members were there.
+    #[serde(default)]
+    versions: Vec<(Time, Minor)>,
     /// When it had a leader for the first time.
     formed_at: Option<Time>,
     /// When snapshots began to fail.
@@ -96,6 +100,9 @@ struct Run {
     caught_up_at: Time,
     /// Whether it joins as a learner.
     joins: bool,
+    /// Its program.
+    #[serde(default = "usual_version")]
+    version: Version,
 }
 
 /// A term, from when on.
@@ -148,6 +155,11 @@ impl World {
         reported.map(|member| report_key(cluster, etcd, member)).collect()
     }
 
+    /// Says which etcd machines of an image run.
+    pub fn set_etcd_of_image(&mut self, image_id: &str, version: Version) {
+        self.etcd_versions.insert(image_id.to_owned(), version);
+    }
+
     /// Loses a member's data: it joins as a learner when it next starts.
     pub fn lose_volume(&mut self, cluster: &str, etcd: &str, member: &str) {
         let etcds = self.etcds.get_mut(cluster);
@@ -187,8 +199,10 @@ impl World {
             for (name, etcd) in etcds {
                 let ills = Ills::of(&self.faults.members, cluster, name);
                 let bucket = Bucket { cluster, etcd: name, objects: &self.objects };
-                formatted.extend(etcd.follow_machines(&self.machines, &bucket, now, &ills));
+                let machines = Machines { all: &self.machines, etcds: &self.etcd_versions };
+                formatted.extend(etcd.follow_machines(&machines, &bucket, now, &ills));
                 etcd.elect(now, &ills);
+                etcd.raise_version(now);
                 closed.extend(etcd.close(&bucket));
                 etcd.note_silence(now, &ills, self.faults.failing_snapshots.contains(cluster));
                 due.extend(etcd.next_change(now));

@@ -3,8 +3,8 @@
 use super::ills::Ills;
 use super::start::{Bucket, cluster_id};
 use super::{Epoch, MemberFault, StoredEtcd};
-use crate::etcd::Phase;
 use crate::etcd::epoch::{Epoch as Opened, epoch_key};
+use crate::etcd::{Minor, Phase};
 use crate::sim::clock::Time;
 
 /// Terms that are remembered.
@@ -55,6 +55,30 @@ impl StoredEtcd {
             let runs = self.members.values().filter_map(|member| member.run.as_ref());
             self.formed_at = runs.map(|run| run.caught_up_at).filter(|at| *at <= now).max();
         }
+    }
+
+    /// Raises the cluster version to the lowest of its members', once all of them are there and somebody
+    /// leads. Source: etcd `server/etcdserver/server.go`, `monitorVersions`.
+    pub(super) fn raise_version(&mut self, now: Time) {
+        let runs = self.members.values().map(|member| {
+            member.run.as_ref().filter(|run| run.since <= now).map(|run| run.version.minor)
+        });
+        let lowest = runs.collect::<Option<Vec<Minor>>>().and_then(|all| all.into_iter().min());
+        let (Some(lowest), (_, Some(_))) = (lowest, self.leader(now)) else { return };
+        if self.version(now).is_none_or(|known| known < lowest) {
+            self.versions.push((now, lowest));
+            // Each of them sees it at once, and notes it beside its data.
+            let data = self.members.values_mut().filter_map(|member| member.data.as_mut());
+            for version in data.filter_map(|data| data.version.as_mut()) {
+                version.cluster = lowest;
+            }
+        }
+    }
+
+    /// The cluster version at a moment.
+    pub(super) fn version(&self, at: Time) -> Option<Minor> {
+        let known = self.versions.iter().rev().find(|(since, _)| *since <= at);
+        known.map(|(_, version)| *version)
     }
 
     /// Whether a member is up, caught up and votes.

@@ -65,6 +65,8 @@ impl StoredEtcd {
             alarms: alarms.collect(),
             members: self.roles(at, ills),
             snapshot_at: self.snapshot(at).map(Time::timestamp),
+            version: Some(run.version),
+            cluster_version: self.version(at),
         }
     }
 
