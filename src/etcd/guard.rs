@@ -11,8 +11,9 @@
 //! 2. every member knows exactly the spec's members, all of them voters: no learner, none that never
 //!    started, no ghost;
 //! 3. all agree on term and leader, in two reports in a row that were both written after the last
-//!    step: a member that has just come back is believed when it says the same twice, that it is well
-//!    among it;
+//!    step, the second one before the first was too old: a member that has just come back, or whose
+//!    machine has slept and sends what it was about to say, is believed when it says the same twice,
+//!    that it is well among it;
 //! 4. a verified snapshot that is young enough;
 //! 5. minor versions that are one apart at most, as while etcd is upgraded (`etcd::version`); and once
 //!    all members run the next one, the cluster version risen to it. A member that does not say its
@@ -33,7 +34,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::report::{Facts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster};
+use super::report::{
+    EarlierReport, Facts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster,
+};
 use super::version::{Minor, Version};
 
 /// What the guard asks of the facts.
@@ -111,7 +114,7 @@ pub enum Why {
     OtherTerm { term: u64, of: String, theirs: u64 },
     /// Its leader is another one than `of` has.
     OtherLeader { leader: String, of: String, theirs: String },
-    /// It has not reported twice since the last step.
+    /// It has not reported twice since the last step, or since it was silent.
     NotTwice,
     /// Its last two reports differ in term, leader or members.
     Unsettled,
@@ -313,8 +316,12 @@ impl<'a> Case<'a> {
     /// Rule 3, of one member: the same twice since the last step.
     fn settled(&self, member: &str) -> Option<Why> {
         let fact = self.fact(member)?;
-        let since = |written_at: Timestamp| written_at >= self.limits.not_before;
-        let Some(before) = fact.before.as_ref().filter(|before| since(before.written_at)) else {
+        let silence_max = signed(self.limits.report_age_max);
+        let is_one_of_two = |before: &&EarlierReport| {
+            let silence = fact.written_at.duration_since(before.written_at);
+            before.written_at >= self.limits.not_before && silence <= silence_max
+        };
+        let Some(before) = fact.before.as_ref().filter(is_one_of_two) else {
             return Some(Why::NotTwice);
         };
         let told = |report: &'a MemberReport| (report.term, &report.leader, &report.members);
@@ -429,7 +436,9 @@ impl fmt::Display for Why {
             Why::OtherLeader { leader, of, theirs } => {
                 write!(f, "its leader is {leader}, that of member {of} is {theirs}")
             }
-            Why::NotTwice => write!(f, "it has not reported twice since the last step"),
+            Why::NotTwice => {
+                write!(f, "it has not reported twice since the last step, or since it was silent")
+            }
             Why::Unsettled => write!(f, "its last two reports differ in term, leader or members"),
             Why::WellOnce => write!(f, "it was not well in the report before its last one"),
             Why::NoSnapshot => write!(f, "there is no verified snapshot"),

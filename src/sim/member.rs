@@ -16,6 +16,7 @@ mod ills;
 mod leaves;
 mod report;
 mod run;
+mod sleep;
 mod start;
 mod state;
 
@@ -80,6 +81,9 @@ pub struct StoredMember {
     kept: Option<(MemberReport, Time)>,
     /// When it fell silent.
     silent_since: Option<Time>,
+    /// What it was about to report when its machine fell asleep.
+    #[serde(default)]
+    stale: Option<MemberReport>,
 }
 
 /// What a member's machine is known by.
@@ -257,6 +261,7 @@ impl StoredMember {
             last: None,
             kept: None,
             silent_since: None,
+            stale: None,
         }
     }
 

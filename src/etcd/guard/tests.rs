@@ -317,7 +317,12 @@ fn each_rule_of_agreement_refuses_alone() {
     let leader = with_both(|report| report.leader = Some("c".to_owned()));
     assert!(matches!(only(&leader, "b"), Why::OtherLeader { .. }));
     assert_eq!(only(&with(|fact| fact.before = None), "b"), Why::NotTwice);
-    let early = |secs| with(|fact| fact.before.as_mut().unwrap().written_at = at(NOW - secs));
+    let early = |secs| {
+        with(|fact| {
+            fact.written_at = at(NOW - 30);
+            fact.before.as_mut().unwrap().written_at = at(NOW - secs);
+        })
+    };
     assert_eq!(only(&early(61), "b"), Why::NotTwice);
     assert_eq!(early(60), []);
     for spoil in [
@@ -348,6 +353,18 @@ fn a_member_that_is_back_is_believed_when_it_has_said_twice_that_it_is_well() {
         assert!(twice.iter().all(|(_, why)| *why != Why::WellOnce), "{twice:?}");
     }
     assert_eq!(before(|report| report.lag = 500), []);
+}
+
+#[test]
+fn what_is_said_after_a_silence_is_no_second_report() {
+    let silent = |secs| {
+        with(|fact| {
+            fact.written_at = at(NOW - 2);
+            fact.before.as_mut().unwrap().written_at = at(NOW - 2 - secs);
+        })
+    };
+    assert_eq!(silent(45), []);
+    assert_eq!(only(&silent(46), "b"), Why::NotTwice);
 }
 
 #[test]

@@ -13,6 +13,11 @@ const REPORT_MS: i64 = 10_000;
 const FIRST_SNAPSHOT_SECS: u64 = 60;
 const SNAPSHOT_MS: i64 = 3_600_000;
 
+/// The number of a report that is written at a moment.
+pub(super) fn sequence(at: Time) -> u64 {
+    u64::try_from(at.0 / REPORT_MS).unwrap_or(0)
+}
+
 impl StoredEtcd {
     /// Notes since when something has been silent: faults come without a date.
     pub(super) fn note_silence(&mut self, now: Time, ills: &Ills<'_>, snapshots_fail: bool) {
@@ -57,7 +62,7 @@ impl StoredEtcd {
             format_version: MemberReport::FORMAT_VERSION,
             member: name.to_owned(),
             instance_id: run.instance_id.clone(),
-            sequence: u64::try_from(at.0 / REPORT_MS).unwrap_or(0),
+            sequence: sequence(at),
             is_healthy: self.is_healthy(name, at, ills),
             term,
             leader: leader.cloned(),

@@ -165,6 +165,39 @@ fn each_fault_shows_in_the_reports() {
 }
 
 #[test]
+fn a_host_that_sleeps_says_when_it_wakes_up_what_it_was_about_to_say() {
+    let mut world = etcd_world();
+    let host = |world: &World| world.members("host-c").next().unwrap().instance_id.clone();
+    let id = host(&world);
+    let before = says(&mut world, "c");
+    world.doze(&id);
+    world.advance_secs(300);
+    let (stale, at) = report(&mut world, "c").unwrap();
+    assert!(stale.is_healthy && world.now.since_ms(at) >= 300_000);
+    assert!(!world.member_states(CLUSTER, "main")["c"].is_healthy);
+    let mut alone = world.clone();
+    // While its machine is there, it follows up in a while.
+    world.wake_up(&id);
+    let (lie, at) = report(&mut world, "c").unwrap();
+    assert!(lie.is_healthy && lie.sequence > before.sequence);
+    assert!(world.now.since_ms(at) < 2_000, "it is dated by now");
+    assert_eq!((lie.term, &lie.leader, &lie.instance_id), (before.term, &before.leader, &id));
+    assert!(!world.member_states(CLUSTER, "main")["c"].is_healthy, "it catches up first");
+    world.advance_secs(120);
+    assert!(says(&mut world, "c").is_healthy && world.sleepers().is_empty());
+    // Its replacement has come meanwhile: what it says lasts until that one's next report.
+    alone.terminate_instance(&id).unwrap();
+    alone.advance_secs(600);
+    let replaced = says(&mut alone, "c");
+    assert_ne!(replaced.instance_id, id);
+    assert_eq!(alone.sleepers(), BTreeSet::from([id.clone()]));
+    alone.wake_up(&id);
+    assert_eq!(says(&mut alone, "c").instance_id, id);
+    alone.advance_secs(10);
+    assert_eq!(says(&mut alone, "c").instance_id, host(&alone));
+}
+
+#[test]
 fn what_was_reported_stays_as_it_was_written() {
     let mut world = etcd_world();
     let told = |world: &mut World| {
@@ -250,7 +283,7 @@ fn a_cluster_of_which_nobody_runs_remembers_its_version() {
     let before = says(&mut world, "a").cluster_version.unwrap().minor;
     let restart = |world: &mut World, minor: u32| {
         world.set_etcd_of_image(&image, Version { minor: Minor::of_three(minor), patch: 0 });
-        ["a", "b", "c"].map(|member| end_host(world, member));
+        ["a", "b", "c"].iter().for_each(|member| end_host(world, member));
         world.advance_secs(600);
         let now = world.now;
         ["a", "b", "c"].map(|member| now.since_ms(report(world, member).unwrap().1) < 20_000)
