@@ -8,16 +8,15 @@ use super::args::{CloudArgs, Format, PlanOptionArgs, SpecArgs};
 use super::context::{Context, write_file};
 use super::pipeline;
 use crate::error::{ExitCode, Failure};
-use crate::plan::{Plan, Refusal};
+use crate::plan::Plan;
 use crate::ui;
 use crate::ui::human::PlanView;
 
 /// Show what would change, why, and which machines would be replaced
 ///
 /// Reads only. Exit code 0, or with --detailed-exitcode 2 when there are changes or a rollout is
-/// pending. A plan that a guard refuses is still shown; applying it exits 5, as does
-/// --detailed-exitcode when nothing but the refusal is left of it, and any plan of content that a
-/// rolling update has tried and put back.
+/// pending. A plan that a guard refuses is shown, and saved where --out asks for it, and exits 5, as
+/// applying it would.
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
@@ -27,7 +26,7 @@ pub(super) struct PlanArgs {
     #[command(flatten)]
     cloud: CloudArgs,
 
-    /// Exit 2 when there are changes, 5 when there is nothing but what a guard refuses
+    /// Exit 2 when there are changes
     #[arg(long)]
     detailed_exitcode: bool,
 
@@ -71,21 +70,18 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<ExitCode
     exit_code(&planned.plan, args.detailed_exitcode)
 }
 
-/// A plan that is wrong is an error. What was tried and put back is refused, whoever asks. Of a plan that
-/// is only refused and changes nothing, a script must not think that all is as wanted.
+/// A plan that is wrong is an error. One that `apply` would refuse is refused here, whatever else it
+/// changes and whoever asks: a pipeline that plans must not turn green for what it cannot apply.
 fn exit_code(plan: &Plan, is_detailed: bool) -> anyhow::Result<ExitCode> {
     if plan.is_errored() {
         return Err(Failure::error("the plan makes no sense")
             .details(ui::human::reasons(&plan.refusals))
             .into());
     }
-    if plan.refusals.iter().any(Refusal::is_failed_revision) {
-        return Ok(ExitCode::Refused);
-    }
-    Ok(match (is_detailed, plan.has_changes(), plan.refusals.is_empty()) {
-        (false, ..) | (true, false, true) => ExitCode::Done,
-        (true, true, _) => ExitCode::Changes,
-        (true, false, false) => ExitCode::Refused,
+    Ok(match (plan.refusals.is_empty(), is_detailed && plan.has_changes()) {
+        (false, _) => ExitCode::Refused,
+        (true, true) => ExitCode::Changes,
+        (true, false) => ExitCode::Done,
     })
 }
 

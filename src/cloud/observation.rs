@@ -217,6 +217,10 @@ pub struct GroupFacts {
     /// since. None under [`Query::brief`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_activity: Option<String>,
+    /// For such a group: when launches ended whose hook nobody completed, and none has worked since;
+    /// newest first. None under [`Query::brief`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub abandoned_at: Vec<Timestamp>,
 }
 
 /// One instance of an ASG.

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::observation::{GroupFacts, Instance};
 
 /// Why a group has fewer machines than it should, as far as its newest activity and the states of its
@@ -108,6 +110,28 @@ pub(crate) fn failed_launch<'a>(
         .map(|(_, _, message)| message)
 }
 
+/// When launches ended whose hook was abandoned, by its time or by the machine, since the last launch that
+/// worked: newest first, as activities are given: moment, description, status, message. Another failure
+/// in between, such as of an interface that the machine before still holds, ends nothing.
+/// Source: Auto Scaling user guide, "How lifecycle hooks work" and "Troubleshoot: lifecycle hooks"
+/// ("Lifecycle Action with token … was abandoned").
+pub(crate) fn abandoned_launches<'a>(
+    activities: impl IntoIterator<Item = (Timestamp, &'a str, &'a str, &'a str)>,
+) -> Vec<Timestamp> {
+    let launches =
+        activities.into_iter().filter(|(_, description, ..)| description.starts_with("Launching"));
+    let failed = launches
+        .filter(|(_, _, status, _)| ["Successful", "Failed", "Cancelled"].contains(status))
+        .take_while(|(_, _, status, _)| *status != "Successful");
+    failed
+        .filter(|(.., message)| {
+            let message = message.to_lowercase();
+            message.contains("lifecycle") && message.contains("abandon")
+        })
+        .map(|(at, ..)| at)
+        .collect()
+}
+
 /// How the cause of an activity tells that a call asked for it, after the moment and the machine:
 /// "At 2017-06-28T06:06:36Z instance i-0b9d was taken out of service in response to a user request,
 /// shrinking the capacity from 3 to 2." A group that was only resized chooses by itself.
@@ -186,6 +210,24 @@ mod tests {
         assert_eq!(failed_launch([worked, failed]), None);
         assert_eq!(failed_launch([ended, failed]), Some("why"));
         assert_eq!(failed_launch([]), None);
+    }
+
+    #[test]
+    fn launches_are_abandoned_in_a_row_until_one_works() {
+        let at = |secs| Timestamp::from_second(secs).unwrap_or_default();
+        let launch = |secs, status, message| {
+            (at(secs), "Launching a new EC2 instance: i-1", status, message)
+        };
+        let abandoned =
+            |secs| launch(secs, "Cancelled", "Lifecycle Action with token 5f was abandoned: x");
+        let held =
+            launch(25, "Failed", "Interface: [eni-1] in use. Launching EC2 instance failed.");
+        let (begun, worked) = (launch(40, "InProgress", ""), launch(15, "Successful", ""));
+        let ended = (at(35), "Terminating EC2 instance: i-1", "Successful", "");
+        let told = [begun, ended, abandoned(30), held, abandoned(20), worked, abandoned(10)];
+        assert_eq!(abandoned_launches(told), [at(30), at(20)]);
+        assert_eq!(abandoned_launches([worked, abandoned(10)]), []);
+        assert_eq!(abandoned_launches([held]), []);
     }
 
     #[test]

@@ -11,14 +11,18 @@
 //! 2. every member knows exactly the spec's members, all of them voters: no learner, none that never
 //!    started, no ghost;
 //! 3. all agree on term and leader, in two reports in a row that were both written after the last
-//!    step: a member that has just come back is believed when it says the same twice, that it is well
-//!    among it;
+//!    step, the second one before the first was too old: a member that has just come back, or whose
+//!    machine has slept and sends what it was about to say, is believed when it says the same twice,
+//!    that it is well among it;
 //! 4. a verified snapshot that is young enough;
-//! 5. of the members that stay, enough are healthy for a quorum while the newcomer is not.
+//! 5. minor versions that are one apart at most, as while etcd is upgraded (`etcd::version`); and once
+//!    all members run the next one, the cluster version risen to it. A member that does not say its
+//!    version is of an older kprod, which has to be replaceable;
+//! 6. of the members that stay, enough are healthy for a quorum while the newcomer is not.
 //!
 //! A member that goes and is down already (no report, an old one, or not healthy) is not asked: its
 //! machine may be replaced if all the others are well, which is how a broken one is mended. It counts
-//! for nothing in rule 5 either way.
+//! for nothing in rule 6 either way.
 //!
 //! A cluster of one member cannot keep its quorum while its machine is replaced. Its data outlives
 //! the machine on its volume, so this is a pause and no loss; it needs the spec's word
@@ -30,7 +34,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::report::{Facts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster};
+use super::report::{
+    EarlierReport, Facts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster,
+};
+use super::version::{Minor, Version};
 
 /// What the guard asks of the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +114,7 @@ pub enum Why {
     OtherTerm { term: u64, of: String, theirs: u64 },
     /// Its leader is another one than `of` has.
     OtherLeader { leader: String, of: String, theirs: String },
-    /// It has not reported twice since the last step.
+    /// It has not reported twice since the last step, or since it was silent.
     NotTwice,
     /// Its last two reports differ in term, leader or members.
     Unsettled,
@@ -117,6 +124,10 @@ pub enum Why {
     NoSnapshot,
     /// The newest verified snapshot is too old.
     SnapshotOld { age_secs: i64, age_secs_max: u64 },
+    /// Members run versions that etcd does not mix.
+    VersionsApart { lowest: Version, highest: Version },
+    /// Every member runs a newer minor version than the cluster works at.
+    VersionBehind { cluster: Minor, members: Minor },
     /// Too few would be left.
     Quorum { healthy_after: usize, needed: usize, members: usize },
     /// It is the only one.
@@ -208,6 +219,7 @@ impl<'a> Case<'a> {
         }
         found.extend(self.agreement(&asked));
         found.extend(self.snapshot().map(|why| (None, why)));
+        found.extend(self.versions(&asked).map(|why| (None, why)));
         found.extend(self.quorum());
         found
     }
@@ -304,8 +316,12 @@ impl<'a> Case<'a> {
     /// Rule 3, of one member: the same twice since the last step.
     fn settled(&self, member: &str) -> Option<Why> {
         let fact = self.fact(member)?;
-        let since = |written_at: Timestamp| written_at >= self.limits.not_before;
-        let Some(before) = fact.before.as_ref().filter(|before| since(before.written_at)) else {
+        let silence_max = signed(self.limits.report_age_max);
+        let is_one_of_two = |before: &&EarlierReport| {
+            let silence = fact.written_at.duration_since(before.written_at);
+            before.written_at >= self.limits.not_before && silence <= silence_max
+        };
+        let Some(before) = fact.before.as_ref().filter(is_one_of_two) else {
             return Some(Why::NotTwice);
         };
         let told = |report: &'a MemberReport| (report.term, &report.leader, &report.members);
@@ -327,7 +343,22 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Rule 5: members stay what they are while a machine is replaced, so as many vote after as
+    /// Rule 5: what the members run may be mixed, and no upgrade is half done.
+    fn versions(&self, asked: &[&'a str]) -> Option<Why> {
+        let reports = || asked.iter().filter_map(|member| Some(&self.fact(member)?.report));
+        let known = || reports().filter_map(|report| report.version);
+        let (lowest, highest) = (known().min()?, known().max()?);
+        if highest.minor.may_follow(lowest.minor).is_err() {
+            return Some(Why::VersionsApart { lowest, highest });
+        }
+        // While one is away, nobody knows whether it is the last of the older ones.
+        let is_whole = known().count() == self.members.len();
+        let cluster = reports().filter_map(|report| report.cluster_version).max()?;
+        let members = lowest.minor;
+        (is_whole && cluster < members).then_some(Why::VersionBehind { cluster, members })
+    }
+
+    /// Rule 6: members stay what they are while a machine is replaced, so as many vote after as
     /// before; healthy are those that stay and are up.
     fn quorum(&self) -> Option<Found<'a>> {
         let members = self.members.len();
@@ -405,13 +436,25 @@ impl fmt::Display for Why {
             Why::OtherLeader { leader, of, theirs } => {
                 write!(f, "its leader is {leader}, that of member {of} is {theirs}")
             }
-            Why::NotTwice => write!(f, "it has not reported twice since the last step"),
+            Why::NotTwice => {
+                write!(f, "it has not reported twice since the last step, or since it was silent")
+            }
             Why::Unsettled => write!(f, "its last two reports differ in term, leader or members"),
             Why::WellOnce => write!(f, "it was not well in the report before its last one"),
             Why::NoSnapshot => write!(f, "there is no verified snapshot"),
             Why::SnapshotOld { age_secs, age_secs_max } => write!(
                 f,
                 "the newest verified snapshot is {age_secs} s old, at most {age_secs_max} s count"
+            ),
+            Why::VersionsApart { lowest, highest } => {
+                write!(
+                    f,
+                    "members run etcd {lowest} and {highest}, more than one minor version apart"
+                )
+            }
+            Why::VersionBehind { cluster, members } => write!(
+                f,
+                "all members run etcd {members}, and the cluster version is still {cluster}"
             ),
             Why::Quorum { healthy_after, needed, members } => write!(
                 f,
@@ -460,6 +503,14 @@ impl Why {
             Why::NoSnapshot | Why::SnapshotOld { .. } => {
                 "see why snapshots fail, or take one, then run again"
             }
+            Why::VersionsApart { .. } => {
+                "bring the odd member back to a version next to that of the others, by its program \
+                 alone: its data stays"
+            }
+            Why::VersionBehind { .. } => {
+                "wait until the leader raises it, seconds after all members are up; if it does not, see \
+                 its log"
+            }
             Why::Quorum { .. } => "bring members back until enough are healthy",
             Why::OnlyMember => {
                 "have three members, or accept the pause with `oneMemberDowntime: true` in the \
@@ -470,7 +521,14 @@ impl Why {
 
     /// Whether time may mend it without anybody's help.
     pub fn is_passing(&self) -> bool {
-        !matches!(self, Why::NoCluster | Why::Unknown | Why::Absent | Why::OnlyMember)
+        !matches!(
+            self,
+            Why::NoCluster
+                | Why::Unknown
+                | Why::Absent
+                | Why::OnlyMember
+                | Why::VersionsApart { .. }
+        )
     }
 }
 

@@ -11,6 +11,7 @@ pub mod names;
 pub mod report;
 pub mod standing;
 pub mod start;
+pub mod version;
 
 pub use epoch::{ClusterId, Epoch, EpochError, Phase, Place};
 pub use guard::{Limits, Refusal, RefusalReason, Why, may_go};
@@ -19,3 +20,4 @@ pub use report::{
     TopologyMember,
 };
 pub use standing::{EtcdStanding, MemberStanding, MemberState, Standing};
+pub use version::{DataVersion, Minor, Version};

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::version::{Minor, Version};
+
 /// What a member is in its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,6 +45,12 @@ pub struct MemberReport {
     /// When the newest verified snapshot of the cluster was taken, on the bucket's clock; none if there
     /// is none.
     pub snapshot_at: Option<Timestamp>,
+    /// The version of its program; none of a member that does not run, or that an older kprod tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// The cluster version as it knows it; none while etcd has not decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_version: Option<Minor>,
 }
 
 impl MemberReport {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::domains::Domains;
 use super::guard::{self, Limits, RefusalReason};
 use super::report::{Facts, MemberFact, MemberRole, Topology, TopologyCluster, TopologyMember};
+use super::version::Minor;
 
 /// The etcd clusters of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct EtcdStanding {
     pub domains: Domains,
     /// When the newest verified snapshot was taken; none if no member knows of one.
     pub snapshot_at: Option<Timestamp>,
+    /// The cluster version; none while no member knows of one.
+    pub cluster_version: Option<Minor>,
     /// All that is wrong, as the quorum guard would say it if nobody went.
     pub complaints: BTreeSet<RefusalReason>,
 }
@@ -107,6 +110,7 @@ impl Standing {
             let up = up.map(|(name, _)| name.as_str()).collect();
             let standing = EtcdStanding {
                 domains: Domains::of(wanted, &up),
+                cluster_version: facts.values().filter_map(|f| f.report.cluster_version).max(),
                 snapshot_at: facts.values().filter_map(|fact| fact.report.snapshot_at).max(),
                 complaints: guard::complaints(name, wanted, facts, now, limits),
                 members,

@@ -53,6 +53,8 @@ pub enum Fault {
     Etcd,
     /// An etcd member's volume is lost with its machine.
     Volume,
+    /// A machine that hosts etcd sleeps, and says what it was about to say when it wakes up.
+    Sleep,
 }
 
 /// Of what a strength is a share.
@@ -117,7 +119,7 @@ const fn item(
     Item { fault, name, unit, permille_max, help }
 }
 
-const MENU: [Item; 22] = [
+const MENU: [Item; 23] = [
     item(Fault::Crash, "crash", Unit::Calls, 60, "kprod is killed and started again"),
     item(Fault::Lost, "lost", Unit::Calls, 100, "answers that never come"),
     item(Fault::Duplicate, "duplicate", Unit::Calls, 100, "requests that arrive twice"),
@@ -140,6 +142,7 @@ const MENU: [Item; 22] = [
     item(Fault::StuckPods, "stuck-pods", Unit::Pods, 100, "pods that do not end"),
     item(Fault::Etcd, "etcd", Unit::Members, 600, "members that are slow or not well"),
     item(Fault::Volume, "volume", Unit::Members, 300, "a member whose volume is lost"),
+    item(Fault::Sleep, "sleep", Unit::Members, 600, "hosts of etcd that sleep and wake up stale"),
 ];
 
 impl Fault {
@@ -374,7 +377,7 @@ mod tests {
     fn every_fault_is_on_the_menu_once() {
         let names: BTreeSet<&str> = Fault::all().map(Fault::name).collect();
         assert_eq!(names.len(), Fault::all().count());
-        let last = Fault::Volume as usize;
+        let last = Fault::Sleep as usize;
         let places: BTreeSet<usize> = Fault::all().map(|fault| fault as usize).collect();
         assert_eq!(places, (0..=last).collect());
     }

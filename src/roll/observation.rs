@@ -77,6 +77,9 @@ pub struct Group {
     pub target_group_arns: BTreeSet<String>,
     /// What its newest failed launch says, while it is short of machines.
     pub failed_activity: Option<String>,
+    /// When its launches ended whose hook nobody completed, while it is short of machines and none has
+    /// worked since; newest first.
+    pub abandoned_at: Vec<Timestamp>,
     /// Whether that is the machines' own fault, and not that AWS has none to give.
     pub is_machines_fault: bool,
     /// What helps against it, where a launch failed.
@@ -104,6 +107,7 @@ impl Group {
             suspended: BTreeSet::new(),
             target_group_arns: BTreeSet::new(),
             failed_activity: None,
+            abandoned_at: Vec::new(),
             is_gone: true,
             is_machines_fault: false,
             way_out: None,

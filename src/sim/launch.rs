@@ -138,6 +138,7 @@ impl World {
             power: Power::Pending,
             fault,
             is_impaired: false,
+            is_asleep: false,
             noticed_at: None,
             is_unhealthy: false,
             is_attached: false,

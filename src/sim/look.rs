@@ -9,7 +9,7 @@ use super::{
     Activity, Lifecycle, Machine, StoredBalancer, StoredGroup, StoredSecurityGroup,
     StoredTargetGroup, StoredTemplate, StoredZone, World,
 };
-use crate::cloud::shortfall::failed_launch;
+use crate::cloud::shortfall::{abandoned_launches, failed_launch};
 use crate::cloud::{
     Foreignness, GroupFacts, Instance, Observed, Ownership, Query, TemplateFacts, VersionFacts,
 };
@@ -389,6 +389,7 @@ impl Look<'_> {
             let mut facts = world.group_facts(known, &tags, members);
             if self.query.brief {
                 facts.failed_activity = None;
+                facts.abandoned_at.clear();
             }
             observed.group = Some(facts);
             self.leave_unread(&mut observed, &["lifecycle_hooks"]);
@@ -434,7 +435,14 @@ impl World {
         let told = activities.map(|Activity { description, status, message, .. }| {
             (description.as_str(), status.as_str(), message.as_str())
         });
-        let failed = failed_launch(told).filter(|_| self.is_short(known));
+        let is_short = self.is_short(known);
+        let failed = failed_launch(told).filter(|_| is_short);
+        let activities = self.works.get(name).into_iter().flat_map(|w| w.activities.iter().rev());
+        let told = activities.filter(|_| is_short).map(|activity| {
+            let Activity { at, description, status, message, .. } = activity;
+            (at.timestamp(), description.as_str(), status.as_str(), message.as_str())
+        });
+        let abandoned_at = abandoned_launches(told);
         GroupFacts {
             desired_capacity: known.desired_capacity,
             pin: Some(known.version),
@@ -442,6 +450,7 @@ impl World {
             mark: tags.get(ROLL_TAG).cloned(),
             instances,
             failed_activity: failed.map(str::to_owned),
+            abandoned_at,
         }
     }
 }

@@ -37,6 +37,9 @@ pub struct Machine {
     /// Whether EC2's status checks fail.
     #[serde(default)]
     pub is_impaired: bool,
+    /// Whether it sleeps: nothing on it goes on, and EC2 does not know.
+    #[serde(default)]
+    pub is_asleep: bool,
     /// From when on its group's health check finds it broken; none while it is well.
     #[serde(default)]
     pub noticed_at: Option<Time>,
@@ -144,7 +147,8 @@ impl Machine {
     /// Whether its system is up and its own software does its work.
     pub fn is_up(&self) -> bool {
         let starts = matches!(self.lifecycle, Lifecycle::Pending) && !self.is_attached;
-        self.power == Power::Running && !starts && !self.is_impaired && self.fault.is_none()
+        let works = !self.is_impaired && !self.is_asleep && self.fault.is_none();
+        self.power == Power::Running && !starts && works
     }
 
     /// As Auto Scaling writes it.

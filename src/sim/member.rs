@@ -10,8 +10,13 @@
 //!
 //! Delays follow from the machine's id and not from the world's dice, so that looking changes nothing.
 
+mod elect;
+mod find;
 mod ills;
 mod leaves;
+mod report;
+mod run;
+mod sleep;
 mod start;
 mod state;
 
@@ -21,15 +26,16 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Time;
 use super::store::StoredObject;
-use super::{Machine, StoredZone, World};
+use super::{Machine, World};
 use crate::cloud::Entry;
-use crate::etcd::epoch::{Epoch as Opened, Place, epoch_key};
+use crate::etcd::epoch::epoch_key;
 use crate::etcd::report::report_key;
-use crate::etcd::{MemberReport, MemberRole, Phase, Topology, names};
-use crate::resource::{FORMATTED_TAG, OWNER_TAG};
+use crate::etcd::{MemberReport, Minor, Version};
+use crate::resource::FORMATTED_TAG;
 
-use ills::{Ills, lag, never_votes};
-use start::{Bucket, Data, LOOK_MS, cluster_id, fnv};
+use ills::Ills;
+use run::{Machines, usual_version};
+use start::{Bucket, Data, fnv};
 pub use state::MemberState;
 
 /// One etcd cluster.
@@ -41,6 +47,9 @@ pub struct StoredEtcd {
     is_named: bool,
     /// Terms and leaders, oldest first.
     epochs: VecDeque<Epoch>,
+    /// Cluster versions, and since when, oldest first: none before all members were there.
+    #[serde(default)]
+    versions: Vec<(Time, Minor)>,
     /// When it had a leader for the first time.
     formed_at: Option<Time>,
     /// When snapshots began to fail.
@@ -72,6 +81,9 @@ pub struct StoredMember {
     kept: Option<(MemberReport, Time)>,
     /// When it fell silent.
     silent_since: Option<Time>,
+    /// What it was about to report when its machine fell asleep.
+    #[serde(default)]
+    stale: Option<MemberReport>,
 }
 
 /// What a member's machine is known by.
@@ -92,6 +104,9 @@ struct Run {
     caught_up_at: Time,
     /// Whether it joins as a learner.
     joins: bool,
+    /// Its program.
+    #[serde(default = "usual_version")]
+    version: Version,
 }
 
 /// A term, from when on.
@@ -120,52 +135,7 @@ pub enum MemberFault {
     Missing,
 }
 
-/// Between two reports.
-const REPORT_MS: i64 = 10_000;
-/// Seconds from a running machine to the member's start: the least, and what its id adds.
-const START_SECS: (u64, u64) = (5, 10);
-/// Seconds until it has caught up, with its data and without.
-const CATCH_UP_SECS: (u64, u64) = (5, 20);
-const LEARN_SECS: (u64, u64) = (60, 60);
-/// What a machine that serves already when it is first looked at has taken to boot, at most.
-const BOOT_SECS_MAX: u64 = 100;
-/// Seconds from the first leader to the first snapshot, and between two.
-const FIRST_SNAPSHOT_SECS: u64 = 60;
-const SNAPSHOT_MS: i64 = 3_600_000;
-/// Terms that are remembered.
-const EPOCHS_MAX: usize = 8;
-
 impl World {
-    /// Says where a cluster's members are, for worlds that no apply has made: the machine of each
-    /// member's group.
-    pub fn host_etcd(&mut self, cluster: &str, topology: &Topology) {
-        let etcds = self.etcds.entry(cluster.to_owned()).or_default();
-        for (name, wanted) in &topology.clusters {
-            let etcd = etcds.entry(name.clone()).or_default();
-            etcd.is_named = true;
-            for (member, place) in &wanted.members {
-                let host = Host::Group(place.group.clone());
-                etcd.members.entry(member.clone()).or_insert_with(|| StoredMember::new(host, ""));
-            }
-            let place = |member: &String| {
-                let host = names::member_host(cluster, name, member);
-                Place { peer_url: format!("https://{host}"), client_url: format!("https://{host}") }
-            };
-            let members = wanted.members.keys().map(|member| (member.clone(), place(member)));
-            let first = Opened::first(cluster, name, members.collect(), self.seed);
-            let object = StoredObject::new(first.to_bytes(), &first.token, self.now);
-            self.objects.entry(epoch_key(cluster, name)).or_insert(object);
-        }
-        self.members_found.0.remove(cluster);
-        self.tend_members();
-    }
-
-    /// From now on somebody else runs the members of a cluster on its machines.
-    pub fn leave_members_to_others(&mut self, cluster: &str) {
-        self.members_elsewhere.insert(cluster.to_owned());
-        self.etcds.remove(cluster);
-    }
-
     /// Brings the members up to now whose epoch somebody is about to read: they may have closed it.
     pub(super) fn mind_epoch(&mut self, key: &str) {
         let mut parts = key.split('/');
@@ -187,6 +157,11 @@ impl World {
         let members = known.into_iter().flat_map(|known| known.members.keys());
         let reported = members.filter(|name| self.newest_report(cluster, etcd, name).is_some());
         reported.map(|member| report_key(cluster, etcd, member)).collect()
+    }
+
+    /// Says which etcd machines of an image run.
+    pub fn set_etcd_of_image(&mut self, image_id: &str, version: Version) {
+        self.etcd_versions.insert(image_id.to_owned(), version);
     }
 
     /// Loses a member's data: it joins as a learner when it next starts.
@@ -228,8 +203,10 @@ impl World {
             for (name, etcd) in etcds {
                 let ills = Ills::of(&self.faults.members, cluster, name);
                 let bucket = Bucket { cluster, etcd: name, objects: &self.objects };
-                formatted.extend(etcd.follow_machines(&self.machines, &bucket, now, &ills));
+                let machines = Machines { all: &self.machines, etcds: &self.etcd_versions };
+                formatted.extend(etcd.follow_machines(&machines, &bucket, now, &ills));
                 etcd.elect(now, &ills);
+                etcd.raise_version(now);
                 closed.extend(etcd.close(&bucket));
                 etcd.note_silence(now, &ills, self.faults.failing_snapshots.contains(cluster));
                 due.extend(etcd.next_change(now));
@@ -262,60 +239,6 @@ impl World {
         }
         self.etcds.get(cluster)?.get(etcd)?.newest_report(member, self.now, &ills)
     }
-
-    /// Finds a cluster's members by their volumes; where there are none, what was named stays.
-    fn find_members(&mut self, cluster: &str) {
-        let changes = [self.zones.changes(), self.volumes.changes(), self.interfaces.changes()];
-        if self.members_elsewhere.contains(cluster) {
-            return;
-        }
-        if self.members_found.0.get(cluster) == Some(&changes) {
-            return;
-        }
-        self.members_found.0.insert(cluster.to_owned(), changes);
-        let zone = format!("internal.{cluster}");
-        let zones: Vec<&StoredZone> =
-            self.zones.values().filter(|known| known.name == zone).collect();
-        let mut found: BTreeMap<String, BTreeMap<String, (Host, String)>> = BTreeMap::new();
-        for volume in self.volumes.values() {
-            if volume.volume.tags.get(OWNER_TAG).is_none_or(|owner| owner != cluster) {
-                continue;
-            }
-            let tags = volume.volume.tags.iter();
-            let tag = tags.filter_map(|(key, value)| {
-                Some((key.strip_prefix("k8s.io/etcd/")?, value.split_once('/')?.0))
-            });
-            for (etcd, member) in tag {
-                let host = self.member_host(&zone, &zones, etcd, member);
-                let members = found.entry(etcd.to_owned()).or_default();
-                members.insert(member.to_owned(), (host, volume.volume_id.clone()));
-            }
-        }
-        let etcds = self.etcds.entry(cluster.to_owned()).or_default();
-        etcds.retain(|name, etcd| etcd.is_named || found.contains_key(name));
-        for (name, members) in found {
-            etcds.entry(name).or_default().replace_members(members);
-        }
-        if etcds.is_empty() {
-            self.etcds.remove(cluster);
-        }
-    }
-
-    /// The interface that a member's name points to (`desired::dns`).
-    fn member_host(&self, zone: &str, zones: &[&StoredZone], etcd: &str, member: &str) -> Host {
-        let name = match etcd {
-            "main" => format!("etcd-{member}.{zone}"),
-            other => format!("etcd-{other}-{member}.{zone}"),
-        };
-        let records = zones.iter().filter_map(|known| known.records.get(&name)?.get("A"));
-        let addresses: Vec<&str> = records
-            .flat_map(|records| records.resource_records.iter().filter_map(|value| value.known()))
-            .collect();
-        let mut interfaces = self.interfaces.values();
-        interfaces
-            .find(|known| addresses.contains(&known.private_ip_address.as_str()))
-            .map_or(Host::Nowhere, |known| Host::Interface(known.network_interface_id.clone()))
-    }
 }
 
 impl Host {
@@ -338,6 +261,7 @@ impl StoredMember {
             last: None,
             kept: None,
             silent_since: None,
+            stale: None,
         }
     }
 
@@ -352,233 +276,5 @@ impl StoredMember {
             (Some(run), _) => !run.joins || run.caught_up_at <= at,
             (None, data) => data.as_ref().is_none_or(|data| data.votes),
         }
-    }
-}
-
-impl StoredEtcd {
-    fn hosts(&self) -> impl Iterator<Item = &Host> {
-        self.members.values().map(|member| &member.host)
-    }
-
-    /// Takes over the members that volumes tell of. One whose volume is another one starts blank; a
-    /// cluster of which no volume is left is another cluster.
-    fn replace_members(&mut self, found: BTreeMap<String, (Host, String)>) {
-        let is_same = |name: &String, volume: &String| {
-            self.members.get(name).is_some_and(|known| known.volume_id == *volume)
-        };
-        if !self.members.is_empty() && !found.iter().any(|(name, (_, id))| is_same(name, id)) {
-            *self = Self::default();
-        }
-        self.members.retain(|name, _| found.contains_key(name));
-        for (name, (host, volume_id)) in found {
-            let known =
-                self.members.entry(name).or_insert_with(|| StoredMember::new(Host::Nowhere, ""));
-            known.host = host;
-            if known.volume_id != volume_id {
-                known.volume_id = volume_id;
-                known.data = None;
-            }
-        }
-    }
-
-    /// Ends members whose machine is gone, and starts those whose machine runs and decides so. Gives the
-    /// volumes that were started on.
-    fn follow_machines(
-        &mut self,
-        machines: &BTreeMap<String, Machine>,
-        bucket: &Bucket<'_>,
-        now: Time,
-        ills: &Ills<'_>,
-    ) -> Vec<String> {
-        let is_kept = |member: &StoredMember| {
-            let run = member.run.as_ref();
-            let machine = run.and_then(|run| machines.get(&run.instance_id));
-            machine.is_some_and(|machine| member.runs_on(machine))
-        };
-        let moved = self.members.iter().filter(|(_, member)| !is_kept(member));
-        let moved: Vec<String> = moved.map(|(name, _)| name.clone()).collect();
-        for name in moved {
-            let last = self.newest_report(&name, now, ills);
-            let Some(member) = self.members.get_mut(&name) else { continue };
-            member.last = last;
-            if let (Some(run), Some(data)) = (member.run.take(), &mut member.data) {
-                data.votes |= run.caught_up_at <= now;
-            }
-        }
-        let mut started = Vec::new();
-        self.waits = false;
-        let idle = self.members.iter().filter(|(_, member)| member.run.is_none());
-        let idle: Vec<String> = idle.map(|(name, _)| name.clone()).collect();
-        for name in idle {
-            let Some(member) = self.members.get(&name) else { continue };
-            let Some(machine) = machines.values().find(|machine| member.runs_on(machine)) else {
-                continue;
-            };
-            self.start(&name, machine, bucket, now, ills);
-            match self.members.get(&name) {
-                Some(member) if member.run.is_some() => started.push(member.volume_id.clone()),
-                _ => self.waits = true,
-            }
-        }
-        started
-    }
-
-    /// The epoch, closed for the cluster that has formed; none if it is closed already.
-    fn close(&mut self, bucket: &Bucket<'_>) -> Option<(String, Opened)> {
-        self.formed_at?;
-        let token =
-            self.members.values().find_map(|member| Some(&member.data.as_ref()?.stamp.token));
-        let token = token?.clone();
-        if self.closed.as_ref() == Some(&token) {
-            return None;
-        }
-        let (epoch, _) = bucket.epoch().filter(|(epoch, _)| epoch.token == token)?;
-        self.closed = Some(token);
-        let is_open = epoch.phase == Phase::Open;
-        let closed = is_open.then(|| epoch.closed(cluster_id(&epoch.token)).ok())??;
-        Some((epoch_key(bucket.cluster, bucket.etcd), closed))
-    }
-
-    /// A leader among those that are healthy, if they are enough; the one they have, if they can.
-    fn elect(&mut self, now: Time, ills: &Ills<'_>) {
-        let able: Vec<&String> =
-            self.members.keys().filter(|name| self.is_able(name, now, ills)).collect();
-        let enough = able.len() > self.members.len() / 2;
-        let is_first_look = self.epochs.is_empty();
-        let (term, leader) = match self.epochs.back() {
-            Some(epoch) => (epoch.term, epoch.leader.as_ref()),
-            None => (1, None),
-        };
-        let chosen = match leader {
-            Some(leader) if enough && able.contains(&leader) => Some(leader),
-            _ => able.first().copied().filter(|_| enough),
-        };
-        if chosen != leader || is_first_look {
-            // What stood before anybody looked stood for long.
-            let since = if is_first_look { Time(0) } else { now };
-            let term = if chosen.is_some() { term + 1 } else { term };
-            let leader = chosen.cloned();
-            self.epochs.push_back(Epoch { since, term, leader });
-            if self.epochs.len() > EPOCHS_MAX {
-                self.epochs.pop_front();
-            }
-        }
-        if self.formed_at.is_none() && self.epochs.back().is_some_and(|e| e.leader.is_some()) {
-            let runs = self.members.values().filter_map(|member| member.run.as_ref());
-            self.formed_at = runs.map(|run| run.caught_up_at).filter(|at| *at <= now).max();
-        }
-    }
-
-    /// Whether a member is up, caught up and votes.
-    fn is_able(&self, name: &str, at: Time, ills: &Ills<'_>) -> bool {
-        let Some(run) = self.members.get(name).and_then(|member| member.run.as_ref()) else {
-            return false;
-        };
-        let is_ill =
-            |fault: &MemberFault| matches!(fault, MemberFault::Sick | MemberFault::Learner);
-        run.caught_up_at <= at && !ills.any(name, is_ill)
-    }
-
-    /// Notes since when something has been silent: faults come without a date.
-    fn note_silence(&mut self, now: Time, ills: &Ills<'_>, snapshots_fail: bool) {
-        for (name, member) in &mut self.members {
-            let is_silent = ills.any(name, |fault| *fault == MemberFault::Silent);
-            let since = member.silent_since.unwrap_or(now);
-            member.silent_since = is_silent.then_some(since);
-        }
-        let until = self.snapshots_until.unwrap_or(now);
-        self.snapshots_until = snapshots_fail.then_some(until);
-    }
-
-    /// When a member has caught up next.
-    fn next_change(&self, now: Time) -> Option<Time> {
-        let runs = self.members.values().filter_map(|member| member.run.as_ref());
-        let again = self.waits.then(|| now.plus_ms(LOOK_MS));
-        runs.map(|run| run.caught_up_at).filter(|at| *at > now).chain(again).min()
-    }
-
-    fn newest_report(
-        &self,
-        name: &str,
-        now: Time,
-        ills: &Ills<'_>,
-    ) -> Option<(MemberReport, Time)> {
-        let member = self.members.get(name)?;
-        let until = member.silent_since.map_or(now, |since| since.min(now));
-        let Some(run) = member.run.as_ref().filter(|run| run.since <= until) else {
-            return member.last.clone();
-        };
-        let lived = until.0 - run.since.0;
-        let at = Time(run.since.0 + lived - lived % REPORT_MS);
-        let kept = member.kept.as_ref().filter(|(_, kept_at)| *kept_at >= at);
-        if let Some(kept) = kept {
-            return Some(kept.clone());
-        }
-        Some((self.report(name, run, at, ills), at))
-    }
-
-    /// What a member says at a moment.
-    fn report(&self, name: &str, run: &Run, at: Time, ills: &Ills<'_>) -> MemberReport {
-        let (term, leader) = self.leader(at);
-        let alarms = self.members.keys().flat_map(|member| ills.of_member(member));
-        let alarms = alarms.filter_map(|fault| match fault {
-            MemberFault::Alarm { name } => Some(name.clone()),
-            _ => None,
-        });
-        MemberReport {
-            format_version: MemberReport::FORMAT_VERSION,
-            member: name.to_owned(),
-            instance_id: run.instance_id.clone(),
-            sequence: u64::try_from(at.0 / REPORT_MS).unwrap_or(0),
-            is_healthy: self.is_healthy(name, at, ills),
-            term,
-            leader: leader.cloned(),
-            lag: lag(name, run, at, ills),
-            alarms: alarms.collect(),
-            members: self.roles(at, ills),
-            snapshot_at: self.snapshot(at).map(Time::timestamp),
-        }
-    }
-
-    /// The term and the leader at a moment.
-    fn leader(&self, at: Time) -> (u64, Option<&String>) {
-        let epoch = self.epochs.iter().rev().find(|epoch| epoch.since <= at);
-        epoch.map_or((1, None), |epoch| (epoch.term, epoch.leader.as_ref()))
-    }
-
-    /// Whether a member says at a moment that it is well: it is, and there is a leader.
-    fn is_healthy(&self, name: &str, at: Time, ills: &Ills<'_>) -> bool {
-        self.leader(at).1.is_some() && self.is_able(name, at, ills)
-    }
-
-    fn roles(&self, at: Time, ills: &Ills<'_>) -> BTreeMap<String, MemberRole> {
-        let role = |(name, member): (&String, &StoredMember)| {
-            let votes = member.votes(at) && !ills.any(name, never_votes);
-            (name.clone(), if votes { MemberRole::Voter } else { MemberRole::Learner })
-        };
-        self.members.iter().map(role).collect()
-    }
-
-    /// The newest snapshot at a moment: one soon after the first leader, then one an hour.
-    fn snapshot(&self, at: Time) -> Option<Time> {
-        let first = self.formed_at?.plus_secs(FIRST_SNAPSHOT_SECS);
-        let until = self.snapshots_until.map_or(at, |until| until.min(at));
-        let lived = until.0 - first.0;
-        (lived >= 0).then(|| Time(first.0 + lived - lived % SNAPSHOT_MS))
-    }
-}
-
-impl Run {
-    /// A member's start on a machine that runs; one that ran before anybody looked is long up.
-    fn begin(machine: &Machine, joins: bool, now: Time, is_first_look: bool) -> Self {
-        let id = machine.instance_id.bytes();
-        let chance = id.fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        let secs = |(least, spread): (u64, u64), chance: u64| least + chance % spread;
-        let booted = machine.launched_at.plus_secs(BOOT_SECS_MAX);
-        let from = if is_first_look { booted.min(now) } else { now };
-        let since = from.plus_secs(secs(START_SECS, chance));
-        let catch_up = if joins { LEARN_SECS } else { CATCH_UP_SECS };
-        let caught_up_at = since.plus_secs(secs(catch_up, chance / 16));
-        Self { instance_id: machine.instance_id.clone(), since, caught_up_at, joins }
     }
 }

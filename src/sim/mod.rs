@@ -70,6 +70,7 @@ pub use store::StoredObject;
 pub use target::Registration;
 
 use crate::cloud::{Call, CloudError, CloudErrorKind, Reply};
+use crate::etcd::Version;
 use crate::resource::{InstanceProfile, Role, Tags};
 
 /// One simulated AWS account and region.
@@ -170,6 +171,9 @@ pub struct World {
     /// Clusters whose members somebody else runs.
     #[serde(default)]
     members_elsewhere: BTreeSet<String>,
+    /// Which etcd machines run, by their image, where it is not the usual one.
+    #[serde(default)]
+    etcd_versions: BTreeMap<String, Version>,
     /// Client tokens by operation and token.
     tokens: BTreeMap<String, UsedToken>,
     /// Kubernetes clusters by name: they follow the account's machines by themselves.
@@ -288,6 +292,7 @@ impl World {
             members_found: Aside::default(),
             members_due: None,
             members_elsewhere: BTreeSet::new(),
+            etcd_versions: BTreeMap::new(),
             tokens: BTreeMap::new(),
             clusters: BTreeMap::new(),
         }

@@ -176,8 +176,7 @@ impl World {
         if !is_used || machine.is_none_or(|machine| machine.power != Power::Running) {
             return TargetState::Unused;
         }
-        let is_well =
-            machine.is_some_and(|machine| !machine.is_impaired && machine.fault.is_none());
+        let is_well = machine.is_some_and(|m| !m.is_impaired && !m.is_asleep && m.fault.is_none());
         match known.state {
             TargetState::Healthy | TargetState::Initial if !is_well => TargetState::Unhealthy,
             state => state,

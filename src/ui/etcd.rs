@@ -1,5 +1,6 @@
 //! How a cluster's etcd stands, for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use jiff::Timestamp;
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use super::Style;
 use super::finding::wrap;
 use super::roll::{between, by_reason, duration};
-use crate::etcd::{EtcdStanding, MemberStanding, MemberState, Standing, Why};
+use crate::etcd::{EtcdStanding, MemberStanding, MemberState, Standing, Version, Why};
 
 /// Renders how the etcd clusters stand.
 pub fn text(standing: &Standing, is_simulated: bool, width: usize, style: Style) -> String {
@@ -19,6 +20,7 @@ pub fn text(standing: &Standing, is_simulated: bool, width: usize, style: Style)
     for (name, etcd) in &standing.etcds {
         let _ = writeln!(text, "\n{}  {}", style.heading(&format!("etcd {name}")), size(etcd));
         members(&mut text, etcd, standing.observed_at);
+        let _ = writeln!(text, "  {}", wrap(&versions(etcd), width, 2, 4));
         let _ = writeln!(text, "  {}", snapshot(etcd, standing.observed_at));
         outages(&mut text, etcd);
         complaints(&mut text, etcd, width, style);
@@ -63,6 +65,24 @@ fn members(text: &mut String, etcd: &EtcdStanding, now: Timestamp) {
             number(fact.map(|fact| fact.report.lag)),
         );
     }
+}
+
+/// What the members run, and at which version they work together.
+fn versions(etcd: &EtcdStanding) -> String {
+    let mut running: BTreeMap<Version, Vec<&str>> = BTreeMap::new();
+    for (name, member) in &etcd.members {
+        if let Some(version) = member.fact.as_ref().and_then(|fact| fact.report.version) {
+            running.entry(version).or_default().push(name);
+        }
+    }
+    let cluster = etcd.cluster_version;
+    let cluster = cluster.map_or_else(|| "not decided".to_owned(), |version| version.to_string());
+    let told = running.iter().map(|(version, members)| match members.len() {
+        all if all == etcd.members.len() => format!("all members run {version}"),
+        _ => format!("{version}: {}", members.join(", ")),
+    });
+    let told = std::iter::once(format!("cluster version {cluster}")).chain(told);
+    told.collect::<Vec<_>>().join("; ")
 }
 
 fn state(member: &MemberStanding) -> &'static str {

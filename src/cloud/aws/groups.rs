@@ -7,10 +7,12 @@ use aws_sdk_autoscaling::types::{
     ScalingActivityStatusCode,
 };
 
+use jiff::Timestamp;
+
 use super::AwsCloud;
 use super::observe::Found;
 use super::tags::{TagSet, is_note};
-use crate::cloud::shortfall::{failed_launch, unasked_ends};
+use crate::cloud::shortfall::{abandoned_launches, failed_launch, unasked_ends};
 use crate::cloud::{CloudError, CloudErrorKind, GroupFacts, Instance, Ownership, Query};
 use crate::resource::{
     self, Attribute, GroupTag, InstanceRequirements, LifecycleHook, MixedInstancesPolicy, Ref,
@@ -51,7 +53,7 @@ async fn look_closer(cloud: &AwsCloud, query: &Query, found: &mut Found) -> Resu
     {
         let in_service = facts.instances.iter().filter(|i| i.lifecycle_state == "InService");
         if i32::try_from(in_service.count()).is_ok_and(|count| count < facts.desired_capacity) {
-            facts.failed_activity = failed_activity(cloud, &name).await?;
+            (facts.failed_activity, facts.abandoned_at) = failed_launches(cloud, &name).await?;
         }
     }
     if query.deep
@@ -63,20 +65,31 @@ async fn look_closer(cloud: &AwsCloud, query: &Query, found: &mut Found) -> Resu
     Ok(())
 }
 
-/// What the newest failed launch says, if none has worked since. Activities come newest first.
-async fn failed_activity(cloud: &AwsCloud, group: &str) -> Result<Option<String>, CloudError> {
+/// What the newest failed launch says, if none has worked since, and when launches were abandoned.
+/// Activities come newest first.
+async fn failed_launches(
+    cloud: &AwsCloud,
+    group: &str,
+) -> Result<(Option<String>, Vec<Timestamp>), CloudError> {
     let call = cloud.autoscaling.describe_scaling_activities().auto_scaling_group_name(group);
     let call = call.max_records(ACTIVITIES_MAX);
     let answer = cloud.read("DescribeScalingActivities", || call.clone().send()).await?;
-    let told = answer.activities().iter().map(|activity| {
+    let told = |activity: &Activity| {
         let status = activity.status_code().map(ScalingActivityStatusCode::as_str);
-        (
-            activity.description().unwrap_or_default(),
-            status.unwrap_or_default(),
-            activity.status_message().unwrap_or_default(),
-        )
-    });
-    Ok(failed_launch(told).map(str::to_owned))
+        let at = activity.end_time().or(activity.start_time());
+        let at = at.and_then(|at| Timestamp::from_second(at.secs()).ok()).unwrap_or_default();
+        let texts = [activity.description(), status, activity.status_message()];
+        (at, texts.map(|text| text.unwrap_or_default().to_owned()))
+    };
+    let told: Vec<_> = answer.activities().iter().map(told).collect();
+    let failed = failed_launch(
+        told.iter().map(|(_, [what, status, why])| (what.as_str(), status.as_str(), why.as_str())),
+    );
+    let abandoned = abandoned_launches(
+        told.iter()
+            .map(|(at, [what, status, why])| (*at, what.as_str(), status.as_str(), why.as_str())),
+    );
+    Ok((failed.map(str::to_owned), abandoned))
 }
 
 /// Machines that end although no call asked for it, of a group's newest activities. A service that knows
@@ -174,6 +187,7 @@ fn convert(group: &AutoScalingGroup, cluster: &str) -> Found {
         mark: notes.mark,
         instances: instances(group),
         failed_activity: None,
+        abandoned_at: Vec::new(),
     });
     found
 }

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::{Limits, Why, may_go};
 use crate::etcd::{
-    EarlierReport, Facts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster,
-    TopologyMember,
+    EarlierReport, Facts, MemberFact, MemberReport, MemberRole, Minor, Topology, TopologyCluster,
+    TopologyMember, Version,
 };
 
 /// How a member is, as the guard may see it.
@@ -42,6 +42,10 @@ const STATES: [State; 9] = [
 
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + secs).unwrap()
+}
+
+fn of(minor: u32) -> Version {
+    Version { minor: Minor::of_three(minor), patch: 9 }
 }
 
 /// Now in all these tests.
@@ -86,6 +90,8 @@ fn report(index: usize, members: usize) -> MemberReport {
         alarms: BTreeSet::new(),
         members: (0..members).map(|index| (name(index), MemberRole::Voter)).collect(),
         snapshot_at: Some(at(NOW - 3600)),
+        version: Some(of(5)),
+        cluster_version: Some(Minor::of_three(5)),
     }
 }
 
@@ -311,7 +317,12 @@ fn each_rule_of_agreement_refuses_alone() {
     let leader = with_both(|report| report.leader = Some("c".to_owned()));
     assert!(matches!(only(&leader, "b"), Why::OtherLeader { .. }));
     assert_eq!(only(&with(|fact| fact.before = None), "b"), Why::NotTwice);
-    let early = |secs| with(|fact| fact.before.as_mut().unwrap().written_at = at(NOW - secs));
+    let early = |secs| {
+        with(|fact| {
+            fact.written_at = at(NOW - 30);
+            fact.before.as_mut().unwrap().written_at = at(NOW - secs);
+        })
+    };
     assert_eq!(only(&early(61), "b"), Why::NotTwice);
     assert_eq!(early(60), []);
     for spoil in [
@@ -345,6 +356,18 @@ fn a_member_that_is_back_is_believed_when_it_has_said_twice_that_it_is_well() {
 }
 
 #[test]
+fn what_is_said_after_a_silence_is_no_second_report() {
+    let silent = |secs| {
+        with(|fact| {
+            fact.written_at = at(NOW - 2);
+            fact.before.as_mut().unwrap().written_at = at(NOW - 2 - secs);
+        })
+    };
+    assert_eq!(silent(45), []);
+    assert_eq!(only(&silent(46), "b"), Why::NotTwice);
+}
+
+#[test]
 fn the_newest_snapshot_of_any_member_counts_and_there_has_to_be_one() {
     let taken = |ages: [Option<i64>; 3]| {
         let mut facts = facts(&[State::Well; 3]);
@@ -357,6 +380,54 @@ fn the_newest_snapshot_of_any_member_counts_and_there_has_to_be_one() {
     assert_eq!(taken([None; 3]), [(None, Why::NoSnapshot)]);
     let old = Why::SnapshotOld { age_secs: 7201, age_secs_max: 7200 };
     assert_eq!(taken([Some(7201), Some(9000), None]), [(None, old)]);
+}
+
+/// All ways in which three members, the first of which goes, may run versions, by what etcd documents:
+/// minor versions one apart at most; and where all run a newer one than the cluster works at, it has to
+/// rise first.
+#[test]
+fn a_member_goes_only_while_versions_fit_together() {
+    let some = || [None, Some(4), Some(5), Some(6)].into_iter();
+    for versions in some().flat_map(|a| some().flat_map(move |b| some().map(move |c| [a, b, c]))) {
+        for cluster in [None, Some(4), Some(5), Some(6)] {
+            let mut facts = facts(&[State::Well; 3]);
+            for (fact, version) in facts.get_mut("main").unwrap().values_mut().zip(versions) {
+                fact.report.version = version.map(of);
+                fact.report.cluster_version = cluster.map(Minor::of_three);
+            }
+            let known: Vec<u32> = versions.into_iter().flatten().collect();
+            let (lowest, highest) = (known.iter().min(), known.iter().max());
+            let whys: Vec<Why> = match (lowest, highest, cluster) {
+                (Some(low), Some(high), _) if high - low > 1 => {
+                    vec![Why::VersionsApart { lowest: of(*low), highest: of(*high) }]
+                }
+                (Some(low), _, Some(cluster)) if known.len() == 3 && *low > cluster => {
+                    let (cluster, members) = (Minor::of_three(cluster), Minor::of_three(*low));
+                    vec![Why::VersionBehind { cluster, members }]
+                }
+                _ => vec![],
+            };
+            let found: Vec<Why> =
+                verdict(&facts, 3, "host-a").into_iter().map(|(_, why)| why).collect();
+            assert_eq!(found, whys, "{versions:?} at {cluster:?}");
+        }
+    }
+}
+
+/// The last of the older members is down: the cluster version waits for it, and it is to be mended.
+#[test]
+fn an_upgrade_that_waits_for_a_broken_member_lets_it_be_replaced() {
+    let ask = |state| {
+        let mut facts = facts(&[state, State::Well, State::Well]);
+        for (name, fact) in facts.get_mut("main").unwrap() {
+            fact.report.version = Some(of(if name == "a" { 4 } else { 5 }));
+            fact.report.cluster_version = Some(Minor::of_three(4));
+        }
+        verdict(&facts, 3, "host-a")
+    };
+    for state in [State::Well, State::Missing, State::Stale, State::Sick] {
+        assert_eq!(ask(state), [], "{state:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::etcd::{MemberReport, Why, may_go};
+use crate::etcd::{MemberReport, Version, Why, may_go};
 
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + secs).unwrap()
@@ -47,6 +47,8 @@ fn fact(name: &str) -> MemberFact {
         alarms: BTreeSet::new(),
         members: members.into(),
         snapshot_at: Some(at(-600)),
+        version: Some(Version { minor: Minor::of_three(5), patch: 9 }),
+        cluster_version: Some(Minor::of_three(5)),
     };
     MemberFact { report, written_at: at(-3), before: None }
 }

@@ -4,12 +4,14 @@ use super::{
     Answer, Identity, Join, Listed, RefuseReason, Sight, Stamp, Start, View, Volume, WaitReason,
 };
 use crate::etcd::epoch::{ClusterId, Epoch, Phase, Place};
+use crate::etcd::version::{Gap, Minor};
 
 /// What a member that sees this is to do.
 ///
 /// It forms a cluster only when all of these hold: its volume never held data, the epoch is open, no
 /// other member speaks, none has reported under this epoch, and there is no snapshot unless the epoch
-/// begins with one. It starts on data only when that is the data of this member in this epoch.
+/// begins with one. It starts on data only when that is the data of this member in this epoch. Nothing is
+/// started by a program that may not follow on the cluster version.
 pub fn decide(sight: &Sight) -> Start {
     match try_decide(sight) {
         Ok(start) => start,
@@ -31,6 +33,7 @@ fn try_decide(sight: &Sight) -> Result<Start, No> {
     if let Some(stamp) = stamp {
         check_epoch(stamp, epoch).map_err(No::Refuse)?;
     }
+    check_program(sight).map_err(No::Refuse)?;
     if has_data {
         return existing(sight, epoch, me);
     }
@@ -50,11 +53,11 @@ fn usable<'a>(
         Volume::Blank => Ok((None, false)),
         Volume::Emptied => Err(RefuseReason::Emptied),
         Volume::Strange { what } => Err(RefuseReason::Strange { what: what.clone() }),
-        Volume::Ours { stamp: None, has_data: true } => Err(RefuseReason::Unstamped),
+        Volume::Ours { stamp: None, has_data: true, .. } => Err(RefuseReason::Unstamped),
         Volume::Ours { stamp: Some(stamp), .. } if !stamp.is_of(identity) => {
             Err(RefuseReason::OtherMember { stamp: stamp.clone() })
         }
-        Volume::Ours { stamp, has_data } => Ok((stamp.as_ref(), *has_data)),
+        Volume::Ours { stamp, has_data, .. } => Ok((stamp.as_ref(), *has_data)),
     }
 }
 
@@ -69,6 +72,29 @@ fn check_epoch(stamp: &Stamp, epoch: &Epoch) -> Result<(), RefuseReason> {
         return Ok(());
     }
     Err(RefuseReason::OtherEpoch { found: stamp.epoch, wanted: epoch.number })
+}
+
+/// The program may follow on what the cluster has reached. What that is nobody knows before a cluster has
+/// formed; then any program may begin.
+fn check_program(sight: &Sight) -> Result<(), RefuseReason> {
+    let (program, Some(reached)) = (sight.program, reached(sight)) else { return Ok(()) };
+    program.minor.may_follow(reached).map_err(|gap| match gap {
+        Gap::Below => RefuseReason::ProgramTooOld { program, reached },
+        Gap::Beyond => RefuseReason::ProgramTooNew { program, reached },
+    })
+}
+
+/// The cluster version, as far as the member's data and the members of the epoch's cluster tell. It only
+/// rises, so that whoever knows of the highest is right, well or not.
+pub fn reached(sight: &Sight) -> Option<Minor> {
+    let formed = sight.epoch.as_ref().and_then(Epoch::cluster_id);
+    let views = sight.others.values().filter_map(view);
+    let of_epoch = views.filter(|view| formed == Some(view.cluster_id));
+    let by_data = match &sight.volume {
+        Volume::Ours { version: Some(version), has_data: true, .. } => Some(version.cluster),
+        _ => None,
+    };
+    of_epoch.filter_map(|view| view.cluster_version).chain(by_data).max()
 }
 
 /// Data of this member and epoch is enough to start on: etcd itself keeps out members of other

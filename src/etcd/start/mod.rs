@@ -14,8 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::epoch::{ClusterId, Epoch};
+use super::version::{DataVersion, Minor, Version};
 
-pub use decide::decide;
+pub use decide::{decide, reached};
 pub use reason::{RefuseReason, WaitReason};
 
 /// Everything that a starting member knows.
@@ -25,6 +26,8 @@ pub struct Sight {
     pub identity: Identity,
     /// What its volume holds.
     pub volume: Volume,
+    /// The version of the program that would run.
+    pub program: Version,
     /// The epoch in the state bucket, read now; none if there is no such object.
     pub epoch: Option<Epoch>,
     /// What each of the epoch's other members says, by name; one that is absent is silent.
@@ -64,6 +67,8 @@ pub enum Volume {
     Ours {
         /// Whose it is; none before a member was to start on it.
         stamp: Option<Stamp>,
+        /// What of versions is known about its data; none where an older kprod started etcd on it.
+        version: Option<DataVersion>,
         /// Whether etcd has ever started on it.
         has_data: bool,
     },
@@ -104,6 +109,8 @@ pub struct View {
     /// Whether the member answered a linearizable read before it gave the list: it has a quorum, and
     /// the list is not older than the question.
     pub is_healthy: bool,
+    /// The cluster version; none while etcd has not decided, or did not say.
+    pub cluster_version: Option<Minor>,
     /// The cluster's members.
     pub members: Vec<Listed>,
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Join, MemberId, Stamp, Start};
 use crate::etcd::epoch::ClusterId;
+use crate::etcd::version::{Minor, Version};
 
 /// Why to look again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,9 +88,34 @@ pub enum RefuseReason {
     /// There was a cluster with data, which an empty one would hide.
     #[error("there are snapshots of this etcd cluster, and the epoch begins with none of them")]
     HasSnapshots,
+    /// etcd does not go down.
+    #[error("its program is etcd {program}, and the cluster is at version {reached} already")]
+    ProgramTooOld {
+        /// The program's.
+        program: Version,
+        /// The cluster's.
+        reached: Minor,
+    },
+    /// etcd goes up one minor version at a time.
+    #[error(
+        "its program is etcd {program}, and the cluster is at version {reached}: etcd goes up one minor \
+         version at a time"
+    )]
+    ProgramTooNew {
+        /// The program's.
+        program: Version,
+        /// The cluster's.
+        reached: Minor,
+    },
 }
 
 impl RefuseReason {
+    /// Whether it is the program that must not start, while data and place are in order: what runs is
+    /// of an earlier program then, and goes on.
+    pub fn is_about_program(&self) -> bool {
+        matches!(self, RefuseReason::ProgramTooOld { .. } | RefuseReason::ProgramTooNew { .. })
+    }
+
     /// What people can do about it.
     pub fn way_out(&self) -> &'static str {
         match self {
@@ -114,6 +140,14 @@ impl RefuseReason {
             RefuseReason::HasSnapshots => {
                 "`kprod etcd restore` forms the cluster from one; if it is to begin empty, move the \
                  list of snapshots out of the state bucket first"
+            }
+            RefuseReason::ProgramTooOld { .. } => {
+                "give the group an image with etcd of the cluster's minor version, or the one above it; \
+                 the data is left as it is"
+            }
+            RefuseReason::ProgramTooNew { .. } => {
+                "give all members the next minor version of etcd first, and the one after it once \
+                 `kprod etcd status` tells that the cluster version has risen; the data is left as it is"
             }
         }
     }

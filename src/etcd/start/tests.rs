@@ -1,7 +1,8 @@
 //! The whole input space of the decision, enumerated, with its laws; then what single inputs mean.
 //!
 //! Two other members see the cluster, in every way that matters to the decision; a stamp relates to the
-//! epoch in every way; the rest is small.
+//! epoch in every way; the rest is small. Versions are a space of their own beside that one: of the
+//! program, of the data, and of what each other member says.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -11,6 +12,8 @@ use crate::etcd::epoch::{Phase, Place, Restored};
 const FORMED: ClusterId = ClusterId(0xf0);
 const ELSE: ClusterId = ClusterId(0xe1);
 const ME: &str = "a";
+/// The cluster version wherever versions do not matter.
+const EVEN: Minor = Minor::of_three(5);
 
 fn identity() -> Identity {
     Identity { cluster: "c".to_owned(), etcd: "main".to_owned(), member: ME.to_owned() }
@@ -59,10 +62,21 @@ fn stamps() -> Vec<Option<Stamp>> {
     std::iter::once(None).chain(all.into_iter().map(Some)).collect()
 }
 
+fn of(minor: u32) -> Version {
+    Version { minor: Minor::of_three(minor), patch: 9 }
+}
+
+fn wrote(program: u32, cluster: u32) -> DataVersion {
+    DataVersion::begun(of(program), Some(Minor::of_three(cluster)))
+}
+
+fn ours(stamp: Option<Stamp>, has_data: bool) -> Volume {
+    Volume::Ours { stamp, version: has_data.then(|| wrote(5, 5)), has_data }
+}
+
 fn volumes() -> Vec<Volume> {
-    let ours = stamps().into_iter().flat_map(|stamp| {
-        [false, true].map(|has_data| Volume::Ours { stamp: stamp.clone(), has_data })
-    });
+    let ours =
+        stamps().into_iter().flat_map(|stamp| [false, true].map(|has| ours(stamp.clone(), has)));
     let strange = Volume::Strange { what: "xfs".to_owned() };
     [Volume::Blank, Volume::Emptied, strange].into_iter().chain(ours).collect()
 }
@@ -89,7 +103,7 @@ fn mine() -> [Option<Listed>; 5] {
 fn speaks(cluster_id: ClusterId, is_healthy: bool, more: Option<Listed>) -> Answer {
     let others = [listed(2, "b", false, true), listed(3, "c", false, true)];
     let members = others.into_iter().chain(more).collect();
-    Answer::Speaks(View { cluster_id, is_healthy, members })
+    Answer::Speaks(View { cluster_id, is_healthy, cluster_version: Some(EVEN), members })
 }
 
 fn answers() -> Vec<Answer> {
@@ -118,6 +132,7 @@ fn sights() -> impl Iterator<Item = Sight> {
                     |(has_reported, has_snapshots)| Sight {
                         identity: identity(),
                         volume: volume.clone(),
+                        program: of(5),
                         epoch: epoch.clone(),
                         others: [("b", &b), ("c", &c)]
                             .map(|(name, answer)| (name.to_owned(), answer.clone()))
@@ -136,6 +151,7 @@ fn blank() -> Sight {
     Sight {
         identity: identity(),
         volume: Volume::Blank,
+        program: of(5),
         epoch: Some(first()),
         others: BTreeMap::new(),
         has_reported: false,
@@ -305,7 +321,7 @@ fn what_is_lost_or_strange_or_of_nobody_is_for_people() {
         let is_usable = match &sight.volume {
             Volume::Blank => true,
             Volume::Emptied | Volume::Strange { .. } => false,
-            Volume::Ours { stamp, has_data } => stamp.is_some() || !has_data,
+            Volume::Ours { stamp, has_data, .. } => stamp.is_some() || !has_data,
         };
         assert!(is_usable || matches!(decide(&sight), Start::Refuse(_)), "{sight:?}");
     }
@@ -335,7 +351,12 @@ fn of_two_entries_the_lost_one_goes_first() {
         Answer::Silent => unreachable!(),
     };
     members.insert(0, Listed { id: MemberId(9), ..mine()[4].clone().unwrap() });
-    let answer = Answer::Speaks(View { cluster_id: FORMED, is_healthy: true, members });
+    let answer = Answer::Speaks(View {
+        cluster_id: FORMED,
+        is_healthy: true,
+        cluster_version: None,
+        members,
+    });
     let lost = MemberId(1);
     assert_eq!(decide(&late(&answer)), Start::Learner(Join::Replace { lost }));
 }
@@ -345,7 +366,12 @@ fn of_five_members_two_may_be_replaced_one_after_the_other() {
     let members = ["a", "b", "c", "d", "e"];
     let list: Vec<Listed> =
         (1..).zip(members).map(|(id, name)| listed(id, name, false, true)).collect();
-    let answer = Answer::Speaks(View { cluster_id: FORMED, is_healthy: true, members: list });
+    let answer = Answer::Speaks(View {
+        cluster_id: FORMED,
+        is_healthy: true,
+        cluster_version: Some(EVEN),
+        members: list,
+    });
     let epoch = Epoch::first("c", "main", places(&members), 1).closed(FORMED).unwrap();
     let sight = |well: &[&str]| Sight {
         epoch: Some(epoch.clone()),
@@ -358,9 +384,152 @@ fn of_five_members_two_may_be_replaced_one_after_the_other() {
     assert_eq!(decide(&sight(&["b", "c"])), Start::Wait(too_few));
 }
 
+/// Everything that versions are about: a member without data, with a volume that was stamped, and with
+/// data; others that are silent, well, not well, and of another cluster.
+fn versionless() -> Vec<Sight> {
+    let own = Some(Stamp::new(&identity(), &first()));
+    let volumes = [Volume::Blank, ours(own.clone(), false), ours(own, true)];
+    let epochs = [None, Some(first()), Some(first().closed(FORMED).unwrap())];
+    let me = || mine()[1].clone();
+    let answers = [
+        Answer::Silent,
+        speaks(FORMED, true, me()),
+        speaks(FORMED, false, me()),
+        speaks(ELSE, true, me()),
+    ];
+    let mut sights = Vec::new();
+    for volume in &volumes {
+        for epoch in &epochs {
+            for (b, c) in answers.iter().flat_map(|b| answers.iter().map(move |c| (b, c))) {
+                let others = [("b", b), ("c", c)]
+                    .map(|(name, answer)| (name.to_owned(), answer.clone()))
+                    .into();
+                let (volume, epoch) = (volume.clone(), epoch.clone());
+                sights.push(Sight { volume, epoch, others, ..blank() });
+            }
+        }
+    }
+    sights
+}
+
+/// A sight with these versions: of the program, of the data, and as `b` and `c` tell them.
+fn versioned(
+    sight: &Sight,
+    program: u32,
+    data: Option<DataVersion>,
+    told: [Option<u32>; 2],
+) -> Sight {
+    let mut sight = Sight { program: of(program), ..sight.clone() };
+    if let Volume::Ours { version, has_data: true, .. } = &mut sight.volume {
+        *version = data;
+    }
+    for (answer, told) in sight.others.values_mut().zip(told) {
+        if let Answer::Speaks(view) = answer {
+            view.cluster_version = told.map(Minor::of_three);
+        }
+    }
+    sight
+}
+
+/// All that versions may be to each other, around the even one.
+fn versions() -> impl Iterator<Item = (u32, Option<DataVersion>, [Option<u32>; 2])> {
+    let data = [None, Some(wrote(4, 4)), Some(wrote(5, 5)), Some(wrote(6, 5)), Some(wrote(6, 6))];
+    let told = [None, Some(4), Some(5), Some(6)];
+    (3..=7).flat_map(move |program| {
+        data.into_iter().flat_map(move |data| {
+            told.into_iter().flat_map(move |b| told.map(|c| (program, data, [b, c])))
+        })
+    })
+}
+
+fn is_of_versions(start: &Start) -> bool {
+    matches!(start, Start::Refuse(reason) if reason.is_about_program())
+}
+
+#[test]
+fn versions_change_nothing_but_whether_a_program_may_start() {
+    for even in versionless() {
+        let decided = decide(&even);
+        assert!(!is_of_versions(&decided), "{even:?}");
+        for (program, data, told) in versions() {
+            let sight = versioned(&even, program, data, told);
+            let start = decide(&sight);
+            assert!(start == decided || is_of_versions(&start), "{sight:?}: {start:?}");
+            // What is nobody's to start on is refused for that, whatever the program.
+            assert!(sight.epoch.is_some() || start == decided, "{sight:?}: {start:?}");
+        }
+    }
+}
+
+/// In words of its own, and not by [`reached`]: of all that the member knows of its cluster's version,
+/// nothing is above its program, and the highest is at most one below it.
+#[test]
+fn no_program_starts_that_skips_a_version_or_goes_back() {
+    let (mut started, mut refused) = (0, 0);
+    for even in versionless() {
+        for (program, data, told) in versions() {
+            let sight = versioned(&even, program, data, told);
+            let is_closed = sight.epoch.as_ref().is_some_and(|epoch| epoch.cluster_id().is_some());
+            let told = views(&sight).filter(|view| is_closed && view.cluster_id == FORMED);
+            let mut known: Vec<u32> =
+                told.filter_map(|view| view.cluster_version).map(|told| told.minor).collect();
+            known.extend(data.filter(|_| has_data(&sight)).map(|data| data.cluster.minor));
+            let fits = known.iter().max().is_none_or(|max| (*max..=max + 1).contains(&program));
+            match decide(&sight) {
+                Start::Existing | Start::Learner(_) | Start::Bootstrap => {
+                    assert!(fits, "{sight:?}");
+                    started += 1;
+                }
+                start if is_of_versions(&start) => {
+                    assert!(!fits, "{sight:?}");
+                    refused += 1;
+                }
+                Start::Wait(_) | Start::Refuse(_) => {}
+            }
+        }
+    }
+    assert!(started > 5000 && refused > 5000, "{started} started, {refused} refused");
+}
+
+/// The same of the whole space of the rest.
+#[test]
+fn whatever_else_is_true_a_program_that_does_not_fit_starts_nothing_that_has_formed() {
+    for program in [3, 4, 7, 8] {
+        for even in sights() {
+            let sight = Sight { program: of(program), ..even };
+            let start = decide(&sight);
+            let starts = matches!(start, Start::Existing | Start::Learner(_) | Start::Bootstrap);
+            assert!(!starts || reached(&sight).is_none(), "{sight:?}: {start:?}");
+        }
+    }
+}
+
+#[test]
+fn a_member_may_go_back_until_the_cluster_version_has_risen() {
+    let own = ours(Some(Stamp::new(&identity(), &first())), true);
+    let closed = Some(first().closed(FORMED).unwrap());
+    let others =
+        ["b", "c"].map(|name| (name.to_owned(), speaks(FORMED, true, mine()[1].clone()))).into();
+    let sight = Sight { volume: own, epoch: closed, others, ..blank() };
+    // It ran 3.6 while the others were at 3.5, as in an upgrade that is taken back.
+    let mixed = |program, told| decide(&versioned(&sight, program, Some(wrote(6, 5)), told));
+    assert_eq!(mixed(5, [Some(5), Some(5)]), Start::Existing);
+    assert_eq!(mixed(6, [Some(5), Some(5)]), Start::Existing);
+    let reached = EVEN;
+    let too_new = RefuseReason::ProgramTooNew { program: of(7), reached };
+    assert_eq!(mixed(7, [Some(5), Some(5)]), Start::Refuse(too_new), "3.6 was never everywhere");
+    let reached = Minor::of_three(6);
+    let too_old = RefuseReason::ProgramTooOld { program: of(5), reached };
+    assert_eq!(mixed(5, [None, Some(6)]), Start::Refuse(too_old), "it has risen meanwhile");
+    assert_eq!(mixed(7, [None, Some(6)]), Start::Existing);
+}
+
 #[test]
 fn every_reason_has_words_and_every_refusal_a_way_out() {
-    for sight in sights() {
+    let uneven = versionless().into_iter().flat_map(|even| {
+        versions().map(move |(program, data, told)| versioned(&even, program, data, told))
+    });
+    for sight in sights().chain(uneven) {
         let start = decide(&sight);
         assert!(!start.to_string().is_empty());
         if let Start::Refuse(reason) = start {

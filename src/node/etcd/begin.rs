@@ -10,12 +10,15 @@ use super::config::{Peers, config, unit};
 use super::layout::Layout;
 use super::look::{Look, look};
 use super::machine::{Machine, NodeCloud, NodeError};
-use super::volume::{Attached, stamp};
+use super::volume::{Attached, note_version, stamp};
 use super::watch::report_waiting;
 use crate::boot::settings::Hosted;
 use crate::epoch;
 use crate::etcd::epoch::{Epoch, Place};
-use crate::etcd::start::{Answer, Identity, Join, MemberId, Sight, Start, View, Volume, decide};
+use crate::etcd::start::{
+    Answer, Identity, Join, MemberId, Sight, Start, View, Volume, decide, reached,
+};
+use crate::etcd::version::DataVersion;
 use crate::node::host::{off_thread, write_whole};
 use crate::node::time::{boot_ms, sleep};
 
@@ -87,14 +90,16 @@ impl<C: NodeCloud> Beginner<'_, C> {
         let epoch = &known.epoch;
         match start {
             Start::Wait(_) | Start::Refuse(_) => self.hold(start).await,
-            Start::Existing => self.start(epoch, &Peers::of_existing(epoch), looked_at).await,
+            Start::Existing => {
+                self.start(sight, epoch, &Peers::of_existing(epoch), looked_at).await
+            }
             Start::Bootstrap => {
                 if epoch.restored_from.is_some() {
                     let why = "this kprod does not begin with a snapshot".to_owned();
                     return Err(NodeError::WaitedInVain { identity: self.identity.clone(), why });
                 }
                 self.prepare(sight, epoch, volume).await?;
-                self.start(epoch, &Peers::to_form(self.identity), looked_at).await
+                self.start(sight, epoch, &Peers::to_form(self.identity), looked_at).await
             }
             Start::Learner(join) => {
                 self.prepare(sight, epoch, volume).await?;
@@ -103,10 +108,13 @@ impl<C: NodeCloud> Beginner<'_, C> {
         }
     }
 
-    /// Nothing starts. What runs goes on while it is waited for, and is stopped once it is refused.
+    /// Nothing starts. What runs goes on while it is waited for, and is stopped once it is refused for
+    /// anything but its program: what runs then was started by another one.
     async fn hold(&self, start: Start) -> Result<Step, NodeError> {
         let Start::Refuse(reason) = start else { return Ok(Step::Again) };
-        self.stop().await?;
+        if !reason.is_about_program() {
+            self.stop().await?;
+        }
         let identity = self.identity.clone();
         Err(NodeError::Refused { identity, reason: Box::new(reason) })
     }
@@ -151,7 +159,7 @@ impl<C: NodeCloud> Beginner<'_, C> {
             }
             Join::Resume { .. } => {
                 let peers = Peers::to_join(self.identity, me, view);
-                self.start(epoch, &peers, looked_at).await
+                self.start(sight, epoch, &peers, looked_at).await
             }
         }
     }
@@ -161,7 +169,14 @@ impl<C: NodeCloud> Beginner<'_, C> {
     }
 
     /// Starts etcd, if what the decision was made by still holds: right before, and not long after.
-    async fn start(&self, epoch: &Epoch, peers: &Peers, at: u64) -> Result<Step, NodeError> {
+    /// The note of versions comes first: data is never newer than it says.
+    async fn start(
+        &self,
+        sight: &Sight,
+        epoch: &Epoch,
+        peers: &Peers,
+        at: u64,
+    ) -> Result<Step, NodeError> {
         let Some(me) = self.place(epoch) else { return Ok(Step::Again) };
         let config = config(self.hosted, self.layout, epoch, me, peers);
         let unit = unit(self.identity, self.layout, &self.machine.settings.etcd_program);
@@ -177,6 +192,7 @@ impl<C: NodeCloud> Beginner<'_, C> {
         if now.is_none_or(|now| now.epoch != *epoch) || boot_ms() - at > LOOK_AGE_MAX_MS {
             return Ok(Step::Again);
         }
+        note_version(self.layout, DataVersion::begun(sight.program, reached(sight))).await?;
         let service = self.layout.service.clone();
         off_thread(move || service.start()).await?;
         self.machine.note_progress().await;

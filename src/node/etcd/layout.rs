@@ -37,6 +37,11 @@ impl Layout {
         self.volume.join("stamp.json")
     }
 
+    /// What of versions is known about its data.
+    pub(super) fn version(&self) -> PathBuf {
+        self.volume.join("version.json")
+    }
+
     /// What etcd writes: a folder below, since a file system has a folder of its own at its root.
     pub(super) fn data(&self) -> PathBuf {
         self.volume.join("data")

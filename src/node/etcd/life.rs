@@ -91,7 +91,7 @@ async fn live<C: NodeCloud>(
     let client = &EtcdClient::new(&layout.credentials())?;
     let beginner = Beginner { machine, identity, hosted, layout, client };
     beginner.begin(&mut volume).await?;
-    let watch = Watch { machine, identity, client };
+    let watch = Watch { machine, identity, layout, client };
     // Nobody listens any more once the launch is over.
     let ended = watch.watch(|| drop(ready.send(identity.clone()))).await;
     if let Err(NodeError::Refused { .. }) = ended {

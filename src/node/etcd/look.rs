@@ -10,6 +10,8 @@ use crate::epoch::{self, Known};
 use crate::etcd::epoch::{Phase, snapshots_key};
 use crate::etcd::report::{MemberReport, report_key};
 use crate::etcd::start::{Answer, Identity, Sight};
+use crate::etcd::version::Version;
+use crate::node::host::{off_thread, version_said};
 
 /// What was seen, with what an act needs besides.
 pub(super) struct Look {
@@ -35,6 +37,7 @@ pub(super) async fn look<C: NodeCloud>(
     let sight = Sight {
         identity: identity.clone(),
         volume: volume.inspect(layout).await?,
+        program: program(machine).await?,
         epoch: known.as_ref().map(|known| known.epoch.clone()),
         others: match &known {
             Some(known) => ask(client, identity, known).await,
@@ -47,6 +50,16 @@ pub(super) async fn look<C: NodeCloud>(
         has_snapshots: machine.cloud.get(&snapshots_key(cluster, etcd)).await?.is_some(),
     };
     Ok(Look { sight, known })
+}
+
+/// The version of the program that would run: it may have been exchanged since the last look.
+async fn program<C: NodeCloud>(machine: &Machine<C>) -> Result<Version, NodeError> {
+    let program = machine.settings.etcd_program.clone();
+    let said = off_thread({
+        let program = program.clone();
+        move || version_said(&program)
+    });
+    Version::said_by_program(&said.await?).map_err(|why| NodeError::Program { program, why })
 }
 
 /// Asks every other member of the epoch, all at once.

@@ -1,6 +1,7 @@
 //! The machine: who it is, what it talks to, what it has to say, and its launch.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::cloud::machine::{Hook, Launch};
 use crate::cloud::{Cloud, CloudError, MachineCloud, Parameters, StoreError};
 use crate::epoch::EpochStoreError;
 use crate::etcd::start::{Identity, RefuseReason};
+use crate::etcd::version::NoVersion;
 use crate::node::host::HostError;
 use crate::node::time::{boot_ms, sleep};
 
@@ -83,6 +85,14 @@ pub enum NodeError {
         identity: Identity,
         /// What is wrong.
         why: Box<LeafError>,
+    },
+    /// Its program is none of etcd's.
+    #[error("{} is no program of etcd: {why}", program.display())]
+    Program {
+        /// Where it is.
+        program: PathBuf,
+        /// What is wrong with what it says.
+        why: NoVersion,
     },
     /// The machine failed.
     #[error(transparent)]

@@ -1,6 +1,9 @@
 //! A member's volume: found by its tags, attached, looked at, formatted once, mounted.
 
+use std::path::Path;
 use std::time::Duration;
+
+use serde::de::DeserializeOwned;
 
 use super::layout::Layout;
 use super::machine::{Machine, NodeCloud, NodeError};
@@ -8,7 +11,8 @@ use crate::cloud::machine::MemberVolume;
 use crate::cloud::{CloudError, CloudErrorKind};
 use crate::etcd::epoch::Epoch;
 use crate::etcd::start::{Identity, Stamp, Volume};
-use crate::node::host::{BlockDevice, Contents, off_thread, read_if_there, write_whole};
+use crate::etcd::version::DataVersion;
+use crate::node::host::{BlockDevice, Contents, HostError, off_thread, read_if_there, write_whole};
 use crate::node::time::sleep;
 
 /// Between two looks at a volume or a disk.
@@ -75,11 +79,14 @@ impl Attached {
                 Contents::Ours => {
                     device.mount(&layout.volume)?;
                     let has_data = layout.data_mark().exists();
-                    match read_if_there(&layout.stamp())?.as_deref().map(serde_json::from_slice) {
-                        None => Volume::Ours { stamp: None, has_data },
-                        Some(Ok(stamp)) => Volume::Ours { stamp: Some(stamp), has_data },
-                        Some(Err(error)) => {
+                    match (note(&layout.stamp())?, note(&layout.version())?) {
+                        (Ok(stamp), Ok(version)) => Volume::Ours { stamp, version, has_data },
+                        (Err(error), _) => {
                             let what = format!("a note of its owner that makes no sense: {error}");
+                            Volume::Strange { what }
+                        }
+                        (_, Err(error)) => {
+                            let what = format!("a note of versions that makes no sense: {error}");
                             Volume::Strange { what }
                         }
                     }
@@ -121,6 +128,24 @@ pub(super) async fn stamp(
 ) -> Result<(), NodeError> {
     let (path, stamp) = (layout.stamp(), Stamp::new(identity, epoch));
     let body = serde_json::to_vec_pretty(&stamp).unwrap_or_default();
+    Ok(off_thread(move || write_whole(&path, &body, 0o644)).await?)
+}
+
+/// A file of JSON beside the data; none if it is not there.
+fn note<T: DeserializeOwned>(
+    path: &Path,
+) -> Result<Result<Option<T>, serde_json::Error>, HostError> {
+    let body = read_if_there(path)?;
+    Ok(body.map(|body| serde_json::from_slice(&body)).transpose())
+}
+
+/// Notes which program is about to write the data, or at which cluster version it was written.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) async fn note_version(layout: &Layout, version: DataVersion) -> Result<(), NodeError> {
+    let path = layout.version();
+    let body = serde_json::to_vec_pretty(&version).unwrap_or_default();
     Ok(off_thread(move || write_whole(&path, &body, 0o644)).await?)
 }
 

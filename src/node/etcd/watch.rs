@@ -8,12 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::client::{EtcdClient, EtcdError, Status};
+use super::layout::Layout;
 use super::machine::{Machine, NodeCloud, NodeError};
+use super::volume::note_version;
 use crate::cloud::{Condition, StoreError};
 use crate::epoch::{self, EpochStoreError, Known};
 use crate::etcd::epoch::{Epoch, Phase, Place};
 use crate::etcd::report::{MemberReport, MemberRole, report_key};
 use crate::etcd::start::{Identity, Listed, RefuseReason, View};
+use crate::etcd::version::DataVersion;
 use crate::node::time::{boot_ms, sleep};
 
 /// Between two looks, until the member votes and is well.
@@ -32,6 +35,7 @@ const GONE_MAX: usize = 15;
 pub(super) struct Watch<'a, C> {
     pub(super) machine: &'a Machine<C>,
     pub(super) identity: &'a Identity,
+    pub(super) layout: &'a Layout,
     pub(super) client: &'a EtcdClient,
 }
 
@@ -64,6 +68,7 @@ impl<C: NodeCloud> Watch<'_, C> {
     /// that passes is told and outlived.
     pub(super) async fn watch(&self, mut ready: impl FnMut()) -> Result<(), NodeError> {
         let (mut known, mut read_at) = (None, 0);
+        let mut noted = None;
         let (mut gone, mut applied) = (0, 0);
         let mut is_ready = false;
         let began_at = boot_ms();
@@ -90,6 +95,7 @@ impl<C: NodeCloud> Watch<'_, C> {
                     }
                 }
                 self.care(seen, known).await?;
+                noted = self.note_version(seen, noted).await;
                 let is_closed = known.epoch.cluster_id() == Some(seen.status.cluster_id);
                 if seen.is_voter() && is_closed && !std::mem::replace(&mut is_ready, true) {
                     self.machine.tell(self.identity, "is a healthy voter");
@@ -195,6 +201,26 @@ impl<C: NodeCloud> Watch<'_, C> {
         Ok(())
     }
 
+    /// Notes the cluster version beside the data whenever it is another one; gives what is noted. While
+    /// etcd has not decided, what was noted when it started holds.
+    async fn note_version(&self, seen: &Seen, noted: Option<DataVersion>) -> Option<DataVersion> {
+        let (Some(cluster), Some(program)) = (seen.view.cluster_version, seen.status.version)
+        else {
+            return noted;
+        };
+        let version = DataVersion::begun(program, Some(cluster));
+        if noted == Some(version) {
+            return noted;
+        }
+        match note_version(self.layout, version).await {
+            Ok(()) => Some(version),
+            Err(error) => {
+                self.machine.tell(self.identity, &format!("its versions were not noted: {error}"));
+                None
+            }
+        }
+    }
+
     async fn close(&self, known: &Known, seen: &Seen) {
         let Identity { cluster, etcd, .. } = self.identity;
         let formed = seen.status.cluster_id;
@@ -242,6 +268,8 @@ impl<C: NodeCloud> Watch<'_, C> {
                     lag: seen.lag,
                     alarms: seen.alarms.clone(),
                     members: members.map(|listed| (name_of(listed, epoch), role(listed))).collect(),
+                    version: seen.status.version,
+                    cluster_version: seen.view.cluster_version,
                     ..blank
                 }
             }
@@ -273,6 +301,8 @@ fn blank_report<C: NodeCloud>(machine: &Machine<C>, identity: &Identity) -> Memb
         alarms: BTreeSet::new(),
         members: BTreeMap::new(),
         snapshot_at: None,
+        version: None,
+        cluster_version: None,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod block;
 mod files;
+mod program;
 mod run;
 mod service;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 pub use block::{BlockDevice, Contents};
 pub use files::{read_if_there, write_whole};
+pub use program::version_said;
 pub use service::{Service, ServiceState};
 
 /// What the machine did not manage.

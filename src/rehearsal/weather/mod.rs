@@ -59,6 +59,8 @@ pub enum Happening {
     Member { fault: MemberFault, secs: u64 },
     /// A member of etcd loses its volume, with its machine.
     LoseVolume,
+    /// A machine that hosts members of etcd sleeps.
+    Sleep { secs: u64 },
     /// The API server is away.
     Api { secs: u64 },
     /// What an earlier event did is undone.
@@ -93,7 +95,9 @@ pub fn draw(seed: u64, faults: &Faults, counts: Counts, horizon: Duration) -> Ve
             }
             Fault::Budget => hits(&mut rng, counts.budgets, faults.permille(fault)),
             Fault::StuckPods => hits(&mut rng, counts.workloads, faults.permille(fault) * 4),
-            Fault::Etcd => hits(&mut rng, counts.members, faults.permille(fault) / 3),
+            Fault::Etcd | Fault::Sleep => {
+                hits(&mut rng, counts.members, faults.permille(fault) / 3)
+            }
             // Two at a time would be a cluster that only a snapshot brings back.
             Fault::Volume => hits(&mut rng, counts.members, faults.permille(fault)).min(1),
             Fault::Api => hits(&mut rng, 1, faults.permille(fault)),
@@ -150,6 +154,7 @@ fn happening(fault: Fault, faults: &Faults, rng: &mut fastrand::Rng) -> Option<H
             Happening::Member { fault, secs: rng.u64(30..1800) }
         }
         Fault::Volume => Happening::LoseVolume,
+        Fault::Sleep => Happening::Sleep { secs: rng.u64(30..1800) },
         Fault::Api => Happening::Api { secs: rng.u64(30..900) },
         _ => return None,
     })
@@ -164,7 +169,8 @@ impl Happening {
             | Happening::HandCordons { secs }
             | Happening::NoBudget { secs }
             | Happening::StuckPods { secs }
-            | Happening::Member { secs, .. } => Some(*secs),
+            | Happening::Member { secs, .. }
+            | Happening::Sleep { secs } => Some(*secs),
             _ => None,
         }
     }

@@ -28,6 +28,7 @@ pub(super) fn strike(world: &mut World, stage: &Stage, event: &Event) -> Option<
 pub fn heal(world: &mut World, stage: &Stage) {
     stage.heal();
     world.recover_all();
+    world.sleepers().iter().for_each(|id| world.wake_up(id));
     world.faults = Faults::default();
     let (cluster, rules, cordoned) = stage.remember(|ledger| {
         let cordoned = std::mem::take(&mut ledger.cordoned_by_others);
@@ -155,6 +156,7 @@ impl Scene<'_> {
                 Some(told)
             }
             Happening::LoseVolume => self.lose_volume(world),
+            Happening::Sleep { secs } => self.doze(world, *secs),
             Happening::Api { secs } => {
                 let until = world.now.plus_secs(*secs);
                 let troubles =
@@ -198,6 +200,12 @@ impl Scene<'_> {
                 let key = self.member()?;
                 world.recover(&key, fault);
                 Some(format!("{key} is over {fault:?}"))
+            }
+            Happening::Sleep { .. } => {
+                let sleepers: Vec<String> = world.sleepers().into_iter().collect();
+                let id = self.one(&sleepers)?;
+                world.wake_up(id);
+                Some(format!("{id} wakes up"))
             }
             _ => None,
         }
@@ -280,6 +288,24 @@ impl Scene<'_> {
             world.terminate_instance(host).ok()?;
         }
         Some(format!("{etcd}/{member} loses its volume, and {group} its machine {host:?}"))
+    }
+
+    /// A machine that hosts members stops where it is.
+    fn doze(&self, world: &mut World, secs: u64) -> Option<String> {
+        let groups: BTreeSet<String> = self.stage.remember(|ledger| {
+            let clusters = ledger.policy.topology.clusters.values();
+            let places = clusters.flat_map(|known| known.members.values());
+            places.map(|place| place.group.clone()).collect()
+        });
+        let is_awake = |machine: &&crate::sim::Machine| {
+            let of_host = machine.group.as_ref().is_some_and(|group| groups.contains(group));
+            of_host && machine.is_up() && machine.lifecycle == Lifecycle::InService
+        };
+        let hosts = world.machines.values().filter(is_awake);
+        let hosts: Vec<String> = hosts.map(|machine| machine.instance_id.clone()).collect();
+        let id = self.one(&hosts)?;
+        world.doze(id);
+        Some(format!("{id} sleeps for {secs} s"))
     }
 
     /// Half of a zone's machines end, the other half cannot be reached.

@@ -74,12 +74,26 @@ fn await_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bo
     let until = due.fold(later(since, time), Timestamp::max).min(later(since, time * 2));
     let failed_activity = group.group.failed_activity.clone();
     let reason = WaitReason::Machines { have, want: have + missing, failed_activity };
-    if scene.o.now < until {
+    if scene.o.now < until && !is_given_up(scene, group) {
         turn.work(group, None, reason, Some(until));
         return false;
     }
     turn.queue(group, None, reason, Some(until));
     true
+}
+
+/// Launches of a host of etcd in a row whose hook nobody completed, after which no further one is waited
+/// for: its member does not start, whatever machine it is given.
+const ABANDONED_MAX: usize = 2;
+
+/// Whether launches of a host of etcd were abandoned so often in a row, since this run works on its group.
+/// A group that has gone back to what it ran has its whole time for that.
+fn is_given_up(scene: &Scene<'_>, group: &GroupScene<'_>) -> bool {
+    let began_at = group.group.mark.as_ref().map_or(Timestamp::MAX, |mark| mark.began_at);
+    let since = began_at.max(scene.o.run_started_at);
+    let abandoned = group.group.abandoned_at.iter().filter(|at| **at >= since).count();
+    let is_host = scene.p.topology.is_host(group.name());
+    is_host && abandoned >= ABANDONED_MAX && !has_failed(group.group, scene.p)
 }
 
 /// What a wait for new machines is remembered by: one that is there begins it anew.
@@ -126,7 +140,7 @@ fn judge(scene: &Scene<'_>, group: &GroupScene<'_>, is_late: bool, turn: &mut Tu
     if !overdue.is_empty() {
         return give_up(scene, group, &overdue, turn);
     }
-    turn.halt(short(group));
+    turn.halt(short(scene, group));
 }
 
 /// A canary may not fail at all; later, so many may as the policy says, and one always.
@@ -156,12 +170,14 @@ fn return_to(
     turn.steps
         .push(Step::MarkFailed { group: group_name.clone(), revision: target.revision.clone() });
     turn.steps.push(Step::Pin { group: group_name, version: from });
+    let why = match is_given_up(scene, group) {
+        true => format!("{ABANDONED_MAX} launches in a row did not complete their hook"),
+        false => "its machines did not become ready".to_owned(),
+    };
     turn.halt(HaltReason {
         group: Some(group.name().to_owned()),
         object: format!("version {} of {}", target.version, group.group.launch_template_name),
-        message: format!(
-            "failed: its machines did not become ready; the group is back at version {from}"
-        ),
+        message: format!("failed: {why}; the group is back at version {from}"),
         way_out: "change what the machines are built from, or give `--retry`".to_owned(),
     });
 }
@@ -177,7 +193,7 @@ fn give_up_or_halt(
     if given_up == 0 && !overdue.is_empty() {
         return give_up(scene, group, overdue, turn);
     }
-    turn.halt(short(group));
+    turn.halt(short(scene, group));
 }
 
 /// Ends machines that did not come up; the group launches others. Machines that the guard watches
@@ -201,7 +217,7 @@ fn give_up(
 }
 
 /// A group that did not get its machines in time.
-fn short(group: &GroupScene<'_>) -> HaltReason {
+fn short(scene: &Scene<'_>, group: &GroupScene<'_>) -> HaltReason {
     let serves = |m: &&MachineScene<'_>| {
         use Availability::{Coming, Leaving, Overdue, Soaking};
         m.machine.is_member && !matches!(m.availability, Coming(_) | Soaking(_) | Overdue | Leaving)
@@ -209,13 +225,16 @@ fn short(group: &GroupScene<'_>) -> HaltReason {
     let have = group.machines.iter().filter(serves).count();
     let why = group.group.failed_activity.as_deref();
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    let after = match is_given_up(scene, group) {
+        true => format!("{ABANDONED_MAX} launches in a row that did not complete their hook"),
+        false => format!("{} s", group.policy.boot_timeout.as_secs()),
+    };
     HaltReason {
         group: Some(group.name().to_owned()),
         object: group.name().to_owned(),
         message: format!(
-            "has {have} of {} machines in service after {} s{why}",
-            group.group.desired,
-            group.policy.boot_timeout.as_secs()
+            "has {have} of {} machines in service after {after}{why}",
+            group.group.desired
         ),
         way_out: format!(
             "{}; then run the same command again",

@@ -239,6 +239,7 @@ impl<'a> Look<'a> {
                     suspended: group.suspended_processes.clone(),
                     target_group_arns: arns.map(str::to_owned).collect(),
                     failed_activity: facts.failed_activity.clone(),
+                    abandoned_at: facts.abandoned_at.clone(),
                     is_machines_fault: facts.is_machines_fault(),
                     way_out: facts.failed_activity.as_ref().map(|_| facts.way_out()),
                     is_gone: false,

@@ -9,8 +9,9 @@ use super::ills::Ills;
 use super::{Run, StoredEtcd, StoredMember};
 use crate::etcd::epoch::{ClusterId, Epoch, Phase, Place, epoch_key, snapshots_key};
 use crate::etcd::start::{
-    Answer, Identity, Listed, MemberId, Sight, Stamp, Start, View, Volume, decide,
+    Answer, Identity, Listed, MemberId, Sight, Stamp, Start, View, Volume, decide, reached,
 };
+use crate::etcd::{DataVersion, Version};
 use crate::sim::clock::Time;
 use crate::sim::{Machine, StoredObject};
 
@@ -24,6 +25,9 @@ pub(super) struct Data {
     pub(super) stamp: Stamp,
     /// Whether the member votes: one that joined does when it has caught up.
     pub(super) votes: bool,
+    /// Which program wrote it, and at which cluster version.
+    #[serde(default)]
+    pub(super) version: Option<DataVersion>,
 }
 
 /// What the machines of an etcd cluster find in the state bucket.
@@ -57,12 +61,14 @@ impl StoredEtcd {
         &mut self,
         name: &str,
         machine: &Machine,
+        program: Version,
         bucket: &Bucket<'_>,
         now: Time,
         ills: &Ills<'_>,
     ) {
-        let Some((epoch, written_at)) = bucket.epoch() else { return };
-        let sight = self.sight(name, &epoch, written_at, bucket, now, ills);
+        let Some(opened) = bucket.epoch() else { return };
+        let sight = self.sight(name, program, &opened, bucket, now, ills);
+        let (epoch, _) = opened;
         let is_first_look = self.epochs.is_empty();
         let joins = match decide(&sight) {
             Start::Existing => {
@@ -78,26 +84,29 @@ impl StoredEtcd {
         };
         let Some(member) = self.members.get_mut(name) else { return };
         let stamp = Stamp::new(&sight.identity, &epoch);
-        member.data = Some(Data { stamp, votes: !joins });
-        member.run = Some(Run::begin(machine, joins, now, is_first_look));
+        let version = Some(DataVersion::begun(program, reached(&sight)));
+        member.data = Some(Data { stamp, votes: !joins, version });
+        member.run = Some(Run::begin(machine, program, joins, now, is_first_look));
     }
 
     /// What forms under another epoch is another cluster: nothing has formed yet.
     fn leave_behind(&mut self, epoch: &Epoch) {
         if self.closed.as_ref().is_some_and(|token| *token != epoch.token) {
             (self.closed, self.formed_at) = (None, None);
+            self.versions.clear();
         }
     }
 
     fn sight(
         &self,
         name: &str,
-        epoch: &Epoch,
-        written_at: Time,
+        program: Version,
+        opened: &(Epoch, Time),
         bucket: &Bucket<'_>,
         now: Time,
         ills: &Ills<'_>,
     ) -> Sight {
+        let (epoch, written_at) = opened;
         let others = self.members.keys().filter(|other| *other != name);
         let answer = |other: &String| (other.clone(), self.answer(other, epoch, now, ills));
         let is_open = epoch.phase == Phase::Open;
@@ -108,8 +117,9 @@ impl StoredEtcd {
                 member: name.to_owned(),
             },
             volume: self.members.get(name).map_or(Volume::Blank, StoredMember::volume),
+            program,
             others: others.map(answer).collect(),
-            has_reported: is_open && self.has_reported(written_at, now, ills),
+            has_reported: is_open && self.has_reported(*written_at, now, ills),
             has_snapshots: bucket.has_snapshots(),
             epoch: Some(epoch.clone()),
         }
@@ -135,6 +145,7 @@ impl StoredEtcd {
         Answer::Speaks(View {
             cluster_id: cluster_id(formed),
             is_healthy: self.is_healthy(name, now, ills),
+            cluster_version: self.version(now),
             members: listed.collect(),
         })
     }
@@ -150,7 +161,10 @@ impl StoredMember {
     fn volume(&self) -> Volume {
         match &self.data {
             None => Volume::Blank,
-            Some(data) => Volume::Ours { stamp: Some(data.stamp.clone()), has_data: true },
+            Some(data) => {
+                let stamp = Some(data.stamp.clone());
+                Volume::Ours { stamp, version: data.version, has_data: true }
+            }
         }
     }
 }

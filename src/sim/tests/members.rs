@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::etcd::epoch::{Epoch, epoch_key, snapshots_key};
 use crate::etcd::report::report_key;
-use crate::etcd::{MemberReport, MemberRole, Topology, TopologyCluster, TopologyMember};
+use crate::etcd::{
+    MemberReport, MemberRole, Minor, Topology, TopologyCluster, TopologyMember, Version,
+};
 use crate::sim::{MemberFault, StoredObject, Time};
 
 const CLUSTER: &str = "c.example.com";
@@ -163,6 +165,39 @@ fn each_fault_shows_in_the_reports() {
 }
 
 #[test]
+fn a_host_that_sleeps_says_when_it_wakes_up_what_it_was_about_to_say() {
+    let mut world = etcd_world();
+    let host = |world: &World| world.members("host-c").next().unwrap().instance_id.clone();
+    let id = host(&world);
+    let before = says(&mut world, "c");
+    world.doze(&id);
+    world.advance_secs(300);
+    let (stale, at) = report(&mut world, "c").unwrap();
+    assert!(stale.is_healthy && world.now.since_ms(at) >= 300_000);
+    assert!(!world.member_states(CLUSTER, "main")["c"].is_healthy);
+    let mut alone = world.clone();
+    // While its machine is there, it follows up in a while.
+    world.wake_up(&id);
+    let (lie, at) = report(&mut world, "c").unwrap();
+    assert!(lie.is_healthy && lie.sequence > before.sequence);
+    assert!(world.now.since_ms(at) < 2_000, "it is dated by now");
+    assert_eq!((lie.term, &lie.leader, &lie.instance_id), (before.term, &before.leader, &id));
+    assert!(!world.member_states(CLUSTER, "main")["c"].is_healthy, "it catches up first");
+    world.advance_secs(120);
+    assert!(says(&mut world, "c").is_healthy && world.sleepers().is_empty());
+    // Its replacement has come meanwhile: what it says lasts until that one's next report.
+    alone.terminate_instance(&id).unwrap();
+    alone.advance_secs(600);
+    let replaced = says(&mut alone, "c");
+    assert_ne!(replaced.instance_id, id);
+    assert_eq!(alone.sleepers(), BTreeSet::from([id.clone()]));
+    alone.wake_up(&id);
+    assert_eq!(says(&mut alone, "c").instance_id, id);
+    alone.advance_secs(10);
+    assert_eq!(says(&mut alone, "c").instance_id, host(&alone));
+}
+
+#[test]
 fn what_was_reported_stays_as_it_was_written() {
     let mut world = etcd_world();
     let told = |world: &mut World| {
@@ -210,6 +245,52 @@ fn what_somebody_wrote_goes_before_what_the_world_makes_up() {
     let entry = world.get_object(&key).unwrap();
     assert_eq!(entry.body, b"mine");
     assert!(entry.written_at <= world.now.timestamp());
+}
+
+#[test]
+fn etcd_goes_up_one_minor_version_at_a_time_and_the_cluster_version_follows_the_last_member() {
+    let mut world = etcd_world();
+    let image = world.members("host-a").next().unwrap().image_id.clone();
+    let of = |minor| Version { minor: Minor::of_three(minor), patch: 1 };
+    let cluster = |world: &mut World| says(world, "a").cluster_version.unwrap().minor;
+    let before = cluster(&mut world);
+    // Machines that come from now on bring this version.
+    let exchange = |world: &mut World, minor: u32, member: &str| {
+        world.set_etcd_of_image(&image, of(minor));
+        let gone = says(world, member).instance_id;
+        end_host(world, member);
+        world.advance_secs(400);
+        let says = says(world, member);
+        says.is_healthy && says.instance_id != gone
+    };
+    for member in ["b", "c", "a"] {
+        assert!(!exchange(&mut world.clone(), before + 2, member), "it would skip a version");
+        assert!(exchange(&mut world, before + 1, member), "{member}");
+        let risen = if member == "a" { before + 1 } else { before };
+        assert_eq!(cluster(&mut world), risen, "after {member}");
+        assert_eq!(says(&mut world, member).version, Some(of(before + 1)));
+        // One may go back while one of the older version is left, and not after that.
+        assert_eq!(exchange(&mut world.clone(), before, member), member != "a");
+    }
+    assert!(exchange(&mut world, before + 2, "b"), "the next one, now");
+    assert_eq!(cluster(&mut world), before + 1);
+}
+
+#[test]
+fn a_cluster_of_which_nobody_runs_remembers_its_version() {
+    let mut world = etcd_world();
+    let image = world.members("host-a").next().unwrap().image_id.clone();
+    let before = says(&mut world, "a").cluster_version.unwrap().minor;
+    let restart = |world: &mut World, minor: u32| {
+        world.set_etcd_of_image(&image, Version { minor: Minor::of_three(minor), patch: 0 });
+        ["a", "b", "c"].iter().for_each(|member| end_host(world, member));
+        world.advance_secs(600);
+        let now = world.now;
+        ["a", "b", "c"].map(|member| now.since_ms(report(world, member).unwrap().1) < 20_000)
+    };
+    assert_eq!(restart(&mut world.clone(), before + 1), [true; 3]);
+    assert_eq!(restart(&mut world.clone(), before + 2), [false; 3]);
+    assert_eq!(restart(&mut world, before - 1), [false; 3]);
 }
 
 /// The members that have started since all hosts were ended, with blank volumes.

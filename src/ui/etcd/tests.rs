@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::etcd::domains::{Domains, Outage};
-use crate::etcd::{MemberFact, MemberReport, RefusalReason, Why};
+use crate::etcd::{MemberFact, MemberReport, Minor, RefusalReason, Version, Why};
 use crate::ui::json;
 
 fn at(text: &str) -> Timestamp {
@@ -26,6 +26,11 @@ fn member(name: &str, state: MemberState, zone: &str) -> (String, MemberStanding
         alarms: BTreeSet::new(),
         members: BTreeMap::new(),
         snapshot_at: None,
+        version: Some(Version {
+            minor: Minor::of_three(if name == "a" { 5 } else { 4 }),
+            patch: 9,
+        }),
+        cluster_version: Some(Minor::of_three(4)),
     };
     let fact = MemberFact { report, written_at: at("2026-11-21T08:10:00Z"), before: None };
     let fact = (state != MemberState::NoReport).then_some(fact);
@@ -49,6 +54,7 @@ fn standing() -> Standing {
         members: members.into(),
         domains: Domains { members: 3, quorum: 2, outages: outages.into() },
         snapshot_at: Some(at("2026-11-21T07:30:00Z")),
+        cluster_version: Some(Minor::of_three(4)),
         complaints: [complaint].into(),
     };
     Standing {

@@ -7,8 +7,9 @@
 //! | `well` | every member is a healthy voter, and a verified snapshot is young enough |
 //! | `etcds[]` | `etcd`: `main`, `events` |
 //! | `etcds[].quorum`, `headroom`, `headroom_in_maintenance` | members that have to agree; that may fail, and while a machine is replaced |
+//! | `etcds[].cluster_version` | the minor version that the members work at together, such as `3.5`, or null |
 //! | `etcds[].snapshot_at` | when the newest verified snapshot was taken, or null |
-//! | `etcds[].members[]` | `member`, `group`, `zone`, `state`; of its last report `machine`, `term`, `lag`, `reported_at`, or null |
+//! | `etcds[].members[]` | `member`, `group`, `zone`, `state`; of its last report `machine`, `version`, `term`, `lag`, `reported_at`, or null |
 //! | `etcds[].members[].state` | `leader`, `follower`, `learner`, `unstarted`, `not_healthy`, `silent`, `no_report` |
 //! | `etcds[].outages[]` | `zone`; members that it takes, `lost`, and that stay: `left`, `left_in_maintenance`, `left_now` |
 //! | `etcds[].complaints[]` | what is wrong: `member` or null, `message`, `way_out` |
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::etcd::{EtcdStanding, MemberStanding, Standing};
+use crate::etcd::{EtcdStanding, MemberStanding, Minor, Standing, Version};
 
 /// Version of the form.
 const FORMAT_VERSION: &str = "1.0";
@@ -38,6 +39,7 @@ struct EtcdJson<'a> {
     quorum: usize,
     headroom: usize,
     headroom_in_maintenance: usize,
+    cluster_version: Option<Minor>,
     snapshot_at: Option<Timestamp>,
     members: Vec<MemberJson<'a>>,
     outages: Vec<OutageJson<'a>>,
@@ -51,6 +53,7 @@ struct MemberJson<'a> {
     zone: Option<&'a str>,
     state: &'static str,
     machine: Option<&'a str>,
+    version: Option<Version>,
     term: Option<u64>,
     lag: Option<u64>,
     reported_at: Option<Timestamp>,
@@ -93,6 +96,7 @@ fn etcd_json<'a>(name: &'a str, etcd: &'a EtcdStanding) -> EtcdJson<'a> {
         quorum: etcd.domains.quorum,
         headroom: etcd.domains.headroom(),
         headroom_in_maintenance: etcd.domains.headroom_in_maintenance(),
+        cluster_version: etcd.cluster_version,
         snapshot_at: etcd.snapshot_at,
         members: etcd.members.iter().map(|(name, member)| member_json(name, member)).collect(),
         outages: outages
@@ -123,6 +127,7 @@ fn member_json<'a>(name: &'a str, member: &'a MemberStanding) -> MemberJson<'a> 
         zone: member.zone.as_deref(),
         state: member.state.word(),
         machine: report.map(|report| report.instance_id.as_str()),
+        version: report.and_then(|report| report.version),
         term: report.map(|report| report.term),
         lag: report.map(|report| report.lag),
         reported_at: fact.map(|fact| fact.written_at),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::etcd::epoch::ClusterId;
 use crate::etcd::start::{Listed, MemberId, View};
+use crate::etcd::{Minor, Version};
 
 /// What a member says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub struct Status {
     pub id: MemberId,
     /// Its cluster's.
     pub cluster_id: ClusterId,
-    /// Its version, such as `3.4.23`.
-    pub version: String,
+    /// Its program's version; none if it says nothing of the sort.
+    pub version: Option<Version>,
     /// Who leads, as far as it knows.
     pub leader: Option<MemberId>,
     /// The term.
@@ -33,7 +34,11 @@ pub struct Status {
 pub(super) fn view(said: &Value, is_healthy: bool) -> Result<View, String> {
     let members = said.get("members").and_then(Value::as_array).map(Vec::as_slice);
     let members = members.unwrap_or_default().iter().map(listed).collect::<Result<_, _>>()?;
-    Ok(View { cluster_id: cluster_id(said)?, is_healthy, members })
+    Ok(View { cluster_id: cluster_id(said)?, is_healthy, cluster_version: None, members })
+}
+
+pub(super) fn cluster_version(said: &Value) -> Option<Minor> {
+    Minor::decided(&text(said, "etcdcluster"))
 }
 
 pub(super) fn status(said: &Value) -> Result<Status, String> {
@@ -42,7 +47,7 @@ pub(super) fn status(said: &Value) -> Result<Status, String> {
     Ok(Status {
         id: MemberId(number(header, "member_id")?),
         cluster_id: cluster_id(said)?,
-        version: text(said, "version"),
+        version: text(said, "version").parse().ok(),
         leader: (leader != 0).then_some(MemberId(leader)),
         term: number(said, "raftTerm")?,
         committed: number(said, "raftIndex")?,
@@ -138,6 +143,17 @@ mod tests {
         let said = json!({"header": {"cluster_id": "1"}, "version": "3.4.23", "raftIndex": "9"});
         let seen = status(&said).unwrap();
         assert_eq!((seen.leader, seen.committed, seen.applied), (None, 9, 0));
+        assert_eq!(seen.version.unwrap().to_string(), "3.4.23");
+    }
+
+    #[test]
+    fn the_cluster_version_is_told_apart_from_the_members_own() {
+        let said = |cluster: &str| json!({"etcdserver": "3.5.9", "etcdcluster": cluster});
+        assert_eq!(cluster_version(&said("3.4.0")), Some(Minor::of_three(4)));
+        for undecided in ["not_decided", "3.0.0", ""] {
+            assert_eq!(cluster_version(&said(undecided)), None);
+        }
+        assert_eq!(cluster_version(&json!("hello")), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Request, Uri};
+use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -42,13 +42,17 @@ impl Http {
         config(credentials).map(|tls| Self { tls: Arc::new(tls) }).map_err(EtcdError::Credentials)
     }
 
-    /// Sends a JSON document, and gives the status and the answer.
-    pub(super) async fn post(&self, url: &str, body: String) -> Result<(u16, Vec<u8>), EtcdError> {
-        let sent = self.try_post(url, body).await;
+    /// Sends a JSON document, or asks for one if there is none to send; gives the status and the answer.
+    pub(super) async fn send(
+        &self,
+        url: &str,
+        body: Option<String>,
+    ) -> Result<(u16, Vec<u8>), EtcdError> {
+        let sent = self.try_send(url, body).await;
         sent.map_err(|why| EtcdError::Unreachable { url: url.to_owned(), why })
     }
 
-    async fn try_post(&self, url: &str, body: String) -> Result<(u16, Vec<u8>), String> {
+    async fn try_send(&self, url: &str, body: Option<String>) -> Result<(u16, Vec<u8>), String> {
         let uri: Uri = url.parse().map_err(|error| format!("no URL: {error}"))?;
         let (Some("https"), Some(host)) = (uri.scheme_str(), uri.host()) else {
             return Err("no https:// URL with a host".to_owned());
@@ -59,10 +63,13 @@ impl Http {
         let name = ServerName::try_from(host.clone()).map_err(|error| error.to_string())?;
         let tls = TlsConnector::from(self.tls.clone()).connect(name, tcp).await.map_err(told)?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let request = Request::post(path)
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header(HOST, format!("{host}:{port}"))
             .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)))
+            .body(Full::new(Bytes::from(body.unwrap_or_default())))
             .map_err(|error| error.to_string())?;
         let told = |error: hyper::Error| with_causes(&error);
         let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(told)?;

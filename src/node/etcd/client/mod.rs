@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::etcd::Minor;
 use crate::etcd::start::{MemberId, View};
 
 pub use answer::Status;
@@ -83,7 +84,20 @@ impl EtcdClient {
     pub async fn view(&self, url: &str) -> Result<View, EtcdError> {
         let is_healthy = self.read_linearizable(url).await.is_ok();
         let list = self.ask(url, "/v3/cluster/member/list", &json!({})).await?;
-        answer::view(&list, is_healthy).map_err(|why| senseless(url, why))
+        let view = answer::view(&list, is_healthy).map_err(|why| senseless(url, why))?;
+        // Who gives the list speaks, whether it says its version or not.
+        let cluster_version = self.cluster_version(url).await.unwrap_or_default();
+        Ok(View { cluster_version, ..view })
+    }
+
+    /// The cluster version as a member knows it; none while it is not decided. The gateway does not tell
+    /// it: it is on a page of its own. Source: etcd `server/etcdserver/api/etcdhttp/version.go`.
+    ///
+    /// # Errors
+    /// When the member does not answer.
+    pub async fn cluster_version(&self, url: &str) -> Result<Option<Minor>, EtcdError> {
+        let said = self.exchange(url, "/version", None).await?;
+        Ok(answer::cluster_version(&said))
     }
 
     /// Reads something that takes a quorum.
@@ -146,9 +160,18 @@ impl EtcdClient {
     /// # Errors
     /// When it does not answer, or says no.
     pub async fn ask(&self, base: &str, path: &str, body: &Value) -> Result<Value, EtcdError> {
+        self.exchange(base, path, Some(body.to_string())).await
+    }
+
+    async fn exchange(
+        &self,
+        base: &str,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Value, EtcdError> {
         let mut url = base.trim_end_matches('/').to_owned();
         url.push_str(path);
-        let answer = tokio::time::timeout(LIMIT, self.http.post(&url, body.to_string())).await;
+        let answer = tokio::time::timeout(LIMIT, self.http.send(&url, body)).await;
         let (status, text) = answer.unwrap_or_else(|_| {
             let why = format!("no answer within {}s", LIMIT.as_secs());
             Err(EtcdError::Unreachable { url: url.clone(), why })

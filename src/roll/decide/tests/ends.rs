@@ -246,6 +246,59 @@ fn what_the_roll_brought_and_never_came_up_speaks_against_the_version() {
     assert!(steps.iter().any(told), "{steps:?}");
 }
 
+/// A host of etcd whose machines come and go without ever completing their launch hook; when those of it
+/// ended, in seconds from now.
+fn hook_abandoned(ended: &[i64]) -> Layout {
+    let mut layout = Layout::new(&[("etcd", RolloutRole::Etcd, 1), ("pool", RolloutRole::Node, 1)]);
+    ["etcd-0", "pool-0"].iter().for_each(|id| layout.renew(id));
+    for group in Arc::make_mut(&mut layout.observation.groups).values_mut() {
+        group.mark.as_mut().unwrap().from = Some(OLD);
+        group.abandoned_at = ended.iter().map(|secs| at(*secs)).collect();
+        group.failed_activity = Some("Lifecycle Action was abandoned".to_owned());
+        group.is_machines_fault = true;
+    }
+    for id in ["etcd-0", "pool-0"] {
+        layout.never_joins(id, at(-20));
+        layout.machine(id).stage = Stage::Booting;
+    }
+    layout
+}
+
+fn failed_of(layout: &Layout) -> Vec<String> {
+    let Verdict::Act(steps) = layout.decide().verdict else { return Vec::new() };
+    let failed = steps.iter().filter_map(|step| match step {
+        Step::MarkFailed { group, .. } => Some(group.clone()),
+        _ => None,
+    });
+    failed.collect()
+}
+
+#[test]
+fn a_host_of_etcd_whose_launch_is_abandoned_twice_is_not_waited_for_any_more() {
+    assert_eq!(failed_of(&hook_abandoned(&[-30])), [""; 0], "once is chance");
+    let twice = hook_abandoned(&[-30, -340]);
+    assert_eq!(failed_of(&twice), ["etcd"], "other groups have their whole time");
+    let halts = twice.decide().halts;
+    assert!(halts.iter().any(|halt| halt.message.contains("2 launches in a row")), "{halts:?}");
+    let mut nowhere = twice.clone();
+    nowhere.group("etcd").mark.as_mut().unwrap().from = None;
+    assert_eq!(failed_of(&nowhere), [""; 0]);
+    let halts = nowhere.decide().halts;
+    assert!(halts.iter().any(|halt| halt.message.contains("0 of 1 machines")), "{halts:?}");
+}
+
+#[test]
+fn launches_that_were_abandoned_before_count_for_nothing() {
+    let before_this_run = hook_abandoned(&[-30, -700]);
+    assert_eq!(failed_of(&before_this_run), [""; 0]);
+    let mut before_the_group = hook_abandoned(&[-30, -340]);
+    before_the_group.group("etcd").mark.as_mut().unwrap().began_at = at(-100);
+    assert_eq!(failed_of(&before_the_group), [""; 0]);
+    let mut back = hook_abandoned(&[-30, -340]);
+    back.fail("etcd");
+    assert!(back.decide().halts.len() <= 1, "what it went back to has its whole time");
+}
+
 #[test]
 fn a_broken_machine_goes_before_those_that_serve_whatever_its_group() {
     let mut layout = settled();

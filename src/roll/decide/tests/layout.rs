@@ -232,6 +232,8 @@ fn fact(member: &str) -> (String, MemberFact) {
         alarms: BTreeSet::new(),
         members: MEMBERS.map(|name| (name.to_owned(), MemberRole::Voter)).into(),
         snapshot_at: Some(at(-600)),
+        version: None,
+        cluster_version: None,
     };
     let before = Some(EarlierReport { report: report(1), written_at: at(-15) });
     (member.to_owned(), MemberFact { report: report(2), written_at: at(-5), before })

@@ -342,6 +342,8 @@ impl Etcd {
             alarms: [].into(),
             members: voters.collect(),
             snapshot_at: Some(self.snapshot_at),
+            version: None,
+            cluster_version: None,
         }
     }
 }
