@@ -47,10 +47,19 @@ impl Slot {
         Self { number, folder: folder.to_owned(), address, running: None }
     }
 
+    fn link(&self, volume_id: &str) -> PathBuf {
+        let name = format!("nvme-Amazon_Elastic_Block_Store_{}", volume_id.replace('-', ""));
+        self.folder.join("by-id").join(name)
+    }
+
+    /// The disk of a volume.
+    pub(crate) fn device(&self, volume_id: &str) -> String {
+        fs::read_link(self.link(volume_id)).unwrap().display().to_string()
+    }
+
     /// Lets the machine see a disk.
     pub(crate) fn plug(&self, volume_id: &str, device: &str) {
-        let name = format!("nvme-Amazon_Elastic_Block_Store_{}", volume_id.replace('-', ""));
-        let link = self.folder.join("by-id").join(name);
+        let link = self.link(volume_id);
         let _ = fs::remove_file(&link);
         symlink(device, link).unwrap();
     }

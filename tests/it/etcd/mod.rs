@@ -81,6 +81,11 @@ fn a_machine_that_slept_while_the_cluster_formed_forms_no_other() {
 }
 
 #[test]
+fn etcd_of_a_version_that_does_not_fit_starts_on_no_data() {
+    tell("a_program_does_not_fit");
+}
+
+#[test]
 fn five_members_and_a_cluster_for_events_form_side_by_side() {
     tell("etcd::stories::five_members_form");
 }

@@ -122,6 +122,17 @@ impl Scene {
         self.slots[group].plug(&volume_id, &disk(self.fleet.path(), &volume_id));
     }
 
+    /// Opens a member's volume, of a machine that does not run.
+    pub(crate) fn open_volume(&self, etcd: &str, member: &str, look: impl FnOnce(&Path)) {
+        let volume_id = volume(&self.cloud, self.cluster, etcd, member);
+        let device = self.slots[&self.group_of(etcd, member)].device(&volume_id);
+        let folder = self.fleet.path().join("opened");
+        fs::create_dir_all(&folder).unwrap();
+        sh(&format!("mount {device} {}", folder.display()));
+        look(&folder);
+        sh(&format!("umount {}", folder.display()));
+    }
+
     /// Whether a plan finds nothing to do: what machines did to their volumes is no change.
     pub(crate) fn has_empty_plan(&self) -> bool {
         let args = ["plan", self.cluster, "--detailed-exitcode"];

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use kprod::etcd::{DataVersion, Minor};
+
 use super::super::apply::{PROD, STAGING};
+use super::machine::Slot;
 use super::scene::{Scene, boot_ms};
 use super::writer::{Writer, missing};
 
@@ -141,6 +144,79 @@ fn a_machine_sleeps() {
     scene.wait_until_well(BOOT);
     let now: Vec<_> = scene.urls.keys().map(|etcd| scene.epoch(etcd)).collect();
     assert_eq!(now, formed);
+}
+
+/// The program is etcd 3.4. A member whose cluster has reached 3.6 does not start, and goes on as before
+/// once it is at 3.4 again; where all that is known is 3.2, nobody of the cluster starts.
+#[test]
+#[ignore = "runs in namespaces of its own"]
+fn a_program_does_not_fit() {
+    let mut scene = formed(STAGING);
+    let runs = Minor::of_three(4);
+    let is_decided = |scene: &Scene| {
+        scene.urls["main"].keys().all(|member| {
+            let report = scene.report("main", member).unwrap();
+            assert_eq!(report.version.unwrap().minor, runs);
+            report.cluster_version == Some(runs)
+        })
+    };
+    wait(&scene, is_decided);
+    let group = scene.group_of("main", "a");
+    let note = |scene: &Scene, member: &str, cluster: u32| {
+        scene.open_volume("main", member, |folder| {
+            let file = folder.join("version.json");
+            let mut noted: DataVersion =
+                serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            noted.cluster = Minor::of_three(cluster);
+            std::fs::write(&file, serde_json::to_vec(&noted).unwrap()).unwrap();
+        });
+    };
+    scene.slots.get_mut(&group).unwrap().kill();
+    scene.open_volume("main", "a", |folder| {
+        let noted = std::fs::read(folder.join("version.json")).unwrap();
+        assert_eq!(serde_json::from_slice::<DataVersion>(&noted).unwrap().cluster, runs);
+    });
+    note(&scene, "a", 6);
+    let sequence = boot_ms();
+    scene.boot(&group);
+    let refused = "main member a: does not start: its program is etcd 3.4.";
+    wait(&scene, |scene| scene.slots[&group].log().contains(refused));
+    assert!(scene.slots[&group].log().contains("the cluster is at version 3.6 already"));
+    std::thread::sleep(AWAY);
+    assert!(!scene.report("main", "a").is_some_and(|it| it.sequence > sequence && it.is_healthy));
+    scene.slots.get_mut(&group).unwrap().kill();
+    note(&scene, "a", 4);
+    scene.boot(&group);
+    scene.wait_until_well(BOOT);
+
+    let members: Vec<(String, String)> = scene.urls["main"]
+        .keys()
+        .map(|member| (scene.group_of("main", member), member.clone()))
+        .collect();
+    scene.slots.values_mut().for_each(Slot::kill);
+    let sequence = boot_ms();
+    for (group, member) in &members {
+        note(&scene, member, 2);
+        scene.boot(group);
+    }
+    let refused = "and the cluster is at version 3.2: etcd goes up one minor version at a time";
+    wait(&scene, |scene| {
+        members.iter().all(|(group, _)| scene.slots[group].log().contains(refused))
+    });
+    std::thread::sleep(AWAY);
+    assert!(!scene.is_anybody_up("main", sequence));
+}
+
+/// Waits until something is so.
+fn wait(scene: &Scene, is_so: impl Fn(&Scene) -> bool) {
+    let began = Instant::now();
+    while !is_so(scene) {
+        if began.elapsed() > BOOT {
+            scene.show();
+            panic!("it does not come to that");
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// Five members of `main` and three of `events`, on machines that host one or two.
