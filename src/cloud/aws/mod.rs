@@ -27,6 +27,7 @@
 #![expect(clippy::disallowed_methods, reason = "real time")]
 
 mod account;
+mod archive;
 mod balancers;
 mod bucket;
 mod call;
