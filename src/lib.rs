@@ -25,6 +25,7 @@ pub mod rehearsal;
 pub mod resource;
 pub mod roll;
 pub mod sim;
+pub mod snapshot;
 pub mod source;
 pub mod spec;
 pub mod state;

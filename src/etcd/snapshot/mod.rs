@@ -14,6 +14,7 @@ mod retention;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod tool;
 mod turn;
 
 pub use content::{Content, ContentError, examine, hex, sha256_of};
@@ -22,6 +23,7 @@ pub use moment::{Moment, MomentError, TOGETHER_SECS_MAX, at_once, newest_togethe
 pub use request::{REQUEST_SECS_MAX, Request, request_key};
 pub use retention::{Sorted, sort};
 pub use schedule::{Schedule, Store};
+pub use tool::{BUMP_REVISIONS, Restore, Version, VersionError};
 pub use turn::{CLAIM_SECS_MAX, Member, Reason, Turn, turn};
 
 pub use super::epoch::snapshots_key;

@@ -85,6 +85,7 @@ impl Scene {
                     etcd: etcd.to_owned(),
                     member: member.to_owned(),
                     quota_backend_bytes: None,
+                    snapshots: snapshots(etcd),
                 })
                 .collect();
             for Hosted { etcd, member, .. } in &members {
