@@ -12,6 +12,7 @@
 
 mod ills;
 mod leaves;
+mod snapshots;
 mod start;
 mod state;
 
@@ -23,7 +24,7 @@ use super::clock::Time;
 use super::store::StoredObject;
 use super::{Machine, StoredZone, World};
 use crate::cloud::Entry;
-use crate::etcd::epoch::{Epoch as Opened, Place, epoch_key};
+use crate::etcd::epoch::{Epoch as Opened, Place, epoch_key, snapshots_key};
 use crate::etcd::report::report_key;
 use crate::etcd::{MemberReport, MemberRole, Phase, Topology, names};
 use crate::resource::{FORMATTED_TAG, OWNER_TAG};
@@ -43,8 +44,12 @@ pub struct StoredEtcd {
     epochs: VecDeque<Epoch>,
     /// When it had a leader for the first time.
     formed_at: Option<Time>,
-    /// When snapshots began to fail.
-    snapshots_until: Option<Time>,
+    /// When the newest snapshots were taken, oldest first.
+    #[serde(default)]
+    snapshots: VecDeque<Time>,
+    /// When the next one may be due.
+    #[serde(default)]
+    next_snapshot: Option<Time>,
     /// The token of the epoch that its members have closed.
     #[serde(default)]
     closed: Option<String>,
@@ -129,9 +134,6 @@ const CATCH_UP_SECS: (u64, u64) = (5, 20);
 const LEARN_SECS: (u64, u64) = (60, 60);
 /// What a machine that serves already when it is first looked at has taken to boot, at most.
 const BOOT_SECS_MAX: u64 = 100;
-/// Seconds from the first leader to the first snapshot, and between two.
-const FIRST_SNAPSHOT_SECS: u64 = 60;
-const SNAPSHOT_MS: i64 = 3_600_000;
 /// Terms that are remembered.
 const EPOCHS_MAX: usize = 8;
 
@@ -166,14 +168,15 @@ impl World {
         self.etcds.remove(cluster);
     }
 
-    /// Brings the members up to now whose epoch somebody is about to read: they may have closed it.
+    /// Brings the members up to now whose epoch or list of snapshots somebody is about to read: they may
+    /// have closed the one, or added to the other.
     pub(super) fn mind_epoch(&mut self, key: &str) {
         let mut parts = key.split('/');
         let (Some("etcd"), Some(cluster), Some(etcd)) = (parts.next(), parts.next(), parts.next())
         else {
             return;
         };
-        if key == epoch_key(cluster, etcd) {
+        if key == epoch_key(cluster, etcd) || key == snapshots_key(cluster, etcd) {
             self.find_members(cluster);
             self.tend_members();
         }
@@ -231,7 +234,7 @@ impl World {
                 formatted.extend(etcd.follow_machines(&self.machines, &bucket, now, &ills));
                 etcd.elect(now, &ills);
                 closed.extend(etcd.close(&bucket));
-                etcd.note_silence(now, &ills, self.faults.failing_snapshots.contains(cluster));
+                etcd.note_silence(now, &ills);
                 due.extend(etcd.next_change(now));
             }
         }
@@ -248,6 +251,8 @@ impl World {
             };
             self.volumes.edit(&volume_id, mark);
         }
+        let next = self.take_snapshots();
+        self.members_due = self.members_due.into_iter().chain(next).min();
     }
 
     fn newest_report(
@@ -480,14 +485,12 @@ impl StoredEtcd {
     }
 
     /// Notes since when something has been silent: faults come without a date.
-    fn note_silence(&mut self, now: Time, ills: &Ills<'_>, snapshots_fail: bool) {
+    fn note_silence(&mut self, now: Time, ills: &Ills<'_>) {
         for (name, member) in &mut self.members {
             let is_silent = ills.any(name, |fault| *fault == MemberFault::Silent);
             let since = member.silent_since.unwrap_or(now);
             member.silent_since = is_silent.then_some(since);
         }
-        let until = self.snapshots_until.unwrap_or(now);
-        self.snapshots_until = snapshots_fail.then_some(until);
     }
 
     /// When a member has caught up next.
@@ -557,14 +560,6 @@ impl StoredEtcd {
             (name.clone(), if votes { MemberRole::Voter } else { MemberRole::Learner })
         };
         self.members.iter().map(role).collect()
-    }
-
-    /// The newest snapshot at a moment: one soon after the first leader, then one an hour.
-    fn snapshot(&self, at: Time) -> Option<Time> {
-        let first = self.formed_at?.plus_secs(FIRST_SNAPSHOT_SECS);
-        let until = self.snapshots_until.map_or(at, |until| until.min(at));
-        let lived = until.0 - first.0;
-        (lived >= 0).then(|| Time(first.0 + lived - lived % SNAPSHOT_MS))
     }
 }
 

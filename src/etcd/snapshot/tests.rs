@@ -74,7 +74,8 @@ proptest! {
         prop_assert_eq!(content.sha256, sha256_of(&file));
         let mut flipped = file.clone();
         flipped[at.index(file.len())] ^= 1;
-        prop_assert!(matches!(examine(flipped.as_slice()), Err(ContentError::WrongSum { .. })));
+        let noticed = matches!(examine(flipped.as_slice()), Err(ContentError::WrongSum { .. }));
+        prop_assert!(noticed);
         prop_assert!(examine(&file[..at.index(file.len())]).is_err());
     }
 
@@ -194,7 +195,8 @@ proptest! {
                 }
             }
             Err(error) => {
-                prop_assert!(matches!(error, MomentError::Apart { .. }));
+                let is_apart = matches!(error, MomentError::Apart { .. });
+                prop_assert!(is_apart);
                 prop_assert_eq!(paired(&main, &events), None);
             }
         }
@@ -230,11 +232,11 @@ fn while_one_takes_a_snapshot_no_other_does_until_it_is_given_up() {
 fn the_leader_comes_last_and_followers_take_turns() {
     let voters = voters(5);
     let first = |slot: i64| {
-        let old = list([slot * 3600 - 7200 + NOW]);
-        // The first moment at which anybody takes one.
+        let last = list([slot * 3600 + NOW]);
+        // The first moment at which anybody takes the next one.
         (NOW + slot * 3600..).step_by(30).find_map(|now| {
             let mut takers = voters.iter().filter(|name| {
-                let turn = turn(&member(name, &voters), &old, None, &Schedule::USUAL, at(now));
+                let turn = turn(&member(name, &voters), &last, None, &Schedule::USUAL, at(now));
                 matches!(turn, Turn::Take(_))
             });
             takers.next().cloned()

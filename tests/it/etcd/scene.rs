@@ -12,6 +12,7 @@ use kprod::cloud::{Call, Cloud};
 use kprod::epoch;
 use kprod::etcd::epoch::Epoch;
 use kprod::etcd::names;
+use kprod::etcd::snapshot::{Schedule, Store};
 use kprod::etcd::report::{MemberReport, MemberRole, report_key};
 use kprod::node::etcd::client::Credentials;
 use kprod::node::{Hosted, Settings};
@@ -36,6 +37,12 @@ pub(crate) struct Scene {
     /// Client URLs by etcd cluster and member.
     pub(crate) urls: BTreeMap<String, BTreeMap<String, String>>,
     runtime: tokio::runtime::Runtime,
+}
+
+/// Where snapshots go: each interval is a long one here, and a request does not wait for it.
+fn snapshots(etcd: &str) -> Option<Store> {
+    let store = format!("s3://example-backups/{etcd}");
+    Some(Store { store, schedule: Schedule::USUAL })
 }
 
 /// The ports of etcd clusters' clients, those of kops.
