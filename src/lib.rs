@@ -23,6 +23,7 @@ pub mod pki;
 pub mod plan;
 pub mod rehearsal;
 pub mod resource;
+pub mod restore;
 pub mod roll;
 pub mod sim;
 pub mod snapshot;

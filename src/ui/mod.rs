@@ -7,6 +7,7 @@ pub mod human;
 pub mod json;
 pub mod markdown;
 pub mod pki;
+pub mod snapshots;
 pub mod policy;
 pub mod progress;
 pub mod rehearsal;

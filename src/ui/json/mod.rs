@@ -3,6 +3,7 @@
 mod doctor;
 mod etcd;
 mod pki;
+mod snapshots;
 mod plan;
 mod roll;
 mod status;
@@ -10,6 +11,7 @@ mod status;
 pub use doctor::doctor;
 pub use etcd::etcd;
 pub use pki::pki;
+pub use snapshots::snapshots;
 pub use plan::{FORMAT_VERSION, plan};
 pub use roll::roll;
 pub use status::status;
