@@ -169,6 +169,10 @@ impl<C: Cloud> Run<'_, C> {
             machines: None,
         };
         self.own().await?;
+        // All of them are made again, those that are lost and those that are set aside.
+        let made_again: Vec<&Key> = self.request.volumes.iter().collect();
+        let counted = forget_tokens(self.cloud, cluster, &made_again).await;
+        counted.map_err(|error| self.store(&error))?;
         write(self.cloud, cluster, &journal).await.map_err(|error| self.store(&error))?;
         Ok(journal)
     }
@@ -316,9 +320,6 @@ impl<C: Cloud> Run<'_, C> {
         volumes: &BTreeMap<String, Key>,
     ) -> Result<Made, Failure> {
         let cluster = &self.request.cluster;
-        let keys: Vec<&Key> = volumes.values().collect();
-        let counted = forget_tokens(self.cloud, cluster, &keys).await;
-        counted.map_err(|error| self.store(&error))?;
         let observation = self.observe().await?;
         for (id, key) in volumes {
             let Some(Resource::Volume(volume)) = observation.resources.get(key).map(|o| &o.resource)

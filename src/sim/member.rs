@@ -44,6 +44,9 @@ pub struct StoredEtcd {
     epochs: VecDeque<Epoch>,
     /// When it had a leader for the first time.
     formed_at: Option<Time>,
+    /// How many members its epoch names: they are voters whether their volumes are there or not.
+    #[serde(default)]
+    size: usize,
     /// When the newest snapshots were taken, oldest first.
     #[serde(default)]
     snapshots: VecDeque<Time>,
@@ -448,7 +451,7 @@ impl StoredEtcd {
     fn elect(&mut self, now: Time, ills: &Ills<'_>) {
         let able: Vec<&String> =
             self.members.keys().filter(|name| self.is_able(name, now, ills)).collect();
-        let enough = able.len() > self.members.len() / 2;
+        let enough = able.len() > self.members.len().max(self.size) / 2;
         let is_first_look = self.epochs.is_empty();
         let (term, leader) = match self.epochs.back() {
             Some(epoch) => (epoch.term, epoch.leader.as_ref()),

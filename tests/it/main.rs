@@ -37,6 +37,7 @@ mod readme;
 mod rehearsal;
 mod report;
 mod roll;
+mod restore;
 mod rolling;
 mod sim;
 mod spec;

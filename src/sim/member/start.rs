@@ -88,6 +88,7 @@ impl StoredEtcd {
             Start::Learner(_) => true,
             Start::Wait(_) | Start::Refuse(_) => return,
         };
+        self.size = epoch.members.len();
         let Some(member) = self.members.get_mut(name) else { return };
         let stamp = Stamp::new(&sight.identity, &epoch);
         member.data = Some(Data { stamp, votes: !joins });

@@ -6,7 +6,7 @@
 //! in `boot.sh` and `systemctl.sh`. Names are answered by a DNS server from the records that an apply
 //! made.
 //!
-//! Root and Debian's etcd-server are needed. Without them the tests say so and pass, unless
+//! Root and Debian's etcd-server and etcd-client are needed. Without them the tests say so and pass, unless
 //! `KPROD_TEST_NAMESPACES=must`.
 
 #![allow(clippy::print_stderr, reason = "what is left out is told, and what machines said")]
@@ -51,7 +51,7 @@ fn tell(story: &str) {
 /// Whether this machine lets namespaces, bridges and loop devices be made, and has etcd.
 fn can_tell() -> Result<(), String> {
     let try_it = "ip link add b0 type bridge && losetup -f && \
-                  for tool in etcd mkfs.ext4 blkid; do command -v $tool || exit 1; done";
+                  for tool in etcd etcdctl mkfs.ext4 blkid; do command -v $tool || exit 1; done";
     let tried = Command::new(SCENE[0])
         .args(&SCENE[1..])
         .args(["sh", "-c", try_it])
@@ -60,7 +60,7 @@ fn can_tell() -> Result<(), String> {
     match tried.status.success() {
         true => Ok(()),
         false => Err(format!(
-            "root, namespaces, loop devices, etcd, mkfs.ext4 and blkid are needed: {}",
+            "root, namespaces, loop devices, etcd, etcdctl, mkfs.ext4 and blkid are needed: {}",
             String::from_utf8_lossy(&tried.stderr).trim()
         )),
     }
@@ -84,4 +84,14 @@ fn a_machine_that_slept_while_the_cluster_formed_forms_no_other() {
 #[test]
 fn five_members_and_a_cluster_for_events_form_side_by_side() {
     tell("five_members_form");
+}
+
+#[test]
+fn a_cluster_that_is_lost_wholly_begins_anew_with_its_snapshot() {
+    tell("everything_is_lost");
+}
+
+#[test]
+fn a_cluster_begins_anew_with_the_one_member_that_is_left() {
+    tell("one_member_is_left");
 }
