@@ -152,7 +152,8 @@ mod tests {
         close(&cloud, "c", "main", &open, ClusterId(7)).await.unwrap();
         let now = known(&cloud).await;
         let next = |nonce| {
-            let from = Restored { snapshot: "s".to_owned(), sha256: String::new(), epoch: 1 };
+            let (snapshot, sha256) = ("s".to_owned(), String::new());
+            let from = Restored { snapshot, sha256, epoch: 1, bump_revisions: None };
             now.epoch.next("c", "main", BTreeMap::new(), from, nonce).unwrap()
         };
         follow(&cloud, "c", "main", &now, &next(1)).await.unwrap();

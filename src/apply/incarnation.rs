@@ -24,6 +24,19 @@ fn has_token(kind: Kind) -> bool {
     matches!(kind, Kind::Volume | Kind::NetworkInterface | Kind::LaunchTemplate | Kind::HostedZone)
 }
 
+/// Counts resources as removed that are made again although they are still there: under other names,
+/// and for others.
+///
+/// # Errors
+/// When the state bucket cannot be read or written.
+pub async fn forget_tokens<C: Cloud>(
+    cloud: &C,
+    cluster: &str,
+    removed: &[&Key],
+) -> Result<(), StoreError> {
+    Incarnations::load(cloud, cluster).await?.count(cloud, cluster, removed).await
+}
+
 impl Incarnations {
     /// Reads the counts; none were kept for a cluster that never lost a resource.
     pub(super) async fn load<C: Cloud>(cloud: &C, cluster: &str) -> Result<Self, StoreError> {

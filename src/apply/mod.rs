@@ -27,6 +27,7 @@ use std::time::Duration;
 
 pub use engine::{millis, run, since, waiting_for_lease};
 pub use failure::{lease_failure, store_failure};
+pub use incarnation::forget_tokens;
 pub use stop::StopSignal;
 
 use crate::cloud::{Cloud, Denial, Query};

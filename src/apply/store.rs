@@ -27,7 +27,7 @@ pub const BRIEF: RetryLimits = RetryLimits {
 };
 
 /// Reads an object.
-pub(super) async fn get<C: Cloud>(
+pub(crate) async fn get<C: Cloud>(
     cloud: &C,
     key: &str,
     limits: RetryLimits,
@@ -36,7 +36,7 @@ pub(super) async fn get<C: Cloud>(
 }
 
 /// Writes an object under a condition and gives its new entity tag.
-pub(super) async fn put<C: Cloud>(
+pub(crate) async fn put<C: Cloud>(
     cloud: &C,
     key: &str,
     body: &[u8],
@@ -47,7 +47,7 @@ pub(super) async fn put<C: Cloud>(
 }
 
 /// Removes an object under a condition.
-pub(super) async fn remove<C: Cloud>(
+pub(crate) async fn remove<C: Cloud>(
     cloud: &C,
     key: &str,
     condition: &Condition,

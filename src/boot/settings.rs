@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::etcd::snapshot::Store;
+
 /// Where user data puts the file.
 pub const SETTINGS_FILE: &str = "/etc/kprod/node.json";
 
@@ -61,6 +63,9 @@ pub struct Hosted {
     /// The most bytes that its database may have; etcd's own choice if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_backend_bytes: Option<u64>,
+    /// Where its etcd cluster's snapshots go, and when one is due; none are taken without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<Store>,
 }
 
 /// Why a machine's settings cannot be used.
@@ -84,6 +89,9 @@ pub enum SettingsError {
     /// Two members of one cluster on a machine share its end.
     #[error("it names two members of etcd {0}; a machine hosts one of each")]
     TwoMembers(String),
+    /// Where snapshots go is no place, or they are due all the time.
+    #[error("it does not say where or how often snapshots of etcd {0} are taken")]
+    NoStore(String),
 }
 
 impl Settings {
@@ -109,6 +117,12 @@ impl Settings {
                 if !is_name(name) {
                     return Err(SettingsError::BadName(name.clone()));
                 }
+            }
+            let is_odd = |store: &Store| {
+                !store.store.starts_with("s3://") || store.schedule.interval_secs == 0
+            };
+            if hosted.snapshots.as_ref().is_some_and(is_odd) {
+                return Err(SettingsError::NoStore(hosted.etcd.clone()));
             }
             if !seen.insert(&hosted.etcd) {
                 return Err(SettingsError::TwoMembers(hosted.etcd.clone()));
@@ -136,6 +150,7 @@ pub(super) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
+    use crate::etcd::snapshot::Schedule;
 
     /// What a machine is told that hosts a member of both etcd clusters, under names of usual length.
     pub(in super::super) fn settings() -> Settings {
@@ -144,6 +159,12 @@ pub(super) mod tests {
             etcd: etcd.to_owned(),
             member: "a".to_owned(),
             quota_backend_bytes: None,
+            snapshots: Some(Store {
+                store: format!(
+                    "s3://a-bucket-of-the-platform-team-state/{cluster}/backups/etcd/{etcd}"
+                ),
+                schedule: Schedule::USUAL,
+            }),
         };
         Settings {
             format_version: Settings::FORMAT_VERSION,
@@ -187,6 +208,10 @@ pub(super) mod tests {
         let path = r#"[{"etcd": "../main", "member": "a"}]"#;
         let refused = Settings::parse(&body(path));
         assert_eq!(refused, Err(SettingsError::BadName("../main".to_owned())));
+        let nowhere = r#"[{"etcd": "main", "member": "a", "snapshots": {"store": "/tmp", "schedule":
+            {"interval_secs": 3600, "keep_all_secs": 1, "keep_daily_secs": 1}}}]"#;
+        let refused = Settings::parse(&body(nowhere));
+        assert_eq!(refused, Err(SettingsError::NoStore("main".to_owned())));
         let more = r#"[{"etcd": "main", "member": "a", "mode": "fast"}]"#;
         assert!(matches!(Settings::parse(&body(more)), Err(SettingsError::Unreadable(_))));
     }

@@ -1,9 +1,10 @@
 //! The cloud a run works on, chosen once: every call goes to the one inside.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::archive::{Address, Archive, Stored, Sum};
 #[cfg(feature = "aws")]
 use super::aws::AwsCloud;
 use super::machine::{Hook, Launch, MachineCloud, MemberVolume};
@@ -199,5 +200,28 @@ impl Parameters for AnyCloud {
 
     async fn secret(&self, name: &str) -> Result<Option<Secret>, CloudError> {
         inside!(self, cloud => cloud.secret(name).await)
+    }
+}
+
+impl Archive for AnyCloud {
+    async fn store(&self, object: &Address, file: &Path, sum: &Sum) -> Result<(), StoreError> {
+        inside!(self, cloud => cloud.store(object, file, sum).await)
+    }
+
+    async fn fetch(
+        &self,
+        object: &Address,
+        into: &Path,
+        bytes_max: u64,
+    ) -> Result<bool, StoreError> {
+        inside!(self, cloud => cloud.fetch(object, into, bytes_max).await)
+    }
+
+    async fn stored(&self, prefix: &Address) -> Result<Vec<Stored>, StoreError> {
+        inside!(self, cloud => cloud.stored(prefix).await)
+    }
+
+    async fn discard(&self, object: &Address) -> Result<(), StoreError> {
+        inside!(self, cloud => cloud.discard(object).await)
     }
 }

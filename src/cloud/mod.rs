@@ -5,6 +5,7 @@
 //! one contract suite.
 
 pub mod any;
+pub mod archive;
 pub mod asset;
 pub mod authority;
 #[cfg(feature = "aws")]
@@ -23,6 +24,7 @@ pub(crate) mod shortfall;
 pub mod sim;
 pub mod store;
 
+pub use archive::Archive;
 pub use call::{Call, Reply};
 pub use denial::{Denial, DenialReason};
 pub use error::{CloudError, CloudErrorKind};

@@ -8,6 +8,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "lets other tasks run while virtual time passes")]
 
+mod archive;
 mod file;
 mod machine;
 #[cfg(test)]

@@ -163,6 +163,10 @@ fn denied_way_out(cluster: &str, operation: &str, target: &str, message: &str) -
         "GetObject" if path.contains("/etcd/") => ("apply", "FindState and ReadMembers"),
         "GetObject" => ("apply", "FindState and KeepState"),
         "PutObject" if path.ends_with("/epoch") => ("apply", "OpenEpochs"),
+        "PutObject" | "DeleteObject" if path.ends_with("/snapshot-request") => {
+            ("apply", "AskForSnapshots")
+        }
+        "ListObjectsV2" => ("apply", "FindSnapshots"),
         "PutObject" | "DeleteObject" => ("apply", "KeepState"),
         _ => ("state", "PrepareStateBucket"),
     };
@@ -181,7 +185,7 @@ fn denied_way_out(cluster: &str, operation: &str, target: &str, message: &str) -
 /// Reference, "Actions, resources, and condition keys for Amazon S3").
 fn action(operation: &str) -> &str {
     match operation {
-        "HeadBucket" => "ListBucket",
+        "HeadBucket" | "ListObjectsV2" => "ListBucket",
         "GetPublicAccessBlock" => "GetBucketPublicAccessBlock",
         "PutPublicAccessBlock" => "PutBucketPublicAccessBlock",
         "GetBucketEncryption" => "GetEncryptionConfiguration",

@@ -4,7 +4,8 @@ use super::group::ETCD_HOOK;
 use crate::boot::settings::ETCD_PROGRAM;
 use crate::boot::{Fetched, Hosted, Settings, user_data};
 use crate::cloud::asset;
-use crate::spec::{InstanceGroup, Spec, UserDataPart, UserDataType};
+use crate::etcd::snapshot::{Schedule, Store};
+use crate::spec::{EtcdBackupSpec, InstanceGroup, Spec, UserDataPart, UserDataType};
 
 /// The part of a group's user data that starts its etcd members; none where it hosts none, or no program
 /// is pinned.
@@ -42,6 +43,19 @@ pub(super) fn hosted(spec: &Spec, group: &InstanceGroup) -> Vec<Hosted> {
         etcd: etcd.name.clone(),
         member: member.name.clone(),
         quota_backend_bytes: None,
+        snapshots: etcd.backups.as_ref().and_then(snapshots),
     });
     hosted.collect()
+}
+
+/// Where snapshots of an etcd cluster go, and when one is due. Every default has been filled.
+fn snapshots(backups: &EtcdBackupSpec) -> Option<Store> {
+    Some(Store {
+        store: backups.backup_store.clone()?,
+        schedule: Schedule {
+            interval_secs: backups.interval?.secs,
+            keep_all_secs: backups.keep_all?.secs,
+            keep_daily_secs: backups.keep_daily?.secs,
+        },
+    })
 }

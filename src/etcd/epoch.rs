@@ -58,12 +58,15 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Restored {
-    /// The snapshot's object in the state bucket.
+    /// Where the snapshot lies: `s3://bucket/key`.
     pub snapshot: String,
     /// The SHA-256 of its content, in hex.
     pub sha256: String,
     /// The epoch that it is a snapshot of.
     pub epoch: u64,
+    /// How far revisions jump, so that no client sees one twice; all members have to do the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bump_revisions: Option<u64>,
 }
 
 /// The id that etcd gives a cluster when it forms: a digest of its token and first members.
@@ -118,10 +121,13 @@ impl Epoch {
         Self::numbered(1, cluster, etcd, members, nonce)
     }
 
-    /// The epoch after this one: other volumes, which begin with a snapshot.
+    /// The epoch after this one: other volumes, which begin with a snapshot. One that was to begin with
+    /// a snapshot itself, and has not formed, may be followed too: the snapshot may be of no use, and
+    /// volumes that were meant for it serve no other epoch.
     ///
     /// # Errors
-    /// [`EpochError::StillOpen`]: while machines may form this one, none may follow it.
+    /// [`EpochError::StillOpen`]: while machines may form a new cluster, there is nothing to restore
+    /// over.
     pub fn next(
         &self,
         cluster: &str,
@@ -130,7 +136,7 @@ impl Epoch {
         restored_from: Restored,
         nonce: u64,
     ) -> Result<Self, EpochError> {
-        if self.phase == Phase::Open {
+        if self.phase == Phase::Open && self.restored_from.is_none() {
             return Err(EpochError::StillOpen { number: self.number });
         }
         let number = self.number.saturating_add(1);
@@ -255,7 +261,8 @@ mod tests {
     }
 
     fn snapshot() -> Restored {
-        Restored { snapshot: "s".to_owned(), sha256: "0".repeat(64), epoch: 1 }
+        let (snapshot, sha256) = ("s".to_owned(), "0".repeat(64));
+        Restored { snapshot, sha256, epoch: 1, bump_revisions: Some(7) }
     }
 
     #[test]
@@ -301,6 +308,9 @@ mod tests {
         let after = next(&closed).unwrap();
         assert_eq!((after.number, &after.phase), (2, &Phase::Open));
         assert_ne!(after.token, closed.token);
+        // A restore from a snapshot that is of no use is not the last one.
+        let once_more = next(&after).unwrap();
+        assert_eq!((once_more.number, &once_more.phase), (3, &Phase::Open));
         // A cluster that was here before under the same name is another one, too.
         assert_ne!(Epoch::first("c", "main", members(), 8).token, open.token);
     }

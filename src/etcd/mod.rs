@@ -9,6 +9,7 @@ pub mod epoch;
 pub mod guard;
 pub mod names;
 pub mod report;
+pub mod snapshot;
 pub mod standing;
 pub mod start;
 pub mod version;

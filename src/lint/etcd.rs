@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Lint, Notes, Said};
 use crate::finding::Severity;
 use crate::spec::{
-    EtcdClusterSpec, EtcdMemberSpec, Field, InstanceGroup, Kind, Spec, VolumeType, is_burstable,
-    memory_mib,
+    EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec, Field, InstanceGroup, Kind, Spec, VolumeType,
+    is_burstable, memory_mib,
 };
 
 /// Source: etcd FAQ, "What is failure tolerance?": of three one may fail, of five two.
@@ -32,7 +32,11 @@ pub(super) const ENCRYPTION: Lint =
 
 /// Without a snapshot nothing brings a cluster back that a mistake has ended.
 pub(super) const BACKUPS: Lint =
-    Lint { id: "L25", asks: "a place for snapshots of each etcd cluster" };
+    Lint { id: "L25", asks: "hourly snapshots of each etcd cluster, kept for a week in one place" };
+
+/// How much of what was written may be lost, and how late a mistake may be noticed, in seconds.
+const SNAPSHOT_SECS: u64 = 3600;
+const KEPT_SECS: u64 = 7 * 86_400;
 
 /// Memory below which etcd is killed sooner or later, and that it should have, in MiB.
 const MEMORY_MIB: (u32, u32) = (2 << 10, 8 << 10);
@@ -170,5 +174,24 @@ fn backups(cluster: &EtcdClusterSpec, field: &Field, notes: &mut Notes) {
         let field = field.clone().key("backups").key("backupStore");
         let hint = "give it an `s3://` address, or the cluster a `configBase`";
         notes.add(BACKUPS, Severity::Error, &field, Said { message, hint });
+    }
+    let Some(EtcdBackupSpec { backup_store: _, interval, keep_all, keep_daily }) = &cluster.backups
+    else {
+        return;
+    };
+    if let Some(interval) = interval.filter(|interval| interval.secs > SNAPSHOT_SECS) {
+        let message = format!("{interval} of what `{}` was told may be lost", cluster.name);
+        let field = field.clone().key("backups").key("interval");
+        notes.add(BACKUPS, Severity::Error, &field, Said { message, hint: "`1h`, or less" });
+    }
+    let kept = [keep_all, keep_daily].into_iter().flatten().map(|span| span.secs).max();
+    if let Some(kept) = kept.filter(|kept| *kept < KEPT_SECS) {
+        let days = kept / 86_400;
+        let message = format!(
+            "snapshots of `{}` are gone after {days} days, and mistakes are noticed late",
+            cluster.name
+        );
+        let field = field.clone().key("backups").key("keepDaily");
+        notes.add(BACKUPS, Severity::Warning, &field, Said { message, hint: "`720h`: a month" });
     }
 }

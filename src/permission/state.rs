@@ -1,7 +1,7 @@
 //! What a run keeps of a cluster: authorities, and the state bucket's objects; and what makes the
 //! bucket.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Scope, Statement};
 use crate::state::StateAddress;
@@ -34,7 +34,7 @@ pub(super) fn keep(scope: &Scope) -> Vec<Statement> {
     let Some(address) = &scope.state else { return Vec::new() };
     let cluster = &scope.cluster;
     let object = |key: String| s3(scope, &format!("{}/{}", address.bucket, address.key(&key)));
-    let objects = ["lease", "journal", "incarnation", "pause"]
+    let objects = ["lease", "journal", "incarnation", "pause", "restore"]
         .map(|kind| object(format!("{kind}/{cluster}")))
         .into_iter()
         .chain(["assets", "roll"].map(|kind| object(format!("{kind}/{cluster}/*"))));
@@ -42,6 +42,8 @@ pub(super) fn keep(scope: &Scope) -> Vec<Statement> {
     // Never written: what members say of themselves is theirs to write.
     let reports = etcd(scope, address, "report/*");
     let leaves = etcd(scope, address, "leaves/*");
+    let snapshots = etcd(scope, address, "snapshots");
+    let requests = etcd(scope, address, "snapshot-request");
     vec![
         Statement::new(
             "KeepState",
@@ -56,7 +58,26 @@ pub(super) fn keep(scope: &Scope) -> Vec<Statement> {
             [epochs, leaves.clone(), reports.clone()],
             Value::Null,
         ),
-        Statement::new("ReadMembers", &["s3:GetObject"], [leaves, reports], Value::Null),
+        Statement::new(
+            "ReadMembers",
+            &["s3:GetObject"],
+            [leaves, reports, snapshots, requests.clone()],
+            Value::Null,
+        ),
+        Statement::new(
+            "AskForSnapshots",
+            &["s3:DeleteObject", "s3:PutObject"],
+            [requests],
+            Value::Null,
+        ),
+        // Whether a snapshot is there, wherever its record says. None is ever read: all secrets of the
+        // cluster are in it.
+        Statement::new(
+            "FindSnapshots",
+            &["s3:ListBucket"],
+            [s3(scope, "*")],
+            json!({ "StringLike": { "s3:prefix": format!("*{cluster}/*") } }),
+        ),
     ]
 }
 

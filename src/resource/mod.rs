@@ -76,6 +76,9 @@ pub const DETACHED_TAG: &str = "kprod.dev/detached";
 /// id, so that an unchanged plan asks for no image.
 pub const IMAGE_TAG: &str = "kprod.dev/image";
 
+/// On a volume that a restore has set aside: of which cluster, and when. It is nobody's from then on.
+pub const SET_ASIDE_TAG: &str = "kprod.dev/set-aside";
+
 /// On an etcd volume: its machine has begun to format it, so that nobody ever does again.
 pub const FORMATTED_TAG: &str = "kprod.dev/formatted";
 

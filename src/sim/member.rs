@@ -17,6 +17,7 @@ mod leaves;
 mod report;
 mod run;
 mod sleep;
+mod snapshots;
 mod start;
 mod state;
 
@@ -28,7 +29,7 @@ use super::clock::Time;
 use super::store::StoredObject;
 use super::{Machine, World};
 use crate::cloud::Entry;
-use crate::etcd::epoch::epoch_key;
+use crate::etcd::epoch::{epoch_key, snapshots_key};
 use crate::etcd::report::report_key;
 use crate::etcd::{MemberReport, Minor, Version};
 use crate::resource::FORMATTED_TAG;
@@ -52,8 +53,15 @@ pub struct StoredEtcd {
     versions: Vec<(Time, Minor)>,
     /// When it had a leader for the first time.
     formed_at: Option<Time>,
-    /// When snapshots began to fail.
-    snapshots_until: Option<Time>,
+    /// How many members its epoch names: they are voters whether their volumes are there or not.
+    #[serde(default)]
+    size: usize,
+    /// When the newest snapshots were taken, oldest first.
+    #[serde(default)]
+    snapshots: VecDeque<Time>,
+    /// When the next one may be due.
+    #[serde(default)]
+    next_snapshot: Option<Time>,
     /// The token of the epoch that its members have closed.
     #[serde(default)]
     closed: Option<String>,
@@ -136,14 +144,15 @@ pub enum MemberFault {
 }
 
 impl World {
-    /// Brings the members up to now whose epoch somebody is about to read: they may have closed it.
+    /// Brings the members up to now whose epoch or list of snapshots somebody is about to read: they may
+    /// have closed the one, or added to the other.
     pub(super) fn mind_epoch(&mut self, key: &str) {
         let mut parts = key.split('/');
         let (Some("etcd"), Some(cluster), Some(etcd)) = (parts.next(), parts.next(), parts.next())
         else {
             return;
         };
-        if key == epoch_key(cluster, etcd) {
+        if key == epoch_key(cluster, etcd) || key == snapshots_key(cluster, etcd) {
             self.find_members(cluster);
             self.tend_members();
         }
@@ -208,7 +217,7 @@ impl World {
                 etcd.elect(now, &ills);
                 etcd.raise_version(now);
                 closed.extend(etcd.close(&bucket));
-                etcd.note_silence(now, &ills, self.faults.failing_snapshots.contains(cluster));
+                etcd.note_silence(now, &ills);
                 due.extend(etcd.next_change(now));
             }
         }
@@ -225,6 +234,8 @@ impl World {
             };
             self.volumes.edit(&volume_id, mark);
         }
+        let next = self.take_snapshots();
+        self.members_due = self.members_due.into_iter().chain(next).min();
     }
 
     fn newest_report(

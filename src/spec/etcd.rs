@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::machine::VolumeType;
+use super::text::Span;
 
 /// One etcd cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,10 +48,16 @@ pub struct EtcdMemberSpec {
     pub encrypted_volume: Option<bool>,
 }
 
-/// Where an etcd cluster's snapshots go.
+/// Where an etcd cluster's snapshots go, how often they are taken and how long they are kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct EtcdBackupSpec {
     /// `s3://` address; the hosts of the members may write below it.
     pub backup_store: Option<String>,
+    /// Between two snapshots.
+    pub interval: Option<Span>,
+    /// How long every snapshot is kept.
+    pub keep_all: Option<Span>,
+    /// How long the last snapshot of each day (UTC) is kept.
+    pub keep_daily: Option<Span>,
 }

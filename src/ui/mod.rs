@@ -11,6 +11,7 @@ pub mod policy;
 pub mod progress;
 pub mod rehearsal;
 mod roll;
+pub mod snapshots;
 pub mod source;
 pub mod state;
 pub mod status;

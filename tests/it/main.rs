@@ -36,6 +36,7 @@ mod pki;
 mod readme;
 mod rehearsal;
 mod report;
+mod restore;
 mod roll;
 mod rolling;
 mod sim;

@@ -223,6 +223,19 @@ impl<'c> Request<'c> {
         Ok(request)
     }
 
+    /// A request about any object of any bucket.
+    pub(super) async fn on(
+        cloud: &'c AwsCloud,
+        operation: &'static str,
+        address: &'c StateAddress,
+        key: &str,
+    ) -> Result<Self, StoreError> {
+        let owner = cloud.account().await;
+        let owner = owner.map_err(|error| StoreError::failed(error.kind, error.to_string()))?;
+        let target = format!("s3://{}/{key}", address.bucket);
+        Ok(Request { cloud, operation, target, state: address, owner })
+    }
+
     /// A request about the bucket.
     pub(super) async fn on_bucket(
         cloud: &'c AwsCloud,
@@ -287,7 +300,7 @@ impl<'c> Request<'c> {
         }
     }
 
-    fn cut_short(&self, why: &str) -> StoreError {
+    pub(super) fn cut_short(&self, why: &str) -> StoreError {
         let why = format!("{}: {}: {why}", self.operation, self.target);
         StoreError::failed(CloudErrorKind::AnswerLost, why)
     }

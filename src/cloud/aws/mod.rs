@@ -28,6 +28,7 @@
 #![expect(clippy::disallowed_methods, reason = "real time")]
 
 mod account;
+mod archive;
 mod assets;
 mod balancers;
 mod bucket;

@@ -94,7 +94,8 @@ fn volume_keys(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
 }
 
 /// The epoch and reports of members below the cluster's state; snapshots where the spec says.
-/// Nothing is ever deleted by a machine: retention is the bucket's.
+/// Of all that only snapshots are ever removed by a machine, when they are kept no longer; where the
+/// bucket keeps versions, one that is removed by mistake, or by an intruder, comes back.
 fn etcd_objects(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
     let base = scope.spec.cluster.spec.config_base.as_deref();
     let below = format!("etcd/{}/*", scope.spec.name());
@@ -104,7 +105,8 @@ fn etcd_objects(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
         .filter_map(|hosted| hosted.etcd.backups.as_ref()?.backup_store.as_deref())
         .collect();
     let snapshots = stores.iter().filter_map(|store| scope.objects(store, "*"));
-    let objects: BTreeSet<String> = state.into_iter().chain(snapshots).collect();
+    let snapshots: BTreeSet<String> = snapshots.collect();
+    let objects: BTreeSet<String> = state.into_iter().chain(snapshots.iter().cloned()).collect();
     let mut buckets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for store in stores.into_iter().filter_map(StateAddress::parse) {
         let objects = store.key("*");
@@ -113,8 +115,12 @@ fn etcd_objects(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
     let mut statements = Vec::new();
     if !objects.is_empty() {
         let objects: Value = objects.into_iter().collect();
-        let actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"];
+        let actions = ["s3:GetObject", "s3:PutObject"];
         statements.push(allow("EtcdState", &actions, objects, Value::Null));
+    }
+    if !snapshots.is_empty() {
+        let objects: Value = snapshots.into_iter().collect();
+        statements.push(allow("PruneSnapshots", &["s3:DeleteObject"], objects, Value::Null));
     }
     if let Some(state) = base.and_then(StateAddress::parse) {
         // On the bucket as a whole: S3 tells a missing object from a forbidden one by this right

@@ -31,7 +31,8 @@ fn places(names: &[&str]) -> BTreeMap<String, Place> {
 }
 
 fn snapshot() -> Restored {
-    Restored { snapshot: "s".to_owned(), sha256: "0".repeat(64), epoch: 1 }
+    let (snapshot, sha256) = ("s".to_owned(), "0".repeat(64));
+    Restored { snapshot, sha256, epoch: 1, bump_revisions: None }
 }
 
 fn first() -> Epoch {

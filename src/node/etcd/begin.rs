@@ -10,6 +10,7 @@ use super::config::{Peers, config, unit};
 use super::layout::Layout;
 use super::look::{Look, look};
 use super::machine::{Machine, NodeCloud, NodeError};
+use super::restore::restore;
 use super::volume::{Attached, note_version, stamp};
 use super::watch::report_waiting;
 use crate::boot::settings::Hosted;
@@ -94,11 +95,12 @@ impl<C: NodeCloud> Beginner<'_, C> {
                 self.start(sight, epoch, &Peers::of_existing(epoch), looked_at).await
             }
             Start::Bootstrap => {
-                if epoch.restored_from.is_some() {
-                    let why = "this kprod does not begin with a snapshot".to_owned();
-                    return Err(NodeError::WaitedInVain { identity: self.identity.clone(), why });
-                }
                 self.prepare(sight, epoch, volume).await?;
+                if let Some(from) = &epoch.restored_from {
+                    // Once its data is made, the member starts on it like any other.
+                    restore(self.machine, self.identity, self.layout, epoch, from).await?;
+                    return Ok(Step::Again);
+                }
                 self.start(sight, epoch, &Peers::to_form(self.identity), looked_at).await
             }
             Start::Learner(join) => {

@@ -185,7 +185,7 @@ mod tests {
     fn made(etcd: &str, peers: &Peers) -> Value {
         let identity = identity(etcd);
         let (etcd, member) = (identity.etcd.clone(), identity.member.clone());
-        let hosted = Hosted { etcd, member, quota_backend_bytes: None };
+        let hosted = Hosted { etcd, member, quota_backend_bytes: None, snapshots: None };
         config(&hosted, &Layout::of(&identity), &epoch(), &place("a"), peers)
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Layout {
     pub(super) pki: PathBuf,
     /// What etcd reads when it starts; gone after a reboot.
     pub(super) config: PathBuf,
+    /// Where a snapshot lies on its way: on the machine's own disk, so that the member's has peace.
+    pub(super) snapshots: PathBuf,
     /// Its service.
     pub(super) service: Service,
 }
@@ -28,6 +30,7 @@ impl Layout {
             volume: PathBuf::from(format!("/var/lib/kprod/etcd/{etcd}")),
             pki: PathBuf::from(format!("/etc/kprod/pki/etcd-{etcd}")),
             config: PathBuf::from(format!("/run/kprod/etcd/{etcd}.json")),
+            snapshots: PathBuf::from(format!("/var/lib/kprod/snapshots/{etcd}")),
             service: Service { unit: format!("kprod-etcd-{etcd}.service") },
         }
     }

@@ -11,8 +11,10 @@ use super::client::EtcdClient;
 use super::layout::Layout;
 use super::leaves;
 use super::machine::{Machine, NodeCloud, NodeError};
+use super::snapshot::{Keeper, Shared};
 use super::volume::Attached;
 use super::watch::Watch;
+use crate::etcd::snapshot::CLAIM_SECS_MAX;
 use crate::etcd::start::Identity;
 use crate::node::time::sleep;
 
@@ -20,6 +22,8 @@ use crate::node::time::sleep;
 /// begins anew.
 const FAILURES_MAX: usize = 20;
 const PAUSE: Duration = Duration::from_secs(10);
+/// How long a snapshot that is under way is waited for: as long as its claim holds.
+const TAKING_SECS_MAX: i64 = CLAIM_SECS_MAX;
 
 /// Brings up every member that the machine hosts and looks after them; ends only when none is left
 /// to look after. Dropped, it leaves etcd running.
@@ -75,6 +79,30 @@ async fn life<C: NodeCloud>(
     }
 }
 
+/// Watches, and takes snapshots beside it. A snapshot that is under way when the watch ends is finished
+/// first, since each begins with all of the database.
+async fn beside<T>(
+    watching: impl Future<Output = T>,
+    keeping: impl Future<Output = ()>,
+    shared: &Shared,
+) -> T {
+    tokio::pin!(watching, keeping);
+    let ended = tokio::select! {
+        ended = &mut watching => ended,
+        () = &mut keeping => watching.await,
+    };
+    for _ in 0..TAKING_SECS_MAX {
+        if !shared.is_taking() {
+            break;
+        }
+        tokio::select! {
+            () = &mut keeping => break,
+            () = sleep(Duration::from_secs(1)) => {}
+        }
+    }
+    ended
+}
+
 async fn live<C: NodeCloud>(
     machine: &Machine<C>,
     identity: &Identity,
@@ -91,9 +119,17 @@ async fn live<C: NodeCloud>(
     let client = &EtcdClient::new(&layout.credentials())?;
     let beginner = Beginner { machine, identity, hosted, layout, client };
     beginner.begin(&mut volume).await?;
-    let watch = Watch { machine, identity, layout, client };
+    let shared = &Shared::default();
+    let watch = Watch { machine, identity, layout, client, shared };
     // Nobody listens any more once the launch is over.
-    let ended = watch.watch(|| drop(ready.send(identity.clone()))).await;
+    let watching = watch.watch(|| drop(ready.send(identity.clone())));
+    let ended = match &hosted.snapshots {
+        None => watching.await,
+        Some(store) => {
+            let keeper = Keeper { machine, identity, layout, store, shared };
+            beside(watching, keeper.keep(), shared).await
+        }
+    };
     if let Err(NodeError::Refused { .. }) = ended {
         beginner.stop().await?;
     }

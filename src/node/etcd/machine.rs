@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::client::EtcdError;
 use super::leaves::LeafError;
+use super::snapshot::SnapshotError;
 use crate::boot::settings::Settings;
 use crate::cloud::machine::{Hook, Launch};
-use crate::cloud::{Cloud, CloudError, MachineCloud, Parameters, StoreError};
+use crate::cloud::{Archive, Cloud, CloudError, MachineCloud, Parameters, StoreError};
 use crate::epoch::EpochStoreError;
 use crate::etcd::start::{Identity, RefuseReason};
 use crate::etcd::version::NoVersion;
@@ -17,9 +18,9 @@ use crate::node::host::HostError;
 use crate::node::time::{boot_ms, sleep};
 
 /// All of the cloud that a machine needs.
-pub trait NodeCloud: Cloud + MachineCloud + Parameters {}
+pub trait NodeCloud: Archive + Cloud + MachineCloud + Parameters {}
 
-impl<C: Cloud + MachineCloud + Parameters> NodeCloud for C {}
+impl<C: Archive + Cloud + MachineCloud + Parameters> NodeCloud for C {}
 
 /// Takes what a member has to say, for people.
 pub type Announce = Arc<dyn Fn(&Identity, &str) + Send + Sync>;
@@ -94,6 +95,9 @@ pub enum NodeError {
         /// What is wrong with what it says.
         why: NoVersion,
     },
+    /// A snapshot could not be taken, or is not what it should be.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The machine failed.
     #[error(transparent)]
     Host(#[from] HostError),

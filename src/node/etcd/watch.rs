@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::client::{EtcdClient, EtcdError, Status};
 use super::layout::Layout;
 use super::machine::{Machine, NodeCloud, NodeError};
+use super::snapshot::{Health, Shared};
 use super::volume::note_version;
 use crate::cloud::{Condition, StoreError};
 use crate::epoch::{self, EpochStoreError, Known};
@@ -37,6 +38,7 @@ pub(super) struct Watch<'a, C> {
     pub(super) identity: &'a Identity,
     pub(super) layout: &'a Layout,
     pub(super) client: &'a EtcdClient,
+    pub(super) shared: &'a Shared,
 }
 
 /// What was seen of a member at a moment.
@@ -102,6 +104,7 @@ impl<C: NodeCloud> Watch<'_, C> {
                     ready();
                 }
             }
+            self.shared.see(epoch.map(|epoch| health(seen.as_ref(), epoch)));
             self.report(seen.as_ref(), epoch).await;
             if gone >= GONE_MAX || boot_ms().saturating_sub(began_at) > DAY_MS {
                 return Ok(());
@@ -274,11 +277,30 @@ impl<C: NodeCloud> Watch<'_, C> {
                 }
             }
         };
+        let report = MemberReport { snapshot_at: self.shared.newest(), ..report };
         write(self.machine, self.identity, &report).await;
     }
 
     fn refused(&self, reason: RefuseReason) -> NodeError {
         NodeError::Refused { identity: self.identity.clone(), reason: Box::new(reason) }
+    }
+}
+
+/// How a member is, for whoever takes a snapshot of it.
+fn health(seen: Option<&Seen>, epoch: &Epoch) -> Health {
+    let Some(seen) = seen else {
+        let (version, leader, voters) = (None, None, BTreeSet::new());
+        return Health { epoch: epoch.clone(), is_well: false, version, term: 0, voters, leader };
+    };
+    let named = |listed: &Listed| name_of(listed, Some(epoch));
+    let leader = seen.view.members.iter().find(|listed| Some(listed.id) == seen.status.leader);
+    Health {
+        epoch: epoch.clone(),
+        is_well: seen.is_voter() && epoch.cluster_id() == Some(seen.status.cluster_id),
+        version: Some(seen.status.version.clone()),
+        term: seen.status.term,
+        voters: seen.view.voters().map(named).collect(),
+        leader: leader.map(named),
     }
 }
 

@@ -3,14 +3,18 @@
 #![expect(clippy::disallowed_methods, reason = "the machine's own files are kprod's to keep")]
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use sha2::{Digest, Sha256};
 
 use super::HostError;
 
 /// Nothing that kprod keeps on a machine comes near.
 const BYTES_MAX: u64 = 1 << 20;
+/// What is copied at once.
+const COPY_BYTES: usize = 1 << 20;
 
 /// Reads a file; none if there is no such file.
 ///
@@ -46,4 +50,99 @@ pub fn write_whole(path: &Path, body: &[u8], mode: u32) -> Result<(), HostError>
         File::open(folder)?.sync_all()
     };
     write().map_err(|cause| HostError::file("cannot write", path, cause))
+}
+
+/// Opens a file to read it.
+///
+/// # Errors
+/// When it is not there, or may not be read.
+pub fn open(path: &Path) -> Result<File, HostError> {
+    File::open(path).map_err(|cause| HostError::file("cannot read", path, cause))
+}
+
+/// Makes a folder that is empty, and its owner's alone.
+///
+/// # Errors
+/// When what is there cannot be removed, or the folder cannot be made.
+pub fn fresh_folder(path: &Path) -> Result<(), HostError> {
+    remove_folder(path)?;
+    fs::create_dir_all(path)
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o700)))
+        .map_err(|cause| HostError::file("cannot make the folder", path, cause))
+}
+
+/// Removes a folder with all that is in it; one that is not there is gone already.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove_folder(path: &Path) -> Result<(), HostError> {
+    match fs::remove_dir_all(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            Err(HostError::file("cannot remove", path, cause))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Renames a folder to a name that is not taken, and has the disk know it.
+///
+/// # Errors
+/// When it cannot be renamed.
+pub fn rename_whole(from: &Path, to: &Path) -> Result<(), HostError> {
+    let renamed = || -> io::Result<()> {
+        fs::rename(from, to)?;
+        File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all()
+    };
+    renamed().map_err(|cause| HostError::file("cannot rename to", to, cause))
+}
+
+/// Copies a file and puts the SHA-256 of its content at its end, as etcd does with a snapshot.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub fn copy_with_sum(from: &Path, to: &Path) -> Result<(), HostError> {
+    let copied = || -> io::Result<()> {
+        let (mut source, mut copy) = (File::open(from)?, File::create(to)?);
+        let mut sum = Sha256::new();
+        let mut chunk = vec![0; COPY_BYTES];
+        loop {
+            let count = source.read(&mut chunk)?;
+            let read = chunk.get(..count).unwrap_or_default();
+            if read.is_empty() {
+                break;
+            }
+            sum.update(read);
+            copy.write_all(read)?;
+        }
+        copy.write_all(&sum.finalize())?;
+        copy.sync_all()
+    };
+    copied().map_err(|cause| HostError::file("cannot copy", from, cause))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+    use crate::etcd::snapshot::examine;
+
+    #[test]
+    fn a_copied_database_is_a_snapshot() {
+        let folder = tempfile::tempdir().unwrap();
+        let [database, copy] = ["db", "copy"].map(|name| folder.path().join(name));
+        fs::write(&database, vec![7; 300 * 512]).unwrap();
+        copy_with_sum(&database, &copy).unwrap();
+        let content = examine(open(&copy).unwrap()).unwrap();
+        assert_eq!(content.bytes, 300 * 512 + 32);
+        let fresh = folder.path().join("fresh");
+        for _ in 0..2 {
+            fresh_folder(&fresh).unwrap();
+            assert_eq!(fs::read_dir(&fresh).unwrap().count(), 0);
+            fs::write(fresh.join("left"), "x").unwrap();
+        }
+        remove_folder(&fresh).unwrap();
+        remove_folder(&fresh).unwrap();
+        assert!(!fresh.exists());
+    }
 }

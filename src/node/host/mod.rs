@@ -12,8 +12,11 @@ mod service;
 use std::path::PathBuf;
 
 pub use block::{BlockDevice, Contents};
-pub use files::{read_if_there, write_whole};
+pub use files::{
+    copy_with_sum, fresh_folder, open, read_if_there, remove_folder, rename_whole, write_whole,
+};
 pub use program::version_said;
+pub use run::run_tool;
 pub use service::{Service, ServiceState};
 
 /// What the machine did not manage.

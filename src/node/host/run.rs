@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "waits for a program that another process is")]
 
 use std::io::Read;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -65,6 +66,15 @@ pub(super) fn must(program: &str, args: &[&str], limit: Duration) -> Result<Stri
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     Err(failed(program, args, &output))
+}
+
+/// Runs a program that is named by its whole path and has to succeed, and gives what it said.
+///
+/// # Errors
+/// When it cannot be run, ends badly, or does not end in time.
+pub fn run_tool(program: &Path, args: &[String], limit: Duration) -> Result<String, HostError> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    must(&program.to_string_lossy(), &args, limit)
 }
 
 /// What a program that ended badly comes to.

@@ -31,7 +31,7 @@ impl StoredEtcd {
     pub(super) fn elect(&mut self, now: Time, ills: &Ills<'_>) {
         let able: Vec<&String> =
             self.members.keys().filter(|name| self.is_able(name, now, ills)).collect();
-        let enough = able.len() > self.members.len() / 2;
+        let enough = able.len() > self.members.len().max(self.size) / 2;
         let is_first_look = self.epochs.is_empty();
         let (term, leader) = match self.epochs.back() {
             Some(epoch) => (epoch.term, epoch.leader.as_ref()),

@@ -9,9 +9,6 @@ use crate::sim::clock::Time;
 
 /// Between two reports.
 const REPORT_MS: i64 = 10_000;
-/// Seconds from the first leader to the first snapshot, and between two.
-const FIRST_SNAPSHOT_SECS: u64 = 60;
-const SNAPSHOT_MS: i64 = 3_600_000;
 
 /// The number of a report that is written at a moment.
 pub(super) fn sequence(at: Time) -> u64 {
@@ -20,14 +17,12 @@ pub(super) fn sequence(at: Time) -> u64 {
 
 impl StoredEtcd {
     /// Notes since when something has been silent: faults come without a date.
-    pub(super) fn note_silence(&mut self, now: Time, ills: &Ills<'_>, snapshots_fail: bool) {
+    pub(super) fn note_silence(&mut self, now: Time, ills: &Ills<'_>) {
         for (name, member) in &mut self.members {
             let is_silent = ills.any(name, |fault| *fault == MemberFault::Silent);
             let since = member.silent_since.unwrap_or(now);
             member.silent_since = is_silent.then_some(since);
         }
-        let until = self.snapshots_until.unwrap_or(now);
-        self.snapshots_until = snapshots_fail.then_some(until);
     }
 
     pub(super) fn newest_report(
@@ -81,13 +76,5 @@ impl StoredEtcd {
             (name.clone(), if votes { MemberRole::Voter } else { MemberRole::Learner })
         };
         self.members.iter().map(role).collect()
-    }
-
-    /// The newest snapshot at a moment: one soon after the first leader, then one an hour.
-    pub(super) fn snapshot(&self, at: Time) -> Option<Time> {
-        let first = self.formed_at?.plus_secs(FIRST_SNAPSHOT_SECS);
-        let until = self.snapshots_until.map_or(at, |until| until.min(at));
-        let lived = until.0 - first.0;
-        (lived >= 0).then(|| Time(first.0 + lived - lived % SNAPSHOT_MS))
     }
 }

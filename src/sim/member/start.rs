@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ills::Ills;
 use super::{Run, StoredEtcd, StoredMember};
 use crate::etcd::epoch::{ClusterId, Epoch, Phase, Place, epoch_key, snapshots_key};
+use crate::etcd::snapshot::sha256_of;
 use crate::etcd::start::{
     Answer, Identity, Listed, MemberId, Sight, Stamp, Start, View, Volume, decide, reached,
 };
@@ -45,6 +46,14 @@ impl Bucket<'_> {
         Some((Epoch::parse(&key, &object.body.to_bytes()).ok()?, object.written_at))
     }
 
+    /// Whether the snapshot is there that an epoch begins with, and is what it was.
+    fn has_beginning(&self, epoch: &Epoch) -> bool {
+        epoch.restored_from.as_ref().is_none_or(|from| {
+            let body = self.objects.get(&from.snapshot).map(|object| object.body.to_bytes());
+            body.is_some_and(|body| sha256_of(&body) == from.sha256)
+        })
+    }
+
     fn has_snapshots(&self) -> bool {
         self.objects.contains_key(&snapshots_key(self.cluster, self.etcd))
     }
@@ -76,12 +85,16 @@ impl StoredEtcd {
                 data.is_some_and(|data| !data.votes)
             }
             Start::Bootstrap => {
+                if !bucket.has_beginning(&epoch) {
+                    return;
+                }
                 self.leave_behind(&epoch);
                 false
             }
             Start::Learner(_) => true,
             Start::Wait(_) | Start::Refuse(_) => return,
         };
+        self.size = epoch.members.len();
         let Some(member) = self.members.get_mut(name) else { return };
         let stamp = Stamp::new(&sight.identity, &epoch);
         let version = Some(DataVersion::begun(program, reached(&sight)));
@@ -92,7 +105,7 @@ impl StoredEtcd {
     /// What forms under another epoch is another cluster: nothing has formed yet.
     fn leave_behind(&mut self, epoch: &Epoch) {
         if self.closed.as_ref().is_some_and(|token| *token != epoch.token) {
-            (self.closed, self.formed_at) = (None, None);
+            (self.closed, self.formed_at, self.next_snapshot) = (None, None, None);
             self.versions.clear();
         }
     }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::field::Field;
 use super::super::text::is_dns_label;
-use super::super::{EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Spec, VolumeType};
+use super::super::{
+    EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Span, Spec, VolumeType,
+};
 use super::volume::{VolumeCheck, VolumeFields, volume};
 use super::{Report, s3_address, unique};
 
@@ -13,6 +15,12 @@ const CLUSTERS: [&str; 2] = ["main", "events"];
 
 /// More members only make writes slower. Source: etcd FAQ, "What is maximum cluster size?".
 const MEMBERS_MAX: usize = 7;
+
+/// A snapshot reads the whole database from one member's disk: no more often than this, in seconds.
+const INTERVAL_SECS_MIN: u64 = 600;
+const DAY_SECS: u64 = 86_400;
+/// Snapshots of one sort that a list may hold: it is read whole, and often.
+const KEPT_MAX: u64 = 1000;
 
 pub(super) fn check(spec: &Spec, report: &mut Report) {
     let clusters = &spec.cluster.spec.etcd_clusters;
@@ -70,6 +78,46 @@ fn etcd_cluster(spec: &Spec, cluster: &EtcdClusterSpec, field: &Field, report: &
         let base = spec.cluster.spec.config_base.as_deref();
         let own = |store: &&String| base.is_none_or(|base| !store.starts_with(base));
         s3_address(report, &field, backups.backup_store.as_ref().filter(own));
+        snapshots(spec, cluster, backups, report);
+    }
+}
+
+/// How often snapshots are taken, and how long they are kept.
+fn snapshots(
+    spec: &Spec,
+    cluster: &EtcdClusterSpec,
+    backups: &EtcdBackupSpec,
+    report: &mut Report,
+) {
+    let clusters = &spec.cluster.spec.etcd_clusters;
+    let index = clusters.iter().position(|known| known.name == cluster.name).unwrap_or_default();
+    let field =
+        |name: &str| spec.cluster_field("spec.etcdClusters").index(index).key("backups").key(name);
+    let EtcdBackupSpec { backup_store: _, interval, keep_all, keep_daily } = backups;
+    let secs = |span: Option<Span>, usual: u64| span.map_or(usual, |span| span.secs);
+    let interval = secs(*interval, 3600);
+    if !(INTERVAL_SECS_MIN..=DAY_SECS).contains(&interval) {
+        report.error_hint(
+            &field("interval"),
+            "a snapshot reads the whole database, and one that is days old is none",
+            "`10m` to `24h`",
+        );
+    }
+    let keep_all = secs(*keep_all, 2 * DAY_SECS);
+    if !(interval..=interval.saturating_mul(KEPT_MAX)).contains(&keep_all) {
+        report.error_hint(
+            &field("keepAll"),
+            format!("that would keep {} snapshots", keep_all / interval.max(1)),
+            format!("at least the interval, and no more than {KEPT_MAX} of it"),
+        );
+    }
+    let keep_daily = secs(*keep_daily, 30 * DAY_SECS);
+    if keep_daily > KEPT_MAX * DAY_SECS {
+        report.error_hint(
+            &field("keepDaily"),
+            format!("that would keep {} snapshots", keep_daily / DAY_SECS),
+            format!("{KEPT_MAX} days are the most; `keepAll` alone counts when it is longer"),
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use super::Report;
 const WAIT_SECS_MAX: u64 = 48 * 3600;
 /// The least age at which machines are replaced, as of AWS's own maximum lifetime: a day.
 const AGE_SECS_MIN: u64 = 86_400;
-/// How often snapshots are taken.
+/// How often snapshots are taken where nothing is said.
 const SNAPSHOT_SECS: u64 = 3600;
 
 /// What the cluster says for its groups, and over all of them.
@@ -63,13 +63,24 @@ pub(super) fn check_cluster(spec: &Spec, report: &mut Report) {
     if let Some(repair) = repair {
         repair_rules(report, &field.clone().key("repair"), repair);
     }
-    if snapshot_age_max.is_some_and(|span| !(SNAPSHOT_SECS..=WAIT_SECS_MAX).contains(&span.secs)) {
+    let least = snapshot_secs(spec);
+    if snapshot_age_max.is_some_and(|span| !(least..=WAIT_SECS_MAX).contains(&span.secs)) {
+        let least = Span { secs: least };
         report.error_hint(
             &field.key("snapshotAgeMax"),
-            "snapshots are taken every hour, and one that is days old is none",
-            "`1h` to `48h`",
+            format!("snapshots are taken every {least}, and one that is days old is none"),
+            format!("`{least}` to `48h`"),
         );
     }
+}
+
+/// How often snapshots are taken, where they are taken most seldom.
+fn snapshot_secs(spec: &Spec) -> u64 {
+    let intervals = spec.cluster.spec.etcd_clusters.iter().map(|etcd| {
+        let interval = etcd.backups.as_ref().and_then(|backups| backups.interval);
+        interval.map_or(SNAPSHOT_SECS, |interval| interval.secs)
+    });
+    intervals.max().unwrap_or(SNAPSHOT_SECS)
 }
 
 /// What a group says itself; what it took over has been spoken of at the cluster.

@@ -5,6 +5,7 @@ mod etcd;
 mod pki;
 mod plan;
 mod roll;
+mod snapshots;
 mod status;
 
 pub use doctor::doctor;
@@ -12,4 +13,5 @@ pub use etcd::etcd;
 pub use pki::pki;
 pub use plan::{FORMAT_VERSION, plan};
 pub use roll::roll;
+pub use snapshots::snapshots;
 pub use status::status;

@@ -6,7 +6,7 @@
 //! and `systemctl.sh`. The program that is pinned is kprod in the simulated account. Names are answered by a DNS server from the records that an apply
 //! made.
 //!
-//! Root and Debian's etcd-server are needed. Without them the tests say so and pass, unless
+//! Root and Debian's etcd-server and etcd-client are needed. Without them the tests say so and pass, unless
 //! `KPROD_TEST_NAMESPACES=must`.
 
 #![allow(clippy::print_stderr, reason = "what is left out is told, and what machines said")]
@@ -50,7 +50,7 @@ pub(crate) fn tell(path: &str) {
 /// Whether this machine lets namespaces, bridges and loop devices be made, and has etcd.
 fn can_tell() -> Result<(), String> {
     let try_it = "ip link add b0 type bridge && losetup -f && \
-                  for tool in etcd mkfs.ext4 blkid; do command -v $tool || exit 1; done";
+                  for tool in etcd etcdctl mkfs.ext4 blkid; do command -v $tool || exit 1; done";
     let tried = Command::new(SCENE[0])
         .args(&SCENE[1..])
         .args(["sh", "-c", try_it])
@@ -59,7 +59,7 @@ fn can_tell() -> Result<(), String> {
     match tried.status.success() {
         true => Ok(()),
         false => Err(format!(
-            "root, namespaces, loop devices, etcd, mkfs.ext4 and blkid are needed: {}",
+            "root, namespaces, loop devices, etcd, etcdctl, mkfs.ext4 and blkid are needed: {}",
             String::from_utf8_lossy(&tried.stderr).trim()
         )),
     }
@@ -88,4 +88,14 @@ fn etcd_of_a_version_that_does_not_fit_starts_on_no_data() {
 #[test]
 fn five_members_and_a_cluster_for_events_form_side_by_side() {
     tell("etcd::stories::five_members_form");
+}
+
+#[test]
+fn a_cluster_that_is_lost_wholly_begins_anew_with_its_snapshot() {
+    tell("everything_is_lost");
+}
+
+#[test]
+fn a_cluster_begins_anew_with_the_one_member_that_is_left() {
+    tell("one_member_is_left");
 }

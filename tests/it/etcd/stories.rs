@@ -243,3 +243,106 @@ fn formed(cluster: &'static str) -> Scene {
     assert!(scene.has_empty_plan());
     scene
 }
+
+/// Everything is lost: machines and volumes. The newest snapshot has a flipped byte, which every member
+/// notices, and none forms; with the one before it all comes back that had been written by then.
+#[test]
+#[ignore = "runs in namespaces of its own"]
+fn everything_is_lost() {
+    let mut scene = formed(STAGING);
+    let credentials = scene.client("main");
+    let urls = scene.urls["main"].clone();
+    let writer = Writer::start(&credentials, urls.values().cloned().collect());
+    std::thread::sleep(AWAY);
+    let (count, _) = writer.stop();
+    assert!(count > 0);
+    let good = scene.snapshot(None);
+    let bad = scene.snapshot(None);
+    for (etcd, record) in &good {
+        assert!(record.revision > 0 && record.etcd_version.starts_with("3."), "{etcd}: {record:?}");
+        assert_eq!(record.bytes % 512, 32, "{etcd}: {record:?}");
+        assert!(scene.report(etcd, "a").unwrap().snapshot_at.is_some());
+    }
+    for slot in scene.slots.values_mut() {
+        slot.kill();
+    }
+    scene.flip(&bad["main"].object, 5000);
+
+    let groups: Vec<String> = scene.slots.keys().cloned().collect();
+    assert_eq!(scene.restore(&["--from", &bad["main"].name]), Some(6), "it waits for members");
+    scene.plug_all();
+    let sequence = boot_ms();
+    for group in &groups {
+        scene.boot(group);
+    }
+    let notice = |scene: &Scene| {
+        let said = scene.slots.values().map(|slot| slot.log());
+        said.filter(|said| said.contains("its sum is")).count() == scene.slots.len()
+    };
+    let began = Instant::now();
+    while began.elapsed() < BOOT && !notice(&scene) {
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(notice(&scene), "{}", scene.slots[&groups[0]].log());
+    assert!(!scene.is_anybody_up("main", sequence), "main formed from a snapshot that was changed");
+    assert_eq!(scene.epoch("main").cluster_id(), None);
+
+    for slot in scene.slots.values_mut() {
+        slot.kill();
+    }
+    assert_eq!(scene.restore(&["--from", &good["main"].name, "--anew"]), Some(6));
+    begin_anew(&mut scene, 3);
+    let lost = missing(&credentials, &urls["b"], count);
+    assert!(lost.is_empty(), "lost {lost:?} of {count}");
+    eprintln!("main: {count} acknowledged writes before the snapshot, all there");
+}
+
+/// Two of three machines are lost with their volumes, and the quorum of both etcd clusters with them. A
+/// snapshot of the member that is left has all that was acknowledged.
+#[test]
+#[ignore = "runs in namespaces of its own"]
+fn one_member_is_left() {
+    let mut scene = formed(STAGING);
+    let credentials = scene.client("main");
+    let urls = scene.urls["main"].clone();
+    let writer = Writer::start(&credentials, urls.values().cloned().collect());
+    std::thread::sleep(AWAY);
+    let (count, _) = writer.stop();
+    // The last of them is known to have been agreed on everywhere after a heartbeat.
+    std::thread::sleep(AWAY);
+    for member in ["b", "c"] {
+        let group = scene.group_of("main", member);
+        scene.slots.get_mut(&group).unwrap().kill();
+    }
+    let taken = scene.snapshot(Some("a"));
+    assert_eq!(scene.restore(&["--from", &taken["main"].name]), Some(6), "it waits for members");
+    let group = scene.group_of("main", "a");
+    // The member of the time before stops by itself once it reads the new epoch.
+    let began = Instant::now();
+    let has_stopped = |scene: &Scene| scene.slots[&group].log().contains("of epoch 1");
+    while began.elapsed() < BOOT && !has_stopped(&scene) {
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(has_stopped(&scene), "{}", scene.slots[&group].log());
+    scene.slots.get_mut(&group).unwrap().kill();
+    begin_anew(&mut scene, 2);
+    let lost = missing(&credentials, &urls["c"], count);
+    assert!(count > 0 && lost.is_empty(), "lost {lost:?} of {count}");
+    eprintln!("main: {count} acknowledged writes, all there");
+}
+
+/// New machines with the new volumes, until the restore is over.
+fn begin_anew(scene: &mut Scene, number: u64) {
+    scene.plug_all();
+    let groups: Vec<String> = scene.slots.keys().cloned().collect();
+    for group in &groups {
+        scene.boot(group);
+    }
+    scene.wait_until_well(BOOT);
+    assert_eq!(scene.restore(&[]), Some(0));
+    for etcd in scene.urls.keys() {
+        let epoch = scene.epoch(etcd);
+        assert_eq!((epoch.number, epoch.cluster_id().is_some()), (number, true), "{etcd}");
+    }
+    assert!(scene.has_empty_plan());
+}

@@ -1,0 +1,47 @@
+//! Which snapshots are kept: all of them for some days, then the last one of each day.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::{List, Record, Schedule};
+
+/// A list, sorted into what is kept and what goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sorted {
+    /// The list without what goes.
+    pub kept: List,
+    /// What goes, oldest first.
+    pub gone: Vec<Record>,
+}
+
+/// Sorts a list. The newest one is always kept, of every epoch, and so is each that is `held`: an epoch
+/// is beginning with it.
+pub fn sort(list: &List, schedule: &Schedule, now: Timestamp, held: &BTreeSet<String>) -> Sorted {
+    let mut last_of_day: BTreeMap<Date, &Record> = BTreeMap::new();
+    let mut newest: BTreeMap<&str, &Record> = BTreeMap::new();
+    for record in &list.snapshots {
+        let day = record.taken_at.to_zoned(TimeZone::UTC).date();
+        keep_later(last_of_day.entry(day).or_insert(record), record);
+        keep_later(newest.entry(record.token.as_str()).or_insert(record), record);
+    }
+    let is_kept = |record: &Record| {
+        let age = now.duration_since(record.taken_at).as_secs();
+        let within = |secs: u64| i64::try_from(secs).is_ok_and(|secs| age <= secs);
+        let is = |other: &&Record| other.name == record.name;
+        within(schedule.keep_all_secs)
+            || (within(schedule.keep_daily_secs) && last_of_day.values().any(is))
+            || newest.values().any(is)
+            || held.contains(&record.name)
+    };
+    let (kept, gone) = list.snapshots.iter().cloned().partition(is_kept);
+    Sorted { kept: List { snapshots: kept, ..list.clone() }, gone }
+}
+
+fn keep_later<'a>(known: &mut &'a Record, record: &'a Record) {
+    if (record.taken_at, &record.name) > (known.taken_at, &known.name) {
+        *known = record;
+    }
+}

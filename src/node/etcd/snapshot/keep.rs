@@ -1,0 +1,274 @@
+//! Looking, deciding, taking, recording, pruning.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::save::Tools;
+use super::{BYTES_MAX, Health, Shared, SnapshotError, lock, look_into};
+use crate::cloud::StoreError;
+use crate::cloud::archive::{Address, Sum};
+use crate::etcd::snapshot::{
+    Content, Member, Reason, Record, Request, Sorted, Store, Taken, Turn, Version, name, object,
+    prefix, sha256_of, sort, turn,
+};
+use crate::etcd::start::Identity;
+use crate::node::etcd::layout::Layout;
+use crate::node::etcd::machine::{Machine, NodeCloud};
+use crate::node::host::{fresh_folder, off_thread, remove_folder, write_whole};
+use crate::node::time::{boot_ms, sleep};
+use crate::snapshot::{self, Known, SnapshotStoreError};
+
+/// Between two looks: whoever asks for a snapshot waits no longer for it to begin.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Between two reads of the list while nothing is asked for.
+const LIST_MS: u64 = 60_000;
+/// How often a record is written: another member may write the list at the same moment.
+const RECORDS_MAX: usize = 5;
+/// Objects that no record names are somebody's upload for as long as this, in seconds.
+const ORPHAN_SECS: i64 = 86_400;
+
+/// Takes the snapshots of a member.
+pub(in crate::node::etcd) struct Keeper<'a, C> {
+    pub(in crate::node::etcd) machine: &'a Machine<C>,
+    pub(in crate::node::etcd) identity: &'a Identity,
+    pub(in crate::node::etcd) layout: &'a Layout,
+    pub(in crate::node::etcd) store: &'a Store,
+    pub(in crate::node::etcd) shared: &'a Shared,
+}
+
+impl<C: NodeCloud> Keeper<'_, C> {
+    /// Takes what is due, for as long as it is asked to.
+    pub(in crate::node::etcd) async fn keep(&self) {
+        let mut known: Option<(Known, u64)> = None;
+        loop {
+            if let Err(error) = self.look(&mut known).await {
+                known = None;
+                self.tell(&format!("no snapshot was taken: {error}"));
+            }
+            self.shared.is_taking.store(false, Ordering::SeqCst);
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn look(&self, known: &mut Option<(Known, u64)>) -> Result<(), SnapshotError> {
+        let Identity { cluster, etcd, .. } = self.identity;
+        let cloud = &self.machine.cloud;
+        let request = snapshot::request(cloud, cluster, etcd).await?;
+        let request = request.filter(|request| request.is_alive(cloud.now()));
+        let is_fresh = |(_, at): &(Known, u64)| boot_ms().saturating_sub(*at) < LIST_MS;
+        let read = match known.take().filter(is_fresh).filter(|_| request.is_none()) {
+            Some(read) => read,
+            None => (snapshot::read(cloud, cluster, etcd).await?, boot_ms()),
+        };
+        *lock(&self.shared.newest) = read.0.list.newest().map(|record| record.taken_at);
+        let (list, _) = known.insert(read);
+        let Some(health) = lock(&self.shared.health).clone() else { return Ok(()) };
+        let member = Member {
+            cluster,
+            name: &self.identity.member,
+            token: &health.epoch.token,
+            is_well: health.is_well,
+            voters: &health.voters,
+            leader: health.leader.as_deref(),
+        };
+        let schedule = &self.store.schedule;
+        let Turn::Take(reason) = turn(&member, &list.list, request.as_ref(), schedule, cloud.now())
+        else {
+            return Ok(());
+        };
+        self.shared.is_taking.store(true, Ordering::SeqCst);
+        let claimed = list.list.claimed(&self.identity.member, cloud.now());
+        match snapshot::follow(cloud, cluster, etcd, list, claimed).await {
+            // Somebody else was faster; look again.
+            Err(SnapshotStoreError::Store(StoreError::Conflict(_))) => {
+                *known = None;
+                return Ok(());
+            }
+            followed => drop(followed?),
+        }
+        *known = None;
+        let request = request.filter(|_| matches!(reason, Reason::Asked { .. }));
+        self.take(&health, request.as_ref()).await
+    }
+
+    /// Takes one, in a folder that is gone afterwards.
+    async fn take(&self, health: &Health, request: Option<&Request>) -> Result<(), SnapshotError> {
+        let folder = self.layout.snapshots.clone();
+        off_thread(move || fresh_folder(&folder)).await?;
+        let taken = self.take_in(&self.layout.snapshots, health, request).await;
+        let folder = self.layout.snapshots.clone();
+        let removed = off_thread(move || remove_folder(&folder)).await;
+        let record = taken?;
+        removed?;
+        self.tell(&format!(
+            "took the snapshot {}: revision {}, {} bytes, read back and compared",
+            record.name, record.revision, record.bytes
+        ));
+        self.record(&record, health).await
+    }
+
+    async fn take_in(
+        &self,
+        folder: &Path,
+        health: &Health,
+        request: Option<&Request>,
+    ) -> Result<Record, SnapshotError> {
+        let Identity { cluster, etcd, member } = self.identity;
+        let cloud = &self.machine.cloud;
+        let tools = Tools { server: self.machine.settings.etcd_program.clone() };
+        let file = folder.join("snapshot.db");
+        let at = cloud.now();
+        self.save(&tools, health, &file, request.is_some_and(|request| request.alone)).await?;
+        let content = look_into(file.clone(), "just taken").await?;
+        let etcd_version = match &health.version {
+            Some(version) => version.clone(),
+            None => tools.version().await?,
+        };
+        let revision = tools.revision(Version::parse(&etcd_version)?, &file).await?;
+        let taken = Taken { member: member.clone(), revision, at, content: content.clone() };
+        let name = name(&taken);
+        let place = |part: &str| object(&self.store.store, cluster, etcd, &name, part);
+
+        let certificates = self.certificates(folder).await?;
+        self.put(&place("certificates.json"), folder.join("certificates.json"), &certificates)
+            .await?;
+        let address = place("snapshot.db");
+        self.put(&address, file, &content).await?;
+        let found = self.read_back(&address, folder.join("again.db")).await?;
+        if found != content {
+            let (found, wanted) = (found.sha256, content.sha256);
+            return Err(SnapshotError::Changed { object: address, found, wanted });
+        }
+        Ok(Record {
+            name,
+            object: address,
+            member: member.clone(),
+            epoch: health.epoch.number,
+            token: health.epoch.token.clone(),
+            cluster_id: health.epoch.cluster_id().unwrap_or(crate::etcd::ClusterId(0)),
+            etcd_version,
+            revision,
+            term: health.term,
+            bytes: content.bytes,
+            sha256: content.sha256,
+            taken_at: at,
+            verified_at: cloud.now(),
+            certificates_sha256: certificates.sha256,
+            request: request.map(|request| request.id.clone()),
+        })
+    }
+
+    async fn save(
+        &self,
+        tools: &Tools,
+        health: &Health,
+        file: &Path,
+        is_alone: bool,
+    ) -> Result<(), SnapshotError> {
+        let place = health.epoch.members.get(&self.identity.member);
+        let url = place.map(|place| place.client_url.as_str()).unwrap_or_default();
+        match tools.save(self.layout, url, file).await {
+            Err(error) if is_alone => {
+                self.tell(&format!("serves nobody ({error}); its data is copied as it lies there"));
+                Ok(Tools::copy(self.layout, file).await?)
+            }
+            saved => Ok(saved?),
+        }
+    }
+
+    /// The certificates of the cluster's authorities. Their keys stay where they are, in the parameter
+    /// store: a snapshot's reader is not to be able to sign.
+    async fn certificates(&self, folder: &Path) -> Result<Content, SnapshotError> {
+        let public = self.machine.cloud.public(&self.identity.cluster).await?;
+        let body = serde_json::to_vec_pretty(&public).unwrap_or_default();
+        let content = Content { bytes: body.len() as u64, sha256: sha256_of(&body) };
+        let path = folder.join("certificates.json");
+        off_thread(move || write_whole(&path, &body, 0o600)).await?;
+        Ok(content)
+    }
+
+    async fn put(
+        &self,
+        object: &str,
+        file: PathBuf,
+        content: &Content,
+    ) -> Result<(), SnapshotError> {
+        let address: Address = object.parse()?;
+        let sum = Sum { bytes: content.bytes, sha256: content.sha256.clone() };
+        Ok(self.machine.cloud.store(&address, &file, &sum).await?)
+    }
+
+    async fn read_back(&self, object: &str, into: PathBuf) -> Result<Content, SnapshotError> {
+        let address: Address = object.parse()?;
+        if !self.machine.cloud.fetch(&address, &into, BYTES_MAX).await? {
+            return Err(SnapshotError::Missing { object: object.to_owned() });
+        }
+        look_into(into, object).await
+    }
+
+    /// Writes the record, and takes out of the list what is kept no longer. What lies in the archive
+    /// goes after it: what is listed is there.
+    async fn record(&self, record: &Record, health: &Health) -> Result<(), SnapshotError> {
+        let Identity { cluster, etcd, .. } = self.identity;
+        let cloud = &self.machine.cloud;
+        for attempt in 1..=RECORDS_MAX {
+            let known = snapshot::read(cloud, cluster, etcd).await?;
+            let from = health.epoch.restored_from.as_ref().map(|from| from.snapshot.as_str());
+            let held: BTreeSet<String> = known
+                .list
+                .snapshots
+                .iter()
+                .filter(|held| Some(held.object.as_str()) == from)
+                .map(|held| held.name.clone())
+                .collect();
+            let with = known.list.with(record.clone());
+            let Sorted { kept, gone } = sort(&with, &self.store.schedule, cloud.now(), &held);
+            match snapshot::follow(cloud, cluster, etcd, &known, kept).await {
+                Err(SnapshotStoreError::Store(StoreError::Conflict(_)))
+                    if attempt < RECORDS_MAX => {}
+                Err(error) => return Err(error.into()),
+                Ok(known) => {
+                    *lock(&self.shared.newest) = known.list.newest().map(|record| record.taken_at);
+                    if let Err(error) = self.prune(&known, &gone).await {
+                        self.tell(&format!(
+                            "snapshots that are kept no longer are still there: {error}"
+                        ));
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what no record names: what has just left the list, and what a taker that was killed left
+    /// behind long ago.
+    async fn prune(&self, known: &Known, gone: &[Record]) -> Result<(), SnapshotError> {
+        let Identity { cluster, etcd, .. } = self.identity;
+        let cloud = &self.machine.cloud;
+        let place: Address = prefix(&self.store.store, cluster, etcd).parse()?;
+        let now = cloud.now();
+        for stored in cloud.stored(&place).await? {
+            let below = stored.address.key.strip_prefix(&place.key);
+            let Some((name, _)) = below.and_then(|below| below.split_once('/')) else { continue };
+            let is_gone = gone.iter().any(|record| record.name == name);
+            let is_old = age_secs(stored.written_at, now) > ORPHAN_SECS;
+            if known.list.find(name).is_none() && (is_gone || is_old) {
+                cloud.discard(&stored.address).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, text: &str) {
+        self.machine.tell(self.identity, text);
+    }
+}
+
+fn age_secs(at: Timestamp, now: Timestamp) -> i64 {
+    now.duration_since(at).as_secs()
+}

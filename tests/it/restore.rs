@@ -1,0 +1,242 @@
+//! Restoring etcd in the simulated account: from a snapshot, after everything is lost, and killed
+//! around every single change on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kprod::apply::{self, StopSignal, lease};
+use kprod::cloud::sim::SimCloud;
+use kprod::cloud::{Call, Cloud, Condition};
+use kprod::desired;
+use kprod::epoch;
+use kprod::error::{ExitCode, Failure};
+use kprod::etcd::epoch::Epoch;
+use kprod::etcd::snapshot::{List, newest_together, snapshots_key};
+use kprod::etcd::{Limits, Standing};
+use kprod::plan::PlanOptions;
+use kprod::resource::{Key, Kind, SET_ASIDE_TAG};
+use kprod::restore::{self, RestoreReport, RestoreRequest, Target, VolumePlan};
+use kprod::roll::{Policy, members};
+use kprod::sim::{CrashPlan, CrashSide, World};
+use kprod::snapshot;
+use kprod::spec::Spec;
+
+use super::apply::{STAGING, account_for, plan, request, spec_of, told};
+
+const ETCDS: [&str; 2] = ["main", "events"];
+/// No restore of the tests changes so much.
+const CHANGES_MAX: u64 = 300;
+
+/// A cluster that has run for some hours.
+async fn lived() -> (SimCloud, Spec) {
+    let spec = spec_of(STAGING);
+    let cloud = account_for(&spec, 5);
+    let (first, query) = plan(&cloud, &spec, &PlanOptions::default()).await;
+    let stop = StopSignal::new();
+    let report = apply::run(&cloud, &request(&first, &query, "ann"), &stop, &|_| ()).await.unwrap();
+    assert_eq!(report.exit_code(), ExitCode::Done, "{}", told(&report));
+    // Whoever looks at members finds them; they live from then on.
+    epochs(&cloud).await;
+    cloud.sleep(Duration::from_secs(3 * 3600)).await;
+    (cloud, spec)
+}
+
+async fn lists(cloud: &SimCloud) -> BTreeMap<String, List> {
+    snapshot::read_all(cloud, STAGING, &ETCDS.map(str::to_owned)).await.unwrap()
+}
+
+async fn epochs(cloud: &SimCloud) -> BTreeMap<String, Epoch> {
+    let mut epochs = BTreeMap::new();
+    for etcd in ETCDS {
+        let known = epoch::read(cloud, STAGING, etcd).await.unwrap().unwrap();
+        epochs.insert(etcd.to_owned(), known.epoch);
+    }
+    epochs
+}
+
+async fn newest(cloud: &SimCloud) -> BTreeMap<String, Target> {
+    let moment = newest_together(&lists(cloud).await).unwrap();
+    restore::targets(&moment, &epochs(cloud).await).unwrap()
+}
+
+/// Restores as one process would.
+async fn run(
+    cloud: &SimCloud,
+    spec: &Spec,
+    targets: Option<BTreeMap<String, Target>>,
+) -> Result<RestoreReport, Failure> {
+    let query = desired::query(spec);
+    let request = RestoreRequest {
+        cluster: STAGING.to_owned(),
+        volumes: query.keys.iter().filter(|key| key.kind == Kind::Volume).cloned().collect(),
+        query,
+        topology: Policy::of(spec).topology,
+        targets,
+        holder: "ann".to_owned(),
+        lock_timeout: Duration::ZERO,
+        wait_timeout: Duration::from_secs(1800),
+    };
+    let plan = async |only: BTreeSet<Key>| -> Result<VolumePlan, Failure> {
+        let options = PlanOptions { only, ..PlanOptions::default() };
+        let (plan, query) = plan(cloud, spec, &options).await;
+        assert!(plan.refusals.is_empty(), "{:?}", plan.refusals);
+        Ok((plan, query))
+    };
+    let stop = StopSignal::new();
+    restore::run(cloud, &request, &stop, plan, &|_| (), &|_| ()).await
+}
+
+/// The members' volumes, and those that were set aside, by id.
+fn volumes(world: &World) -> (BTreeSet<String>, BTreeSet<String>) {
+    let ids = |is_aside: bool| {
+        let found = world
+            .volumes
+            .values()
+            .filter(move |stored| stored.volume.tags.contains_key(SET_ASIDE_TAG) == is_aside);
+        found.map(|stored| stored.volume_id.clone()).collect::<BTreeSet<String>>()
+    };
+    (ids(false), ids(true))
+}
+
+/// Everything is as after a restore from the targets.
+async fn is_restored(cloud: &SimCloud, spec: &Spec, before: &World, what: &str) {
+    let (old, _) = volumes(before);
+    let (new, aside) = cloud.with_world(|world| volumes(world)).unwrap();
+    assert_eq!(aside, old, "{what}: no volume is deleted, and each is set aside");
+    assert_eq!((new.len(), new.is_disjoint(&old)), (old.len(), true), "{what}");
+    for (etcd, epoch) in epochs(cloud).await {
+        assert_eq!((epoch.number, epoch.cluster_id().is_some()), (2, true), "{what}: {etcd}");
+        assert!(epoch.restored_from.is_some());
+    }
+    assert_eq!(restore::read(cloud, STAGING).await.unwrap(), None, "{what}");
+    // Once the groups have settled, nothing is left to do, and everybody is well.
+    cloud.sleep(Duration::from_secs(900)).await;
+    let policy = Policy::of(spec);
+    let facts = members::read(cloud, STAGING, &policy.topology, &BTreeMap::new()).await.unwrap();
+    let limits: Limits = policy.cluster.guard_limits(jiff::Timestamp::MIN);
+    let standing = Standing::of(STAGING, &policy.topology, &facts, cloud.now(), &limits);
+    assert!(standing.is_well(), "{what}: {standing:#?}");
+    let (again, _) = plan(cloud, spec, &PlanOptions::default()).await;
+    assert!(!again.has_changes(), "{what}: {:#?}", again.changes);
+    assert!(again.refusals.is_empty(), "{what}: {:?}", again.refusals);
+}
+
+#[tokio::test]
+async fn a_cluster_begins_anew_with_its_newest_snapshot() {
+    let (cloud, spec) = lived().await;
+    let before = cloud.with_world(|world| world.clone()).unwrap();
+    let targets = newest(&cloud).await;
+    let report = run(&cloud, &spec, Some(targets.clone())).await.unwrap();
+    assert_eq!(report.journal.targets, targets);
+    is_restored(&cloud, &spec, &before, "in peace").await;
+    // The first snapshot of the new epoch comes at once.
+    for (etcd, list) in lists(&cloud).await {
+        let newest = list.newest().unwrap();
+        assert_eq!(newest.epoch, 2, "{etcd}");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_comes_back_when_every_machine_and_volume_is_lost() {
+    let (cloud, spec) = lived().await;
+    let targets = newest(&cloud).await;
+    let ids: Vec<String> = cloud
+        .with_world(|world| {
+            let ids: Vec<String> = world.volumes.values().map(|v| v.volume_id.clone()).collect();
+            for id in &ids {
+                world.volumes.edit(id, |stored| stored.attached_to = None);
+            }
+            ids
+        })
+        .unwrap();
+    for volume_id in ids {
+        cloud.call(&Call::DeleteVolume { volume_id }).await.unwrap();
+    }
+    cloud.sleep(Duration::from_secs(60)).await;
+    run(&cloud, &spec, Some(targets)).await.unwrap();
+    for (etcd, epoch) in epochs(&cloud).await {
+        assert_eq!((epoch.number, epoch.cluster_id().is_some()), (2, true), "{etcd}");
+    }
+    let (_, aside) = cloud.with_world(|world| volumes(world)).unwrap();
+    assert!(aside.is_empty());
+}
+
+/// A snapshot that is not what was recorded brings up nobody; another one does, over the epoch that the
+/// first attempt had opened.
+#[tokio::test]
+async fn a_flipped_byte_is_noticed_and_another_snapshot_taken() {
+    let (cloud, spec) = lived().await;
+    let bad = newest(&cloud).await;
+    let object = bad["main"].from.snapshot.clone();
+    let body = cloud.get(&object).await.unwrap().unwrap().body;
+    let flipped: Vec<u8> = body.iter().enumerate().map(|(i, b)| b ^ u8::from(i == 3)).collect();
+    cloud.put(&object, flipped, Condition::Any).await.unwrap();
+    let failure = run(&cloud, &spec, Some(bad)).await.unwrap_err();
+    assert_eq!(failure.code, ExitCode::Halted);
+    assert_eq!(epochs(&cloud).await["main"].cluster_id(), None, "nobody formed");
+
+    let lists = lists(&cloud).await;
+    let older: BTreeMap<String, List> = lists
+        .iter()
+        .map(|(etcd, list)| {
+            let mut list = list.clone();
+            list.snapshots.retain(|record| record.object != object && record.epoch == 1);
+            (etcd.clone(), list)
+        })
+        .collect();
+    let told: Vec<_> = lists["main"].snapshots.iter().map(|r| (&r.name, r.epoch)).collect();
+    let moment = newest_together(&older).unwrap_or_else(|error| panic!("{error}: {told:?}"));
+    let targets = restore::targets(&moment, &epochs(&cloud).await).unwrap();
+    run(&cloud, &spec, Some(targets)).await.unwrap();
+    let epochs = epochs(&cloud).await;
+    assert_eq!((epochs["main"].number, epochs["main"].cluster_id().is_some()), (3, true));
+    assert!(cloud.get(&snapshots_key(STAGING, "main")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_restore_that_is_killed_around_any_change_is_finished_by_the_next_one() {
+    let (cloud, spec) = lived().await;
+    let start = cloud.with_world(|world| world.clone()).unwrap();
+    let targets = newest(&cloud).await;
+    let mut tried = 0;
+    for in_bucket in [false, true] {
+        for change in 1..=CHANGES_MAX {
+            let mut is_over = false;
+            for side in [CrashSide::Before, CrashSide::After] {
+                let case = format!("{side:?} change {change}, in the bucket: {in_bucket}");
+                let mut world = start.clone();
+                let crash = Some(CrashPlan { mutation: change, side });
+                match in_bucket {
+                    true => world.faults.store_crash = crash,
+                    false => world.faults.crash = crash,
+                }
+                let killed = SimCloud::from_world(world);
+                let ended = tokio::select! {
+                    biased;
+                    () = killed.crashed() => None,
+                    ended = run(&killed, &spec, Some(targets.clone())) => Some(ended),
+                };
+                if let Some(ended) = ended {
+                    ended.unwrap();
+                    is_over = true;
+                    break;
+                }
+                tried += 1;
+                let world = killed.with_world(|world| world.clone()).unwrap();
+                let next = SimCloud::from_world(world);
+                lease::break_lease(&next, STAGING).await.unwrap();
+                let known = restore::read(&next, STAGING).await.unwrap();
+                let is_done = known.is_none() && epochs(&next).await["main"].number == 2;
+                if !is_done {
+                    let targets = known.is_none().then(|| targets.clone());
+                    run(&next, &spec, targets).await.unwrap_or_else(|f| panic!("{case}: {f:#?}"));
+                }
+                is_restored(&next, &spec, &start, &case).await;
+            }
+            if is_over {
+                break;
+            }
+        }
+    }
+    assert!(tried > 40, "{tried}");
+}
