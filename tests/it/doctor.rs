@@ -53,7 +53,7 @@ fn nothing_is_odd_about_what_was_just_applied() {
     let (fleet, _) = applied();
     assert_eq!(symptoms(&fleet), [""; 0]);
     let (_, out, _) = run(fleet.path(), &["doctor", STAGING]);
-    assert_eq!(out, format!("SIMULATED {STAGING}: nothing odd about 51 resources\n"));
+    assert_eq!(out, format!("SIMULATED {STAGING}: nothing odd about 52 resources\n"));
 }
 
 #[tokio::test]

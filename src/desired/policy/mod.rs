@@ -145,9 +145,12 @@ fn assets(scope: &Scope<'_>) -> Option<Value> {
 
 const READ_PARAMETERS: [&str; 2] = ["ssm:GetParameter", "ssm:GetParametersByPath"];
 
-/// The ARN of the parameters below `/kprod/<cluster>/<place>`.
+/// The ARN of the parameters below `/kprod/<cluster>/<place>`. The public ones are asked for all at once,
+/// which takes leave for the path itself: one pattern is for both.
+/// Source: Systems Manager API reference, GetParametersByPath.
 fn parameters(scope: &Scope<'_>, place: &str) -> String {
-    scope.arn("ssm", &format!("parameter/kprod/{}/{place}/*", scope.spec.name()))
+    let below = if place == PUBLIC_PLACE { "*" } else { "/*" };
+    scope.arn("ssm", &format!("parameter/kprod/{}/{place}{below}", scope.spec.name()))
 }
 
 /// The secrets of a role, and of no other, and what it trusts the other machines by. One statement for
@@ -160,14 +163,7 @@ fn secrets(scope: &Scope<'_>, role: Role) -> Option<Value> {
         Role::Bastion => return None,
     };
     places.extend(etcd::places(scope.spec, role));
-    let mut parameters: Vec<String> = places.iter().map(|place| parameters(scope, place)).collect();
-    // Of the public ones all are asked for at once, which is leave for the path itself and not for what is
-    // below it. Source: Systems Manager API reference, GetParametersByPath.
-    let public = parameters.iter().find_map(|all| {
-        let path = all.strip_suffix("/*")?;
-        path.ends_with(&format!("/{PUBLIC_PLACE}")).then(|| path.to_owned())
-    });
-    parameters.extend(public);
+    let parameters: Value = places.iter().map(|place| parameters(scope, place)).collect();
     Some(allow("Secrets", &READ_PARAMETERS, parameters, Value::Null))
 }
 

@@ -73,3 +73,28 @@ fn staging_comes_for_few_calls_and_goes_and_comes_again() {
 fn prod_comes_for_few_calls_and_goes_and_comes_again() {
     comes_and_goes(PROD);
 }
+
+/// Whoever has not the program that machines are to fetch makes nothing; once it is in the bucket nobody
+/// needs it any more.
+#[test]
+fn without_the_program_for_machines_nothing_is_made_until_the_bucket_has_it() {
+    let account = Moto::shared().account();
+    let network = account.network(STAGING);
+    let plan = account.plan(&network, &[]).1;
+    let asset = plan["resources"].as_array().unwrap().iter().find(|one| one["kind"] == "asset");
+    let address = asset.unwrap()["address"].as_str().unwrap();
+    account.calls();
+    // What does not begin with the verb gets no file by itself.
+    let bare = ["--color", "never", "apply", STAGING, "--yes"];
+    let refused = account.kprod(&network, &bare);
+    assert_eq!(refused.status.code(), Some(5), "{}", said(&refused));
+    assert!(super::flat(&refused).contains("name its file with --node-program"), "{}", said(&refused));
+    let changed: Vec<_> = account.calls().into_iter().filter(|call| !call.is_read()).collect();
+    assert!(changed.is_empty(), "{changed:#?}");
+
+    let only = account.kprod(&network, &["apply", STAGING, "--yes", "--only", address]);
+    assert_eq!(only.status.code(), Some(0), "{}", said(&only));
+    let rest = account.kprod(&network, &bare);
+    assert_eq!(rest.status.code(), Some(0), "{}", said(&rest));
+    is_there(&account, &network).unwrap_or_else(|why| panic!("{why}"));
+}
