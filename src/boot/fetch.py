@@ -1,5 +1,4 @@
-"""Fetches the program that node.json names from the state bucket, unless it is here, by the machine's
-role. Only what has its digest is kept. Whoever runs this tries again."""
+"""Fetches the program of node.json by the machine's role, and keeps what has its digest."""
 import hashlib, hmac, json, os, sys, time, urllib.parse, urllib.request as http
 
 FILE, env = "/var/lib/kprod/bin/kprod", os.environ.get

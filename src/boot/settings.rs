@@ -103,7 +103,7 @@ impl Settings {
     /// # Errors
     /// Whatever keeps this kprod from using it.
     pub fn parse(body: &[u8]) -> Result<Self, SettingsError> {
-        let settings: Self = serde_json::from_slice(body)
+        let mut settings: Self = serde_json::from_slice(body)
             .map_err(|error| SettingsError::Unreadable(error.to_string()))?;
         if settings.format_version != Self::FORMAT_VERSION {
             return Err(SettingsError::Newer { found: settings.format_version });
@@ -111,6 +111,7 @@ impl Settings {
         if settings.members.is_empty() {
             return Err(SettingsError::NoMember);
         }
+        settings.lengthen();
         let mut seen = BTreeSet::new();
         for hosted in &settings.members {
             for name in [&hosted.etcd, &hosted.member] {
@@ -130,6 +131,36 @@ impl Settings {
         }
         Ok(settings)
     }
+
+    /// As it is written: what is below the cluster's state is told from there, since user data is to be
+    /// short.
+    pub(super) fn shortened(&self) -> Self {
+        let mut settings = self.clone();
+        let base = format!("{}/", self.config_base.trim_end_matches('/'));
+        for store in settings.stores() {
+            if let Some(below) = store.strip_prefix(&base).filter(|below| is_below(below)) {
+                *store = below.to_owned();
+            }
+        }
+        settings
+    }
+
+    fn lengthen(&mut self) {
+        let base = self.config_base.trim_end_matches('/').to_owned();
+        for store in self.stores().filter(|store| is_below(store)) {
+            *store = format!("{base}/{store}");
+        }
+    }
+
+    fn stores(&mut self) -> impl Iterator<Item = &mut String> {
+        let snapshots = self.members.iter_mut().filter_map(|hosted| hosted.snapshots.as_mut());
+        snapshots.map(|snapshots| &mut snapshots.store)
+    }
+}
+
+/// Whether a place is told from the cluster's state.
+fn is_below(store: &str) -> bool {
+    !store.is_empty() && !store.starts_with('/') && !store.contains("://")
 }
 
 fn is_name(text: &str) -> bool {

@@ -50,7 +50,7 @@ fn told(settings: &Settings) -> String {
     let mut text = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut text, Lines { depth: 0 });
     // Paths, names and numbers, into memory: this cannot fail.
-    let _ = settings.serialize(&mut serializer);
+    let _ = settings.shortened().serialize(&mut serializer);
     String::from_utf8(text).unwrap_or_default()
 }
 

@@ -48,6 +48,9 @@ pub struct EtcdMemberSpec {
     pub encrypted_volume: Option<bool>,
 }
 
+/// Below the cluster's state, where snapshots go that nobody has named a place for: then by etcd cluster.
+pub const USUAL_BACKUPS: &str = "backups/etcd";
+
 /// Where an etcd cluster's snapshots go, how often they are taken and how long they are kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]

@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
+use super::etcd::USUAL_BACKUPS;
 use super::{
     ApiBalancerSpec, BalancerClass, BalancerType, CloudProvider, ClusterSpec, DnsType,
     EtcdBackupSpec, EtcdClusterSpec, GroupManager, HttpTokens, InstanceGroup, InstanceGroupSpec,
@@ -141,7 +142,7 @@ fn fill_balancer(balancer: &mut ApiBalancerSpec) {
 fn fill_etcd(etcd: &mut EtcdClusterSpec, config_base: Option<&str>) {
     if let Some(base) = config_base {
         let backups = etcd.backups.get_or_insert_with(EtcdBackupSpec::default);
-        let store = || format!("{}/backups/etcd/{}", base.trim_end_matches('/'), etcd.name);
+        let store = || format!("{}/{USUAL_BACKUPS}/{}", base.trim_end_matches('/'), etcd.name);
         backups.backup_store.get_or_insert_with(store);
     }
     if let Some(backups) = &mut etcd.backups {

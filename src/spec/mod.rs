@@ -37,7 +37,7 @@ pub use cluster::{
     ApiBalancerSpec, ApiSpec, ApiSubnetSpec, AuthorizationSpec, BalancerClass, BalancerType,
     CloudProvider, ClusterIamSpec, ClusterSpec, KubeApiServerSpec, PolicyRole, Profile, WaiverSpec,
 };
-pub use etcd::{EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec};
+pub use etcd::{EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec, USUAL_BACKUPS};
 pub use field::{Field, Kind, Positions};
 pub use fill::fill;
 pub use instance_group::{GroupIamSpec, GroupManager, InstanceGroupSpec, Role, TargetGroupSpec};

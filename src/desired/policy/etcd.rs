@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Scope, allow};
 use crate::pki::Authority;
 use crate::resource::FORMATTED_TAG;
-use crate::spec::{EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Spec};
+use crate::spec::{EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Spec, USUAL_BACKUPS};
 use crate::state::StateAddress;
 
 /// Hosting etcd: the member's volume, the launch hook, the cluster's epoch and the snapshots. There
@@ -93,6 +93,23 @@ fn volume_keys(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
     of_keys.into_iter().chain(of_aliases).collect()
 }
 
+/// Where an etcd cluster's snapshots lie. The usual places of all etcd clusters count as one: where names
+/// are long there is little room in a policy.
+fn store<'a>(etcd: &'a EtcdClusterSpec, base: Option<&str>) -> Option<&'a str> {
+    let store = etcd.backups.as_ref()?.backup_store.as_deref()?;
+    let (parent, name) = store.rsplit_once('/')?;
+    let below = base.and_then(|base| parent.strip_prefix(base.trim_end_matches('/')));
+    Some(
+        if name == etcd.name
+            && below.and_then(|below| below.strip_prefix('/')) == Some(USUAL_BACKUPS)
+        {
+            parent
+        } else {
+            store
+        },
+    )
+}
+
 /// The epoch and reports of members below the cluster's state; snapshots where the spec says.
 /// Of all that only snapshots are ever removed by a machine, when they are kept no longer; where the
 /// bucket keeps versions, one that is removed by mistake, or by an intruder, comes back.
@@ -100,27 +117,24 @@ fn etcd_objects(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
     let base = scope.spec.cluster.spec.config_base.as_deref();
     let below = format!("etcd/{}/*", scope.spec.name());
     let state = base.and_then(|base| scope.objects(base, &below));
-    let stores: BTreeSet<&str> = hosted
-        .iter()
-        .filter_map(|hosted| hosted.etcd.backups.as_ref()?.backup_store.as_deref())
-        .collect();
+    let stores = hosted.iter().filter_map(|hosted| store(hosted.etcd, base));
+    let stores: BTreeSet<&str> = stores.collect();
     let snapshots = stores.iter().filter_map(|store| scope.objects(store, "*"));
     let snapshots: BTreeSet<String> = snapshots.collect();
-    let objects: BTreeSet<String> = state.into_iter().chain(snapshots.iter().cloned()).collect();
     let mut buckets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for store in stores.into_iter().filter_map(StateAddress::parse) {
         let objects = store.key("*");
         buckets.entry(store.bucket).or_default().insert(objects);
     }
     let mut statements = Vec::new();
-    if !objects.is_empty() {
-        let objects: Value = objects.into_iter().collect();
+    if let Some(state) = state {
         let actions = ["s3:GetObject", "s3:PutObject"];
-        statements.push(allow("EtcdState", &actions, objects, Value::Null));
+        statements.push(allow("EtcdState", &actions, state, Value::Null));
     }
     if !snapshots.is_empty() {
         let objects: Value = snapshots.into_iter().collect();
-        statements.push(allow("PruneSnapshots", &["s3:DeleteObject"], objects, Value::Null));
+        let actions = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"];
+        statements.push(allow("Snapshots", &actions, objects, Value::Null));
     }
     if let Some(state) = base.and_then(StateAddress::parse) {
         // On the bucket as a whole: S3 tells a missing object from a forbidden one by this right

@@ -19,6 +19,14 @@ impl Schedule {
     /// noticed soon; one of each day for a month, for what is noticed late.
     pub const USUAL: Self =
         Self { interval_secs: 3600, keep_all_secs: 2 * 86_400, keep_daily_secs: 30 * 86_400 };
+
+    fn usual() -> Self {
+        Self::USUAL
+    }
+
+    fn is_usual(&self) -> bool {
+        *self == Self::USUAL
+    }
 }
 
 /// Where an etcd cluster's snapshots go, and when.
@@ -28,5 +36,6 @@ pub struct Store {
     /// `s3://bucket/prefix`.
     pub store: String,
     /// How often, and how long they are kept.
+    #[serde(default = "Schedule::usual", skip_serializing_if = "Schedule::is_usual")]
     pub schedule: Schedule,
 }
