@@ -127,9 +127,8 @@ mod tests {
         let none = read(&cloud, "c", "main").await.unwrap();
         assert_eq!(none.list, List::empty());
         let claim = |known: &Known, member| known.list.claimed(member, Timestamp::UNIX_EPOCH);
-        let late = |result| {
-            matches!(result, Err(SnapshotStoreError::Store(StoreError::Conflict(_))))
-        };
+        let late =
+            |result| matches!(result, Err(SnapshotStoreError::Store(StoreError::Conflict(_))));
         for known in [none, read(&cloud, "c", "main").await.unwrap()] {
             let first = follow(&cloud, "c", "main", &known, claim(&known, "a")).await.unwrap();
             assert!(late(follow(&cloud, "c", "main", &known, claim(&known, "b")).await));

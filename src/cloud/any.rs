@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use super::archive::{Address, Archive, Stored, Sum};
 #[cfg(feature = "aws")]
 use super::aws::AwsCloud;
-use super::archive::{Address, Archive, Stored, Sum};
 use super::machine::{Hook, Launch, MachineCloud, MemberVolume};
 use super::retry::RetryPolicy;
 use super::retry::reader::Reader;
@@ -188,7 +188,12 @@ impl Archive for AnyCloud {
         inside!(self, cloud => cloud.store(object, file, sum).await)
     }
 
-    async fn fetch(&self, object: &Address, into: &Path, bytes_max: u64) -> Result<bool, StoreError> {
+    async fn fetch(
+        &self,
+        object: &Address,
+        into: &Path,
+        bytes_max: u64,
+    ) -> Result<bool, StoreError> {
         inside!(self, cloud => cloud.fetch(object, into, bytes_max).await)
     }
 

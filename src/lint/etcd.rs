@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Lint, Notes, Said};
 use crate::finding::Severity;
 use crate::spec::{
-    EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec, Field, InstanceGroup, Kind, Spec, VolumeType, is_burstable,
-    memory_mib,
+    EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec, Field, InstanceGroup, Kind, Spec, VolumeType,
+    is_burstable, memory_mib,
 };
 
 /// Source: etcd FAQ, "What is failure tolerance?": of three one may fail, of five two.

@@ -10,9 +10,7 @@ use super::journal::{remove, write};
 use super::{Journal, RestoreError, Sight, Step, Target, decide, read};
 use crate::apply::failure::RERUN;
 use crate::apply::lease::{self, Lease, LeaseRequest, later, sleep_or_stop};
-use crate::apply::{
-    self, ApplyRequest, StopSignal, forget_tokens, lease_failure, store_failure,
-};
+use crate::apply::{self, ApplyRequest, StopSignal, forget_tokens, lease_failure, store_failure};
 use crate::cloud::{Call, Cloud, CloudError, CloudErrorKind, Observation, Query};
 use crate::epoch::{self, EpochStoreError};
 use crate::error::{ExitCode, Failure};
@@ -296,7 +294,8 @@ impl<C: Cloud> Run<'_, C> {
     /// The next epoch, for the members that the last one had.
     async fn fence(&self, journal: &Journal, etcd: &str) -> Result<Made, Failure> {
         let cluster = &self.request.cluster;
-        let (Some(known), Some(target)) = (self.epoch(etcd).await?, journal.targets.get(etcd)) else {
+        let (Some(known), Some(target)) = (self.epoch(etcd).await?, journal.targets.get(etcd))
+        else {
             return Ok(Made::Done);
         };
         let members = known.epoch.members.clone();
@@ -322,15 +321,15 @@ impl<C: Cloud> Run<'_, C> {
         let cluster = &self.request.cluster;
         let observation = self.observe().await?;
         for (id, key) in volumes {
-            let Some(Resource::Volume(volume)) = observation.resources.get(key).map(|o| &o.resource)
+            let Some(Resource::Volume(volume)) =
+                observation.resources.get(key).map(|o| &o.resource)
             else {
                 continue;
             };
             let ids = BTreeSet::from([id.clone()]);
             let name = format!("{SET_ASIDE}.{}.{}", short(journal.id), base_name(&key.name));
             let note = format!("{cluster} {}", journal.began_at);
-            let tags =
-                Tags::from([("Name".to_owned(), name), (SET_ASIDE_TAG.to_owned(), note)]);
+            let tags = Tags::from([("Name".to_owned(), name), (SET_ASIDE_TAG.to_owned(), note)]);
             let keys = volume.tags.keys().filter(|key| makes_a_member(key)).cloned();
             let gone: BTreeSet<String> = keys.chain([OWNER_TAG.to_owned()]).collect();
             let calls = [
@@ -439,9 +438,10 @@ fn makes_a_member(key: &str) -> bool {
 
 /// The members' volumes by id.
 fn volumes(observation: &Observation) -> BTreeMap<String, Key> {
-    let owned = observation.resources.iter().filter(|(key, found)| {
-        key.kind == Kind::Volume && found.ownership.is_owned()
-    });
+    let owned = observation
+        .resources
+        .iter()
+        .filter(|(key, found)| key.kind == Kind::Volume && found.ownership.is_owned());
     let id = |(key, found): (&Key, &crate::cloud::Observed)| {
         Some((found.attributes.get(&Attribute::Id)?.clone(), key.clone()))
     };
@@ -453,9 +453,10 @@ fn machines(observation: &Observation) -> BTreeMap<String, BTreeSet<String>> {
     let mut machines: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (key, found) in &observation.resources {
         let Some(group) = &found.group else { continue };
-        let stays = group.instances.iter().filter(|machine| {
-            !machine.lifecycle_state.starts_with("Terminat")
-        });
+        let stays = group
+            .instances
+            .iter()
+            .filter(|machine| !machine.lifecycle_state.starts_with("Terminat"));
         machines.insert(key.name.clone(), stays.map(|m| m.instance_id.clone()).collect());
     }
     machines

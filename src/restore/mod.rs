@@ -129,11 +129,19 @@ impl std::fmt::Display for Step {
             count => format!("{count} {one}s"),
         };
         match self {
-            Step::Fence { etcd } => write!(f, "etcd {etcd}: its next epoch begins with the snapshot"),
-            Step::SetAside { volumes } => {
-                write!(f, "{} set aside, with all that is on them", some(volumes.len(), "old volume"))
+            Step::Fence { etcd } => {
+                write!(f, "etcd {etcd}: its next epoch begins with the snapshot")
             }
-            Step::MakeVolumes { volumes } => write!(f, "{} to make", some(volumes.len(), "new volume")),
+            Step::SetAside { volumes } => {
+                write!(
+                    f,
+                    "{} set aside, with all that is on them",
+                    some(volumes.len(), "old volume")
+                )
+            }
+            Step::MakeVolumes { volumes } => {
+                write!(f, "{} to make", some(volumes.len(), "new volume"))
+            }
             Step::NoteMachines { machines } => {
                 write!(f, "{} noted that have to go", some(machines.len(), "machine"))
             }

@@ -68,7 +68,8 @@ fn make(step: &Step, journal: &mut Journal, sight: &mut Sight) {
     match step {
         Step::Fence { etcd } => {
             let epoch = &sight.epochs[etcd];
-            let next = epoch.next("c", etcd, places(), journal.targets[etcd].from.clone(), 7).unwrap();
+            let next =
+                epoch.next("c", etcd, places(), journal.targets[etcd].from.clone(), 7).unwrap();
             sight.epochs.insert(etcd.clone(), next);
         }
         Step::SetAside { volumes } => sight.volumes.retain(|id, _| !volumes.contains_key(id)),
@@ -118,7 +119,10 @@ fn whatever_is_lost_the_steps_come_in_their_order_once_and_end() {
             loop {
                 let step = decide(&journal, &sight).unwrap();
                 assert!(!made.contains(&step), "{step:?} comes twice: {made:?}");
-                assert!(made.last().is_none_or(|last| rank(last) <= rank(&step)), "{made:?} {step:?}");
+                assert!(
+                    made.last().is_none_or(|last| rank(last) <= rank(&step)),
+                    "{made:?} {step:?}"
+                );
                 make(&step, &mut journal, &mut sight);
                 made.push(step);
                 if made.last() == Some(&Step::Finish) {
@@ -127,9 +131,9 @@ fn whatever_is_lost_the_steps_come_in_their_order_once_and_end() {
             }
             // Both epochs are followed before anything else is touched.
             assert_eq!(made.iter().filter(|step| rank(step) == 0).count(), 2);
-            let made_volumes = made.iter().any(|step| {
-                matches!(step, Step::MakeVolumes { volumes } if volumes.len() == 6)
-            });
+            let made_volumes = made
+                .iter()
+                .any(|step| matches!(step, Step::MakeVolumes { volumes } if volumes.len() == 6));
             assert!(made_volumes, "{made:?}");
             let old_ones_left = sight.machines.values().flatten().any(|id| id.contains("old"));
             assert!(!old_ones_left, "{made:?}");

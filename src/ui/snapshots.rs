@@ -84,11 +84,17 @@ pub fn restore(plan: &RestorePlan<'_>, style: Style) -> String {
     let _ = writeln!(text, "{simulated}Restore of {}", style.heading(plan.cluster));
     for (etcd, epoch) in plan.epochs {
         let next = epoch.number.saturating_add(1);
-        let _ = writeln!(text, "\n{}  epoch {} -> {next}", style.heading(&format!("etcd {etcd}")), epoch.number);
+        let _ = writeln!(
+            text,
+            "\n{}  epoch {} -> {next}",
+            style.heading(&format!("etcd {etcd}")),
+            epoch.number
+        );
         match (plan.moment.and_then(|moment| moment.get(etcd)), plan.survivor) {
             (Some(record), _) => from_record(&mut text, record, plan.now),
             (None, Some(member)) => {
-                let _ = writeln!(text, "  from member {member}, a snapshot of which is taken first");
+                let _ =
+                    writeln!(text, "  from member {member}, a snapshot of which is taken first");
             }
             (None, None) => {}
         }

@@ -89,9 +89,10 @@ async fn run(
 /// The members' volumes, and those that were set aside, by id.
 fn volumes(world: &World) -> (BTreeSet<String>, BTreeSet<String>) {
     let ids = |is_aside: bool| {
-        let found = world.volumes.values().filter(move |stored| {
-            stored.volume.tags.contains_key(SET_ASIDE_TAG) == is_aside
-        });
+        let found = world
+            .volumes
+            .values()
+            .filter(move |stored| stored.volume.tags.contains_key(SET_ASIDE_TAG) == is_aside);
         found.map(|stored| stored.volume_id.clone()).collect::<BTreeSet<String>>()
     };
     (ids(false), ids(true))

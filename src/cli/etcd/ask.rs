@@ -66,9 +66,8 @@ async fn wait<C: Cloud>(cloud: &C, wish: &Wish<'_>, id: &str) -> anyhow::Result<
         let lists = lists.map_err(|error| list_failure(&error, wish.cluster))?;
         let missing = missing(&lists, id);
         if missing.is_empty() {
-            let found = |(etcd, list): (&String, &List)| {
-                Some((etcd.clone(), list.answer_to(id)?.clone()))
-            };
+            let found =
+                |(etcd, list): (&String, &List)| Some((etcd.clone(), list.answer_to(id)?.clone()));
             return Ok(lists.iter().filter_map(found).collect());
         }
         if cloud.now() >= until {

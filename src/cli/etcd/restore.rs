@@ -86,7 +86,9 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> anyhow::Result<ExitC
         match known {
             Some(known) if !args.anew => {
                 run.check_same(&known.targets)?;
-                context.ui.status(&format!("going on with the restore that began at {}", known.began_at));
+                context
+                    .ui
+                    .status(&format!("going on with the restore that began at {}", known.began_at));
                 run.confirm("Go on with it")?;
                 run.make(None).await
             }
@@ -131,7 +133,8 @@ impl Restore<'_> {
         self.context.ui.data(&ui::snapshots::restore(&plan, self.context.ui.out))?;
         self.confirm("Begin anew with this")?;
         if let Some(member) = &self.args.survivor {
-            let wish = Wish { cluster: self.cluster, etcds, survivor: Some(member), wait: WAIT_MAX };
+            let wish =
+                Wish { cluster: self.cluster, etcds, survivor: Some(member), wait: WAIT_MAX };
             moment = Some(ask(self.context, self.cloud, &wish).await?);
         }
         let Some(moment) = moment else { return Ok(ExitCode::Done) };
@@ -175,8 +178,7 @@ impl Restore<'_> {
 
     /// A restore that is under way goes on with what it began with.
     fn check_same(&self, targets: &BTreeMap<String, Target>) -> anyhow::Result<()> {
-        let is_other =
-            |name: &String| targets.values().all(|target| target.name != *name);
+        let is_other = |name: &String| targets.values().all(|target| target.name != *name);
         if self.args.from.as_ref().is_some_and(is_other) || self.args.survivor.is_some() {
             let names: Vec<&str> = targets.values().map(|target| target.name.as_str()).collect();
             let message = format!("a restore from {} is under way", names.join(" and "));
@@ -212,8 +214,10 @@ impl Restore<'_> {
             let known = epoch::read(self.cloud, self.cluster, etcd).await;
             let known = known.map_err(|error| Failure::error(error.to_string()))?;
             let missing = || {
-                Failure::refused(format!("etcd {etcd} has no epoch: there is nothing to restore over"))
-                    .hint("put the object's last version back, or `kprod apply` a new cluster")
+                Failure::refused(format!(
+                    "etcd {etcd} has no epoch: there is nothing to restore over"
+                ))
+                .hint("put the object's last version back, or `kprod apply` a new cluster")
             };
             epochs.insert(etcd.clone(), known.ok_or_else(missing)?.epoch);
         }
@@ -246,7 +250,8 @@ impl Restore<'_> {
         let tell = |step: &Step| self.context.ui.status(&step.to_string());
         let plan = |missing| self.plan_volumes(missing);
         let done =
-            restore::run(self.cloud, &request, &stop, plan, &tell, &|event| sink.announce(&event)).await;
+            restore::run(self.cloud, &request, &stop, plan, &tell, &|event| sink.announce(&event))
+                .await;
         watcher.abort();
         self.sum_up(&done?);
         Ok(ExitCode::Done)

@@ -35,7 +35,12 @@ impl Archive for AwsCloud {
         Box::pin(store(self, object, file, sum)).await
     }
 
-    async fn fetch(&self, object: &Address, into: &Path, bytes_max: u64) -> Result<bool, StoreError> {
+    async fn fetch(
+        &self,
+        object: &Address,
+        into: &Path,
+        bytes_max: u64,
+    ) -> Result<bool, StoreError> {
         Box::pin(fetch(self, object, into, bytes_max)).await
     }
 
@@ -55,7 +60,8 @@ async fn store(
     sum: &Sum,
 ) -> Result<(), StoreError> {
     if sum.bytes > BYTES_MAX {
-        let why = format!("`{}` has {} bytes, S3 takes {BYTES_MAX} at once", file.display(), sum.bytes);
+        let why =
+            format!("`{}` has {} bytes, S3 takes {BYTES_MAX} at once", file.display(), sum.bytes);
         return Err(StoreError::unusable(why));
     }
     let bucket = in_bucket(object);

@@ -23,13 +23,20 @@ impl Archive for SimCloud {
         kept.map(drop)
     }
 
-    async fn fetch(&self, object: &Address, into: &Path, bytes_max: u64) -> Result<bool, StoreError> {
+    async fn fetch(
+        &self,
+        object: &Address,
+        into: &Path,
+        bytes_max: u64,
+    ) -> Result<bool, StoreError> {
         let key = object.to_string();
         let Some(entry) = self.live(|world| world.get_object(&key)).await? else {
             return Ok(false);
         };
         if entry.body.len() as u64 > bytes_max {
-            return Err(StoreError::unusable(format!("`{object}` is larger than {bytes_max} bytes")));
+            return Err(StoreError::unusable(format!(
+                "`{object}` is larger than {bytes_max} bytes"
+            )));
         }
         fs::write(into, entry.body).map_err(|error| unreadable(into, &error))?;
         Ok(true)

@@ -168,7 +168,8 @@ impl List {
         let mut snapshots = self.snapshots.clone();
         snapshots.retain(|known| known.name != record.name);
         snapshots.push(record);
-        snapshots.sort_by(|one, other| (one.taken_at, &one.name).cmp(&(other.taken_at, &other.name)));
+        snapshots
+            .sort_by(|one, other| (one.taken_at, &one.name).cmp(&(other.taken_at, &other.name)));
         Self { claim, snapshots, ..self.clone() }
     }
 }

@@ -81,7 +81,8 @@ fn around(
 ) -> Result<Moment, MomentError> {
     let mut moment = Moment::from([(etcd.to_owned(), record.clone())]);
     for (other, list) in lists.iter().filter(|(other, _)| *other != etcd) {
-        let nearest = list.snapshots.iter().min_by_key(|near| distance(near.taken_at, record.taken_at));
+        let nearest =
+            list.snapshots.iter().min_by_key(|near| distance(near.taken_at, record.taken_at));
         let partner = nearest
             .filter(|near| distance(near.taken_at, record.taken_at) <= TOGETHER_SECS_MAX)
             .ok_or_else(|| MomentError::Apart { etcd: other.clone(), name: record.name.clone() })?;

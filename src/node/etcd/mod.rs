@@ -20,5 +20,5 @@ mod volume;
 mod watch;
 
 pub use life::run;
-pub use snapshot::SnapshotError;
 pub use machine::{Announce, Machine, NodeCloud, NodeError};
+pub use snapshot::SnapshotError;

@@ -41,8 +41,7 @@ impl World {
                     continue;
                 }
                 let ills = Ills::of(&self.faults.members, cluster, etcd);
-                known.next_snapshot =
-                    take(&mut self.objects, cluster, etcd, known, now, &ills);
+                known.next_snapshot = take(&mut self.objects, cluster, etcd, known, now, &ills);
                 due.extend(known.next_snapshot);
             }
         }
@@ -129,11 +128,7 @@ fn take(
     next.into_iter().min()
 }
 
-fn epoch_of(
-    objects: &BTreeMap<String, StoredObject>,
-    cluster: &str,
-    etcd: &str,
-) -> Option<Epoch> {
+fn epoch_of(objects: &BTreeMap<String, StoredObject>, cluster: &str, etcd: &str) -> Option<Epoch> {
     let key = epoch_key(cluster, etcd);
     Epoch::parse(&key, &objects.get(&key)?.body.to_bytes()).ok()
 }

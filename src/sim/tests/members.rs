@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::etcd::epoch::{Epoch, epoch_key, snapshots_key};
-use crate::etcd::snapshot::{List, sha256_of};
 use crate::etcd::report::report_key;
+use crate::etcd::snapshot::{List, sha256_of};
 use crate::etcd::{MemberReport, MemberRole, Topology, TopologyCluster, TopologyMember};
 use crate::sim::{MemberFault, StoredObject, Time};
 

@@ -3,15 +3,15 @@
 mod doctor;
 mod etcd;
 mod pki;
-mod snapshots;
 mod plan;
 mod roll;
+mod snapshots;
 mod status;
 
 pub use doctor::doctor;
 pub use etcd::etcd;
 pub use pki::pki;
-pub use snapshots::snapshots;
 pub use plan::{FORMAT_VERSION, plan};
 pub use roll::roll;
+pub use snapshots::snapshots;
 pub use status::status;

@@ -12,8 +12,8 @@ use kprod::cloud::{Call, Cloud, Condition};
 use kprod::epoch;
 use kprod::etcd::epoch::Epoch;
 use kprod::etcd::names;
-use kprod::etcd::snapshot::{Record, Request, Schedule, Store};
 use kprod::etcd::report::{MemberReport, MemberRole, report_key};
+use kprod::etcd::snapshot::{Record, Request, Schedule, Store};
 use kprod::node::etcd::client::Credentials;
 use kprod::node::{Hosted, Settings};
 use kprod::roll::Policy;
@@ -171,7 +171,8 @@ impl Scene {
         loop {
             let lists = snapshot::read_all(&self.cloud, self.cluster, &etcds);
             let lists = self.runtime.block_on(lists).unwrap();
-            let answer = |etcd: &String| Some((etcd.clone(), lists[etcd].answer_to(&request.id)?.clone()));
+            let answer =
+                |etcd: &String| Some((etcd.clone(), lists[etcd].answer_to(&request.id)?.clone()));
             let taken: BTreeMap<String, Record> = etcds.iter().filter_map(answer).collect();
             if taken.len() == etcds.len() {
                 return taken;
@@ -195,7 +196,11 @@ impl Scene {
     pub(crate) fn restore(&self, more: &[&str]) -> Option<i32> {
         let args = ["etcd", "restore", self.cluster, "--confirm", self.cluster];
         let run = kprod(self.fleet.path()).args(args).args(more).output().unwrap();
-        eprintln!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+        eprintln!(
+            "{}{}",
+            String::from_utf8_lossy(&run.stdout),
+            String::from_utf8_lossy(&run.stderr)
+        );
         run.status.code()
     }
 

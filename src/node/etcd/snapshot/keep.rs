@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::save::Tools;
 use super::{BYTES_MAX, Health, Shared, SnapshotError, lock, look_into};
-use crate::cloud::archive::{Address, Sum};
 use crate::cloud::StoreError;
+use crate::cloud::archive::{Address, Sum};
 use crate::etcd::snapshot::{
     Content, Member, Reason, Record, Request, Sorted, Store, Taken, Turn, Version, name, object,
     prefix, sha256_of, sort, turn,
@@ -134,7 +134,8 @@ impl<C: NodeCloud> Keeper<'_, C> {
         let place = |part: &str| object(&self.store.store, cluster, etcd, &name, part);
 
         let certificates = self.certificates(folder).await?;
-        self.put(&place("certificates.json"), folder.join("certificates.json"), &certificates).await?;
+        self.put(&place("certificates.json"), folder.join("certificates.json"), &certificates)
+            .await?;
         let address = place("snapshot.db");
         self.put(&address, file, &content).await?;
         let found = self.read_back(&address, folder.join("again.db")).await?;
@@ -227,12 +228,15 @@ impl<C: NodeCloud> Keeper<'_, C> {
             let with = known.list.with(record.clone());
             let Sorted { kept, gone } = sort(&with, &self.store.schedule, cloud.now(), &held);
             match snapshot::follow(cloud, cluster, etcd, &known, kept).await {
-                Err(SnapshotStoreError::Store(StoreError::Conflict(_))) if attempt < RECORDS_MAX => {}
+                Err(SnapshotStoreError::Store(StoreError::Conflict(_)))
+                    if attempt < RECORDS_MAX => {}
                 Err(error) => return Err(error.into()),
                 Ok(known) => {
                     *lock(&self.shared.newest) = known.list.newest().map(|record| record.taken_at);
                     if let Err(error) = self.prune(&known, &gone).await {
-                        self.tell(&format!("snapshots that are kept no longer are still there: {error}"));
+                        self.tell(&format!(
+                            "snapshots that are kept no longer are still there: {error}"
+                        ));
                     }
                     return Ok(());
                 }

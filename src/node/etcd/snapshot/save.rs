@@ -72,7 +72,11 @@ impl Tools {
     }
 
     /// Reads a snapshot's pages by the program of its version, and gives its revision.
-    pub(super) async fn revision(&self, version: Version, file: &Path) -> Result<u64, SnapshotError> {
+    pub(super) async fn revision(
+        &self,
+        version: Version,
+        file: &Path,
+    ) -> Result<u64, SnapshotError> {
         let name = version.offline_tool();
         let program = self.beside(name);
         let shown = file.to_string_lossy().into_owned();
