@@ -1,24 +1,30 @@
 //! `kprod doctor`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
+use jiff::Timestamp;
 
 use super::args::{CloudArgs, SpecArgs, TextOrJson};
-use super::context::Context;
+use super::context::{Context, Loaded};
 use super::pipeline;
 use crate::apply::{self, journal, lease};
 use crate::cloud::any::AnyCloud;
 use crate::cloud::{Cloud, Observation};
 use crate::doctor::{self, Examination, Symptom, Trouble};
 use crate::error::ExitCode;
+use crate::etcd::snapshot::List;
 use crate::plan::{Plan, PlanOptions};
-use crate::ui;
+use crate::roll::Policy;
 use crate::ui::human::PlanView;
+use crate::{restore, snapshot, ui};
 
 /// Look for what stands in a cluster's way or was left behind, and name the way out
 ///
 /// Finds things that carry the cluster's tag and that nobody wants, things that a killed run made by
 /// half, things of others under the cluster's names, groups that lack machines, machines without a
-/// group, and what earlier runs left in the state bucket. Reads only. Exit code 2 when something
+/// group, what earlier runs left in the state bucket, and
+/// snapshots of etcd that nobody takes any more. Reads only. Exit code 2 when something
 /// needs care.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -39,7 +45,7 @@ pub(super) fn run(context: &Context, args: &DoctorArgs) -> anyhow::Result<ExitCo
         let (query, observation) = pipeline::observe(&loaded, &cloud, true).await?;
         let options = PlanOptions::default();
         let planned = pipeline::compare(context, &loaded, query, &observation, &options)?;
-        let symptoms = examine(&cloud, &planned.plan, &observation).await?;
+        let symptoms = examine(&cloud, &loaded, &planned.plan, &observation).await?;
         Ok((planned.plan, symptoms))
     })?;
     let view = PlanView { width: context.ui.width, style: context.ui.out, verbose: false };
@@ -54,6 +60,7 @@ pub(super) fn run(context: &Context, args: &DoctorArgs) -> anyhow::Result<ExitCo
 /// cannot be used is a symptom like any other.
 async fn examine(
     cloud: &AnyCloud,
+    loaded: &Loaded,
     plan: &Plan,
     observation: &Observation,
 ) -> anyhow::Result<Vec<Symptom>> {
@@ -63,12 +70,23 @@ async fn examine(
         Ok(_) => journal::read_last(cloud, &plan.cluster).await.ok().flatten(),
         Err(_) => None,
     };
+    let policy = Policy::of(&loaded.spec);
+    let (snapshots, restore) = match &lease {
+        Ok(_) => (
+            newest_snapshots(cloud, &policy, plan).await,
+            restore::read(cloud, &plan.cluster).await,
+        ),
+        Err(_) => (BTreeMap::new(), Ok(None)),
+    };
     let mut symptoms = doctor::examine(&Examination {
         plan,
         observation,
         instances: &instances,
         lease: lease.as_ref().ok().and_then(Option::as_ref),
         journal: journal.as_ref(),
+        snapshots: &snapshots,
+        snapshot_secs_max: policy.cluster.guard_limits(Timestamp::MIN).snapshot_age_max.as_secs(),
+        restore_since: restore.ok().flatten().map(|restore| restore.began_at),
         now: cloud.now(),
     });
     if let Err(error) = lease {
@@ -77,4 +95,15 @@ async fn examine(
         symptoms.insert(0, Symptom::new(Trouble::State, failure.message, hint));
     }
     Ok(symptoms)
+}
+
+/// When the newest snapshots were taken. A list that cannot be read tells nothing; whoever needs it says so.
+async fn newest_snapshots(
+    cloud: &AnyCloud,
+    policy: &Policy,
+    plan: &Plan,
+) -> BTreeMap<String, Timestamp> {
+    let lists = snapshot::read_all(cloud, &plan.cluster, policy.topology.clusters.keys()).await;
+    let newest = |(etcd, list): (String, List)| Some((etcd, list.newest()?.taken_at));
+    lists.unwrap_or_default().into_iter().filter_map(newest).collect()
 }

@@ -8,6 +8,8 @@
 mod resources;
 mod runs;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::apply::journal::JournalRecord;
@@ -28,6 +30,12 @@ pub struct Examination<'a> {
     pub lease: Option<&'a LeaseRecord>,
     /// The newest run.
     pub journal: Option<&'a JournalRecord>,
+    /// When the newest verified snapshot of each etcd cluster was taken, as far as there is one.
+    pub snapshots: &'a BTreeMap<String, Timestamp>,
+    /// How old it may be, in seconds.
+    pub snapshot_secs_max: u64,
+    /// Since when a restore of etcd is under way.
+    pub restore_since: Option<Timestamp>,
     /// Now, on the cloud's clock.
     pub now: Timestamp,
 }
@@ -41,6 +49,8 @@ pub enum Trouble {
     Lease,
     /// The newest run did not do all that it should.
     Journal,
+    /// Members of etcd take no snapshots any more.
+    Snapshot,
     /// Somebody else's thing is where ours belongs.
     InTheWay,
     /// Something was begun and not finished.
@@ -60,6 +70,7 @@ impl Trouble {
             Trouble::State => "state",
             Trouble::Lease => "lease",
             Trouble::Journal => "journal",
+            Trouble::Snapshot => "snapshot",
             Trouble::InTheWay => "in_the_way",
             Trouble::HalfMade => "half_made",
             Trouble::Machines => "machines",
@@ -101,6 +112,8 @@ pub fn examine(examination: &Examination<'_>) -> Vec<Symptom> {
     let mut symptoms = Vec::new();
     symptoms.extend(runs::lease(examination));
     symptoms.extend(runs::journal(examination));
+    symptoms.extend(runs::restore(examination));
+    symptoms.extend(runs::snapshots(examination));
     symptoms.extend(resources::in_the_way(examination));
     symptoms.extend(resources::half_made(examination));
     symptoms.extend(resources::short_groups(examination));

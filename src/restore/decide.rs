@@ -26,12 +26,9 @@ pub fn decide(journal: &Journal, sight: &Sight) -> Result<Step, RestoreError> {
     if !missing.is_empty() {
         return Ok(Step::MakeVolumes { volumes: missing });
     }
-    let waiting = waiting(journal, sight);
-    if waiting.is_empty() {
-        return Ok(Step::Finish);
-    }
     let Some(noted) = &journal.machines else {
-        return Ok(Step::NoteMachines { machines: machines_of(sight, &waiting) });
+        let hosts = sight.hosts.keys().filter_map(|group| sight.machines.get(group));
+        return Ok(Step::NoteMachines { machines: hosts.flatten().cloned().collect() });
     };
     let mut leaving = BTreeMap::new();
     for (group, machines) in &sight.machines {
@@ -40,10 +37,15 @@ pub fn decide(journal: &Journal, sight: &Sight) -> Result<Step, RestoreError> {
             leaving.insert(group.clone(), ours);
         }
     }
-    match leaving.is_empty() {
-        false => Ok(Step::EndMachines { machines: leaving }),
-        true => Ok(Step::Wait { members: waiting }),
+    if !leaving.is_empty() {
+        return Ok(Step::EndMachines { machines: leaving });
     }
+    let members = waiting(journal, sight);
+    if members.is_empty() {
+        return Ok(Step::Finish);
+    }
+    let machines = machines_of(sight, &members);
+    Ok(Step::Wait { members, machines })
 }
 
 /// The first etcd cluster whose epoch has not been followed yet.

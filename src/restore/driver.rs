@@ -127,7 +127,9 @@ impl<C: Cloud> Run<'_, C> {
                     self.apply(&plan, &query, announce).await?;
                     self.take_lease().await.map(|()| Made::Done)
                 }
-                Step::Wait { .. } => self.wait(&mut journal, &step, deadline).await,
+                Step::Wait { machines, .. } => {
+                    self.wait(&mut journal, &step, machines, deadline).await
+                }
                 step => self.make(&mut journal, step).await,
             };
             failures = match made? {
@@ -236,15 +238,16 @@ impl<C: Cloud> Run<'_, C> {
         Ok(is_young && report.is_healthy && report.leader.is_some() && all_vote)
     }
 
-    /// Waits; when that has taken too long, the next run looks anew which machines have to go.
+    /// Waits; when that has taken too long, the next run replaces the machines of those who are not well.
     async fn wait(
         &mut self,
         journal: &mut Journal,
         step: &Step,
+        machines: &BTreeSet<String>,
         deadline: Timestamp,
     ) -> Result<Made, Failure> {
         if self.cloud.now() >= deadline {
-            journal.machines = None;
+            journal.machines = Some(machines.clone());
             self.own().await?;
             let written = write(self.cloud, &self.request.cluster, journal).await;
             written.map_err(|error| self.store(&error))?;

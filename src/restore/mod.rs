@@ -59,6 +59,8 @@ pub enum Step {
     Wait {
         /// Who is not well yet, as etcd cluster and member.
         members: BTreeSet<(String, String)>,
+        /// The machines that host them now: if it takes too long, they have to go as well.
+        machines: BTreeSet<String>,
     },
     /// All members are well.
     Finish,
@@ -149,7 +151,7 @@ impl std::fmt::Display for Step {
                 let count = machines.values().map(BTreeSet::len).sum();
                 write!(f, "{} ended; their groups bring others", some(count, "machine"))
             }
-            Step::Wait { members } => {
+            Step::Wait { members, .. } => {
                 let names: Vec<String> =
                     members.iter().map(|(etcd, member)| format!("{etcd}/{member}")).collect();
                 write!(f, "waiting for members to be healthy voters: {}", names.join(", "))

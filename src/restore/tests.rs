@@ -129,6 +129,7 @@ fn whatever_is_lost_the_steps_come_in_their_order_once_and_end() {
                     break;
                 }
             }
+            assert!(made.iter().any(|step| matches!(step, Step::NoteMachines { .. })));
             // Both epochs are followed before anything else is touched.
             assert_eq!(made.iter().filter(|step| rank(step) == 0).count(), 2);
             let made_volumes = made

@@ -40,6 +40,7 @@ fn word(trouble: Trouble) -> &'static str {
         Trouble::State => "State bucket",
         Trouble::Lease => "Lease",
         Trouble::Journal => "Unfinished run",
+        Trouble::Snapshot => "Snapshots of etcd",
         Trouble::InTheWay => "In the way",
         Trouble::HalfMade => "Half made",
         Trouble::Machines => "Short of machines",

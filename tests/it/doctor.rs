@@ -183,3 +183,22 @@ async fn lease_and_journal_of_a_dead_run_are_told() {
     let found = symptoms(&fleet);
     assert!(found[0].starts_with("state -: "), "{found:#?}");
 }
+
+#[test]
+fn snapshots_that_nobody_takes_any_more_are_told() {
+    let (fleet, cloud) = applied();
+    let (code, _, said) = run(fleet.path(), &["etcd", "snapshot", STAGING]);
+    assert_eq!(code, 0, "{said}");
+    cloud
+        .with_world(|world| {
+            world.faults.failing_snapshots.insert(STAGING.to_owned());
+            world.advance_secs(3 * 3600);
+        })
+        .unwrap();
+    let told = symptoms(&fleet);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].starts_with("snapshot -: the newest verified snapshot of etcd events is 1"),
+        "{told:?}"
+    );
+}

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kprod::apply::{self, StopSignal};
-use kprod::cloud::Cloud;
 use kprod::cloud::sim::SimCloud;
+use kprod::cloud::{Cloud, Condition};
+use kprod::etcd::snapshot::snapshots_key;
 use kprod::etcd::{Facts, Limits, Refusal, may_go};
 use kprod::plan::PlanOptions;
 use kprod::roll::Policy;
@@ -102,6 +103,10 @@ async fn a_removed_and_remade_cluster_is_another_etcd() {
     let (gone, query) = plan(&cloud, &spec, &destroy).await;
     apply::run(&cloud, &request(&gone, &query, "ann"), &StopSignal::new(), &|_| ()).await.unwrap();
     assert_eq!(look(&cloud, &spec).await, Facts::new());
+    // The lists of snapshots stay, and would keep another cluster from forming in their place.
+    for etcd in ["main", "events"] {
+        cloud.remove(&snapshots_key(STAGING, etcd), Condition::Any).await.unwrap();
+    }
     let (again, query) = plan(&cloud, &spec, &PlanOptions::default()).await;
     apply::run(&cloud, &request(&again, &query, "ann"), &StopSignal::new(), &|_| ()).await.unwrap();
     cloud.sleep(Duration::from_secs(300)).await;

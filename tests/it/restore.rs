@@ -17,7 +17,7 @@ use kprod::plan::PlanOptions;
 use kprod::resource::{Key, Kind, SET_ASIDE_TAG};
 use kprod::restore::{self, RestoreReport, RestoreRequest, Target, VolumePlan};
 use kprod::roll::{Policy, members};
-use kprod::sim::{CrashPlan, CrashSide, World};
+use kprod::sim::{CrashPlan, CrashSide, Lifecycle, World};
 use kprod::snapshot;
 use kprod::spec::Spec;
 
@@ -104,6 +104,14 @@ async fn is_restored(cloud: &SimCloud, spec: &Spec, before: &World, what: &str) 
     let (new, aside) = cloud.with_world(|world| volumes(world)).unwrap();
     assert_eq!(aside, old, "{what}: no volume is deleted, and each is set aside");
     assert_eq!((new.len(), new.is_disjoint(&old)), (old.len(), true), "{what}");
+    let hosts = |world: &World| -> BTreeSet<String> {
+        let hosts = world.machines.values().filter(|machine| {
+            machine.network_interface_id.is_some() && machine.lifecycle == Lifecycle::InService
+        });
+        hosts.map(|machine| machine.instance_id.clone()).collect()
+    };
+    let now = cloud.with_world(|world| hosts(world)).unwrap();
+    assert!(hosts(before).is_disjoint(&now), "{what}: every host is another machine");
     for (etcd, epoch) in epochs(cloud).await {
         assert_eq!((epoch.number, epoch.cluster_id().is_some()), (2, true), "{what}: {etcd}");
         assert!(epoch.restored_from.is_some());

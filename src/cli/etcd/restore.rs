@@ -283,9 +283,9 @@ impl Restore<'_> {
         ));
         if report.journal.targets.values().any(|target| target.from.bump_revisions.is_none()) {
             ui.status(
-                "etcd before 3.6 counts revisions anew: restart API servers, controllers and \
-                 kubelets, whose watches may have seen later ones",
+                "etcd before 3.6 counts revisions anew: restart API servers, controllers and",
             );
+            ui.status("kubelets, whose watches may have seen later ones");
         }
     }
 }

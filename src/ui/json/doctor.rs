@@ -5,7 +5,7 @@
 //! | `format_version` | version of the doctor's form, `"1.0"` |
 //! | `cluster`, `cloud`, `simulated`, `account`, `region` | whose health it is |
 //! | `healthy` | nothing needs care |
-//! | `symptoms[].trouble` | `state`, `lease`, `journal`, `in_the_way`, `half_made`, `machines`, `certificate`, `orphan` |
+//! | `symptoms[].trouble` | `state`, `lease`, `journal`, `snapshot`, `in_the_way`, `half_made`, `machines`, `certificate`, `orphan` |
 //! | `symptoms[].address` | a resource's address, or an instance's id; null for the cluster as a whole |
 //! | `symptoms[].message`, `hint` | what is the matter, and the way out |
 

@@ -31,7 +31,8 @@ use std::time::Duration;
 
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{
-    Call, Cloud, CloudErrorKind, MachineCloud, Observation, Observed, Ownership, Query, Reply,
+    Archive, Call, Cloud, CloudErrorKind, MachineCloud, Observation, Observed, Ownership, Query,
+    Reply, StateBucket,
 };
 use kprod::facts::AdoptedNetwork;
 use kprod::resource::{Attribute, Key, Kind, OWNER_TAG, Ref, Resource, Tags};
@@ -70,7 +71,10 @@ struct Scene<'s, C> {
 }
 
 /// The laws, one after the other; tells of every one that is broken.
-async fn keeps_the_contract<C: Cloud + MachineCloud>(cloud: C, network: Network) {
+async fn keeps_the_contract<C: Archive + Cloud + MachineCloud + StateBucket>(
+    cloud: C,
+    network: Network,
+) {
     let stage = Stage { cloud, network, made: Mutex::default() };
     let mut broken = Vec::new();
     macro_rules! hold {
@@ -110,6 +114,7 @@ async fn keeps_the_contract<C: Cloud + MachineCloud>(cloud: C, network: Network)
         members::targets,
         store::conditions,
         store::races,
+        store::large_objects,
     );
     assert_eq!(broken, Vec::<String>::new(), "laws that are broken, told above");
     stage.made_every_call();

@@ -1,6 +1,10 @@
 //! The state store: conditions hold, and of those who race exactly one wins.
 
-use kprod::cloud::{Cloud, Condition, StoreError};
+use std::collections::BTreeSet;
+
+use kprod::cloud::archive::{Address, Sum};
+use kprod::cloud::{Archive, Cloud, Condition, StateBucket, StoreError};
+use kprod::etcd::snapshot::sha256_of;
 
 use super::Scene;
 
@@ -66,4 +70,43 @@ async fn race<C: Cloud>(cloud: &C, key: &str, what: &str, condition: &Condition)
 
 fn lost<T: std::fmt::Debug>(result: Result<T, StoreError>) {
     assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
+}
+
+/// Large objects: what was stored comes back byte for byte, or was never taken; what is gone is gone.
+pub(super) async fn large_objects<C: Archive + Cloud + StateBucket>(scene: &Scene<'_, C>) {
+    let cloud = &scene.stage.cloud;
+    let bucket = cloud.bucket().unwrap().map_or("simulated", |place| place.bucket.as_str());
+    let address = |key: &str| Address {
+        bucket: bucket.to_owned(),
+        key: format!("contract/large/{}/{key}", scene.cluster),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let [sent, got] = ["sent", "got"].map(|name| folder.path().join(name));
+    let body: Vec<u8> = (0..300_000_u32).map(|at| (at % 251) as u8).collect();
+    let sum = Sum { bytes: body.len() as u64, sha256: sha256_of(&body) };
+    std::fs::write(&sent, &body).unwrap();
+    let (one, two) = (address("one/snapshot.db"), address("two/snapshot.db"));
+    assert!(!cloud.fetch(&one, &got, 1 << 20).await.unwrap(), "it is not there yet");
+    for object in [&one, &two] {
+        cloud.store(object, &sent, &sum).await.unwrap();
+        assert!(cloud.fetch(object, &got, 1 << 20).await.unwrap());
+        assert_eq!(std::fs::read(&got).unwrap(), body);
+    }
+    assert!(cloud.fetch(&one, &got, 1000).await.is_err(), "it is larger than allowed");
+    // A byte that flips between the sum and the store is noticed on the way.
+    let mut flipped = body.clone();
+    flipped[1000] ^= 1;
+    std::fs::write(&sent, &flipped).unwrap();
+    assert!(cloud.store(&address("three/snapshot.db"), &sent, &sum).await.is_err());
+    let listed = async || {
+        let found = cloud.stored(&address("")).await.unwrap();
+        assert!(found.iter().all(|stored| stored.bytes == sum.bytes), "{found:?}");
+        found.into_iter().map(|stored| stored.address).collect::<BTreeSet<Address>>()
+    };
+    assert_eq!(listed().await, BTreeSet::from([one.clone(), two.clone()]));
+    cloud.discard(&one).await.unwrap();
+    cloud.discard(&one).await.unwrap();
+    assert_eq!(listed().await, BTreeSet::from([two.clone()]));
+    assert!(!cloud.fetch(&one, &got, 1 << 20).await.unwrap());
+    cloud.discard(&two).await.unwrap();
 }

@@ -259,9 +259,10 @@ fn everything_is_lost() {
     let good = scene.snapshot(None);
     let bad = scene.snapshot(None);
     for (etcd, record) in &good {
-        assert!(record.revision > 0 && record.etcd_version.starts_with("3."), "{etcd}: {record:?}");
+        assert!(record.etcd_version.starts_with("3."), "{etcd}: {record:?}");
         assert_eq!(record.bytes % 512, 32, "{etcd}: {record:?}");
-        assert!(scene.report(etcd, "a").unwrap().snapshot_at.is_some());
+        // Nothing was ever written to `events`.
+        assert_eq!(record.revision > 0, etcd == "main", "{etcd}: {record:?}");
     }
     for slot in scene.slots.values_mut() {
         slot.kill();
