@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Lint, Notes, Said};
 use crate::finding::Severity;
 use crate::spec::{
-    EtcdClusterSpec, EtcdMemberSpec, Field, InstanceGroup, Kind, Spec, VolumeType, is_burstable,
-    memory_mib,
+    EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec, Field, InstanceGroup, Kind, Spec, VolumeType,
+    is_burstable, memory_mib,
 };
 
 /// Source: etcd FAQ, "What is failure tolerance?": of three one may fail, of five two.
@@ -34,6 +34,13 @@ pub(super) const ENCRYPTION: Lint =
 pub(super) const BACKUPS: Lint =
     Lint { id: "L25", asks: "a place for snapshots of each etcd cluster" };
 
+/// A restore that nobody has tried is a hope: people and process rust faster than snapshots.
+pub(super) const DRILL: Lint =
+    Lint { id: "L68", asks: "a restore of etcd that was tried in the last 90 days" };
+
+/// Days for which a drill counts: a quarter.
+const DRILL_DAYS: i32 = 90;
+
 /// Memory below which etcd is killed sooner or later, and that it should have, in MiB.
 const MEMORY_MIB: (u32, u32) = (2 << 10, 8 << 10);
 
@@ -50,6 +57,7 @@ pub(super) fn lint(spec: &Spec, notes: &mut Notes) {
             disk(member, &members.clone().index(index), notes);
         }
         backups(cluster, &field, notes);
+        drill(cluster, &field, notes);
     }
     for group in spec.groups.values().filter(|group| spec.hosts_etcd(group.name())) {
         machines(group, notes);
@@ -171,4 +179,28 @@ fn backups(cluster: &EtcdClusterSpec, field: &Field, notes: &mut Notes) {
         let hint = "give it an `s3://` address, or the cluster a `configBase`";
         notes.add(BACKUPS, Severity::Error, &field, Said { message, hint });
     }
+}
+
+/// L68. What `events` holds is gone after an hour anyway.
+fn drill(cluster: &EtcdClusterSpec, field: &Field, notes: &mut Notes) {
+    if !notes.is_production() || cluster.name != "main" {
+        return;
+    }
+    let backups = cluster.backups.as_ref();
+    let day = backups.and_then(EtcdBackupSpec::last_drill_day);
+    let age = day.map(|day| (notes.today - day).get_days());
+    let message = match (day, age) {
+        (Some(_), Some(age)) if (0..=DRILL_DAYS).contains(&age) => return,
+        (Some(day), Some(age)) if age > DRILL_DAYS => {
+            format!("a restore of `main` was last tried on {day}, {age} days ago")
+        }
+        (Some(day), _) => {
+            format!("a restore of `main` is said to be tried on {day}, which is to come")
+        }
+        (None, _) => "nobody says when a restore of `main` was last tried".to_owned(),
+    };
+    let field = field.clone().key("backups").key("lastDrill");
+    let hint =
+        "restore its newest snapshot into a cluster of another name, then write down the day";
+    notes.add(DRILL, Severity::Warning, &field, Said { message, hint });
 }

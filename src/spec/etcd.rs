@@ -1,5 +1,6 @@
 //! The etcd clusters and their members.
 
+use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,4 +54,13 @@ pub struct EtcdMemberSpec {
 pub struct EtcdBackupSpec {
     /// `s3://` address; the hosts of the members may write below it.
     pub backup_store: Option<String>,
+    /// The day on which a restore from them was last tried, such as `2026-10-31`: for the lints.
+    pub last_drill: Option<String>,
+}
+
+impl EtcdBackupSpec {
+    /// The day of the last drill, if what is written is one.
+    pub fn last_drill_day(&self) -> Option<Date> {
+        self.last_drill.as_ref()?.parse().ok()
+    }
 }
