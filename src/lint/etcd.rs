@@ -38,6 +38,13 @@ pub(super) const BACKUPS: Lint =
 const SNAPSHOT_SECS: u64 = 3600;
 const KEPT_SECS: u64 = 7 * 86_400;
 
+/// A restore that nobody has tried is a hope: people and process rust faster than snapshots.
+pub(super) const DRILL: Lint =
+    Lint { id: "L68", asks: "a restore of etcd that was tried in the last 90 days" };
+
+/// Days for which a drill counts: a quarter.
+const DRILL_DAYS: i32 = 90;
+
 /// Memory below which etcd is killed sooner or later, and that it should have, in MiB.
 const MEMORY_MIB: (u32, u32) = (2 << 10, 8 << 10);
 
@@ -54,6 +61,7 @@ pub(super) fn lint(spec: &Spec, notes: &mut Notes) {
             disk(member, &members.clone().index(index), notes);
         }
         backups(cluster, &field, notes);
+        drill(cluster, &field, notes);
     }
     for group in spec.groups.values().filter(|group| spec.hosts_etcd(group.name())) {
         machines(group, notes);
@@ -194,4 +202,28 @@ fn backups(cluster: &EtcdClusterSpec, field: &Field, notes: &mut Notes) {
         let field = field.clone().key("backups").key("keepDaily");
         notes.add(BACKUPS, Severity::Warning, &field, Said { message, hint: "`720h`: a month" });
     }
+}
+
+/// L68. What `events` holds is gone after an hour anyway.
+fn drill(cluster: &EtcdClusterSpec, field: &Field, notes: &mut Notes) {
+    if !notes.is_production() || cluster.name != "main" {
+        return;
+    }
+    let backups = cluster.backups.as_ref();
+    let day = backups.and_then(EtcdBackupSpec::last_drill_day);
+    let age = day.map(|day| (notes.today - day).get_days());
+    let message = match (day, age) {
+        (Some(_), Some(age)) if (0..=DRILL_DAYS).contains(&age) => return,
+        (Some(day), Some(age)) if age > DRILL_DAYS => {
+            format!("a restore of `main` was last tried on {day}, {age} days ago")
+        }
+        (Some(day), _) => {
+            format!("a restore of `main` is said to be tried on {day}, which is to come")
+        }
+        (None, _) => "nobody says when a restore of `main` was last tried".to_owned(),
+    };
+    let field = field.clone().key("backups").key("lastDrill");
+    let hint =
+        "restore its newest snapshot into a cluster of another name, then write down the day";
+    notes.add(DRILL, Severity::Warning, &field, Said { message, hint });
 }

@@ -24,12 +24,12 @@ pub struct Lint {
 
 /// Every rule, in the order of their numbers.
 pub const LINTS: &[Lint] =
-    &[etcd::SIZE, etcd::DOMAINS, etcd::MACHINES, etcd::ENCRYPTION, etcd::BACKUPS];
+    &[etcd::SIZE, etcd::DOMAINS, etcd::MACHINES, etcd::ENCRYPTION, etcd::BACKUPS, etcd::DRILL];
 
 /// What the lints say of a filled spec that `spec::check` found sound, on a given day. A waived finding
 /// is a note.
 pub fn lint(spec: &Spec, today: Date) -> Vec<Finding> {
-    let mut notes = Notes { spec, findings: Vec::new() };
+    let mut notes = Notes { spec, today, findings: Vec::new() };
     etcd::lint(spec, &mut notes);
     waiver::apply(spec, today, notes.findings)
 }
@@ -37,6 +37,7 @@ pub fn lint(spec: &Spec, today: Date) -> Vec<Finding> {
 /// Gathers findings with their places.
 struct Notes<'a> {
     spec: &'a Spec,
+    today: Date,
     findings: Vec<Finding>,
 }
 

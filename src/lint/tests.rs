@@ -20,10 +20,17 @@ struct Sketch<'a> {
     cluster: &'a [&'a str],
     /// Further fields of each member, each a line.
     member: &'a [&'a str],
+    /// The day of the last drill.
+    drill: Option<&'a str>,
 }
 
-const SOUND: Sketch<'_> =
-    Sketch { zones: "abcab", machine_type: "m6i.large", cluster: &[], member: &[] };
+const SOUND: Sketch<'_> = Sketch {
+    zones: "abcab",
+    machine_type: "m6i.large",
+    cluster: &[],
+    member: &[],
+    drill: Some("2026-10-31"),
+};
 
 const BASE: &str = "  configBase: s3://state/c.example.com";
 
@@ -49,12 +56,14 @@ fn spec(sketch: Sketch<'_>) -> Spec {
         );
     }
     text.push_str("  etcdClusters:\n  - name: main\n    etcdMembers:\n");
+    let drill = sketch.drill.map(|day| format!("lastDrill: {day}")).unwrap_or_default();
     for index in 0..sketch.zones.len() {
         let _ = writeln!(text, "    - name: m{index}\n      instanceGroup: etcd-{index}");
         for line in sketch.member {
             let _ = writeln!(text, "      {line}");
         }
     }
+    let _ = writeln!(text, "    backups: {{{drill}}}");
     let group = |name: &str, role: &str, machine_type: &str, zone: char| {
         format!(
             "---\napiVersion: kprod.dev/v1alpha1\nkind: InstanceGroup\nmetadata: {{name: {name}}}\n\
@@ -167,6 +176,22 @@ fn disks_are_large_fast_and_encrypted() {
 }
 
 #[test]
+fn a_restore_was_tried_in_the_last_90_days_where_people_depend_on_it() {
+    let drilled = |drill, cluster| said(Sketch { drill, cluster, ..SOUND });
+    for (day, is_fine) in [
+        (None, false),
+        (Some("2026-11-22"), true),
+        (Some("2026-08-24"), true),
+        (Some("2026-08-23"), false),
+        (Some("2026-11-23"), false),
+    ] {
+        let expected: &[_] = if is_fine { &[] } else { &[("L68", Severity::Warning)] };
+        assert_eq!(drilled(day, PRODUCTION), expected, "{day:?}");
+        assert_eq!(drilled(day, &[]), [], "{day:?}");
+    }
+}
+
+#[test]
 fn findings_name_field_and_line() {
     let findings = lint(&spec(Sketch { zones: "aab", ..SOUND }), TODAY);
     let [finding] = findings.as_slice() else { panic!("{findings:?}") };
@@ -199,7 +224,7 @@ fn a_waiver_holds_for_its_lint_until_its_day() {
 fn the_list_is_what_speaks() {
     let sketches = [
         Sketch { zones: "aab", machine_type: "t3.micro", ..SOUND },
-        Sketch { zones: "a", cluster: PRODUCTION, ..SOUND },
+        Sketch { zones: "a", cluster: PRODUCTION, drill: None, ..SOUND },
         Sketch { member: &["encryptedVolume: false"], cluster: &["no base"], ..SOUND },
     ];
     let heard: BTreeSet<&str> = sketches

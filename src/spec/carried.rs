@@ -52,6 +52,7 @@ pub const CARRIED: &[Carried] = &[
     cluster("spec.authorization.rbac", CarriedReason::OneChoice),
     cluster("spec.channel", CarriedReason::Order),
     cluster("spec.cloudProvider", CarriedReason::OneChoice),
+    cluster("spec.etcdClusters.backups.lastDrill", CarriedReason::Lint),
     cluster("spec.kubelet.*", CarriedReason::Machine),
     cluster("spec.kubernetesVersion", CarriedReason::Machine),
     cluster("spec.masterKubelet.*", CarriedReason::Machine),

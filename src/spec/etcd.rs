@@ -1,5 +1,6 @@
 //! The etcd clusters and their members.
 
+use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,4 +64,13 @@ pub struct EtcdBackupSpec {
     pub keep_all: Option<Span>,
     /// How long the last snapshot of each day (UTC) is kept.
     pub keep_daily: Option<Span>,
+    /// The day on which a restore from them was last tried, such as `2026-10-31`: for the lints.
+    pub last_drill: Option<String>,
+}
+
+impl EtcdBackupSpec {
+    /// The day of the last drill, if what is written is one.
+    pub fn last_drill_day(&self) -> Option<Date> {
+        self.last_drill.as_ref()?.parse().ok()
+    }
 }

@@ -278,9 +278,14 @@ fn each_rule_of_a_members_age_refuses_where_a_quorum_of_others_is_left() {
     assert_eq!(of_five(&|fact| fact.written_at = at(NOW - 45)), []);
     let stale = of_five(&|fact| fact.written_at = at(NOW - 46));
     assert_eq!(only(&stale, "c"), Why::Stale { age_secs: 46, age_secs_max: 45 });
-    assert_eq!(of_five(&|fact| fact.written_at = at(NOW + 45)), []);
-    let ahead = of_five(&|fact| fact.written_at = at(NOW + 46));
-    assert_eq!(only(&ahead, "c"), Why::Ahead { by_secs: 46 });
+    let ahead = |secs| {
+        of_five(&|fact| {
+            fact.written_at = at(NOW + secs);
+            fact.before.as_mut().unwrap().written_at = at(NOW + secs - 10);
+        })
+    };
+    assert_eq!(ahead(45), []);
+    assert_eq!(only(&ahead(46), "c"), Why::Ahead { by_secs: 46 });
     assert_eq!(only(&of_five(&|fact| fact.report.is_healthy = false), "c"), Why::NotHealthy);
     let mut missing = facts(&[State::Well; 5]);
     missing.get_mut("main").unwrap().remove("c");

@@ -73,7 +73,14 @@ fn etcd_cluster(spec: &Spec, cluster: &EtcdClusterSpec, field: &Field, report: &
     }
     one_role(spec, cluster, &list, report);
     if let Some(backups) = &cluster.backups {
-        let field = field.clone().key("backups").key("backupStore");
+        let field = field.clone().key("backups");
+        if let Some(day) =
+            backups.last_drill.as_ref().filter(|_| backups.last_drill_day().is_none())
+        {
+            let message = format!("`{day}` is not a day such as `2026-10-31`");
+            report.error(&field.clone().key("lastDrill"), message);
+        }
+        let field = field.key("backupStore");
         // What lies below `configBase` is as right as that.
         let base = spec.cluster.spec.config_base.as_deref();
         let own = |store: &&String| base.is_none_or(|base| !store.starts_with(base));
