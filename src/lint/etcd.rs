@@ -183,7 +183,8 @@ fn backups(cluster: &EtcdClusterSpec, field: &Field, notes: &mut Notes) {
         let hint = "give it an `s3://` address, or the cluster a `configBase`";
         notes.add(BACKUPS, Severity::Error, &field, Said { message, hint });
     }
-    let Some(EtcdBackupSpec { backup_store: _, interval, keep_all, keep_daily }) = &cluster.backups
+    let Some(EtcdBackupSpec { backup_store: _, last_drill: _, interval, keep_all, keep_daily }) =
+        &cluster.backups
     else {
         return;
     };

@@ -100,7 +100,7 @@ fn snapshots(
     let index = clusters.iter().position(|known| known.name == cluster.name).unwrap_or_default();
     let field =
         |name: &str| spec.cluster_field("spec.etcdClusters").index(index).key("backups").key(name);
-    let EtcdBackupSpec { backup_store: _, interval, keep_all, keep_daily } = backups;
+    let EtcdBackupSpec { backup_store: _, last_drill: _, interval, keep_all, keep_daily } = backups;
     let secs = |span: Option<Span>, usual: u64| span.map_or(usual, |span| span.secs);
     let interval = secs(*interval, 3600);
     if !(INTERVAL_SECS_MIN..=DAY_SECS).contains(&interval) {
