@@ -17,8 +17,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// The most bytes of a program. The largest kprod there is, a debug build with AWS, has more; a
-    /// machine has to fetch it before its launch hook runs out.
+    /// The most bytes of a program. The largest kprod there is, a debug build with AWS, has half of it; a
+    /// machine has to fetch its program before its launch hook runs out.
     pub const BYTES_MAX: u64 = 256 << 20;
 
     /// The program with this content.
