@@ -105,21 +105,19 @@ fn etcd_objects(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
         .collect();
     let snapshots = stores.iter().filter_map(|store| scope.objects(store, "*"));
     let snapshots: BTreeSet<String> = snapshots.collect();
-    let objects: BTreeSet<String> = state.into_iter().chain(snapshots.iter().cloned()).collect();
     let mut buckets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for store in stores.into_iter().filter_map(StateAddress::parse) {
         let objects = store.key("*");
         buckets.entry(store.bucket).or_default().insert(objects);
     }
     let mut statements = Vec::new();
-    if !objects.is_empty() {
-        let objects: Value = objects.into_iter().collect();
-        let actions = ["s3:GetObject", "s3:PutObject"];
-        statements.push(allow("EtcdState", &actions, objects, Value::Null));
+    if let Some(state) = state {
+        statements.push(allow("EtcdState", &["s3:GetObject", "s3:PutObject"], state, Value::Null));
     }
     if !snapshots.is_empty() {
         let objects: Value = snapshots.into_iter().collect();
-        statements.push(allow("PruneSnapshots", &["s3:DeleteObject"], objects, Value::Null));
+        let actions = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"];
+        statements.push(allow("Snapshots", &actions, objects, Value::Null));
     }
     if let Some(state) = base.and_then(StateAddress::parse) {
         // On the bucket as a whole: S3 tells a missing object from a forbidden one by this right
