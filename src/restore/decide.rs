@@ -20,8 +20,8 @@ pub fn decide(journal: &Journal, sight: &Sight) -> Result<Step, RestoreError> {
         let volumes = old.into_iter().map(|(id, key)| (id.clone(), key.clone())).collect();
         return Ok(Step::SetAside { volumes });
     }
-    let there: BTreeSet<_> = sight.volumes.values().collect();
-    let missing = sight.wanted.iter().filter(|key| !there.contains(key));
+    let made: BTreeSet<_> = sight.volumes.values().collect();
+    let missing = sight.wanted.iter().filter(|key| !made.contains(key));
     let missing: BTreeSet<_> = missing.cloned().collect();
     if !missing.is_empty() {
         return Ok(Step::MakeVolumes { volumes: missing });
@@ -30,13 +30,7 @@ pub fn decide(journal: &Journal, sight: &Sight) -> Result<Step, RestoreError> {
         let hosts = sight.hosts.keys().filter_map(|group| sight.machines.get(group));
         return Ok(Step::NoteMachines { machines: hosts.flatten().cloned().collect() });
     };
-    let mut leaving = BTreeMap::new();
-    for (group, machines) in &sight.machines {
-        let ours: BTreeSet<String> = machines.intersection(noted).cloned().collect();
-        if sight.hosts.contains_key(group) && !ours.is_empty() {
-            leaving.insert(group.clone(), ours);
-        }
-    }
+    let leaving = there(sight, noted);
     if !leaving.is_empty() {
         return Ok(Step::EndMachines { machines: leaving });
     }
@@ -45,7 +39,23 @@ pub fn decide(journal: &Journal, sight: &Sight) -> Result<Step, RestoreError> {
         return Ok(Step::Finish);
     }
     let machines = machines_of(sight, &members);
-    Ok(Step::Wait { members, machines })
+    let stuck = there(sight, &machines.intersection(&journal.stuck).cloned().collect());
+    match stuck.is_empty() {
+        false => Ok(Step::EndMachines { machines: stuck }),
+        true => Ok(Step::Wait { members, machines }),
+    }
+}
+
+/// Those of some machines that are there, of groups that host members.
+fn there(sight: &Sight, machines: &BTreeSet<String>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found = BTreeMap::new();
+    for (group, known) in &sight.machines {
+        let ours: BTreeSet<String> = known.intersection(machines).cloned().collect();
+        if sight.hosts.contains_key(group) && !ours.is_empty() {
+            found.insert(group.clone(), ours);
+        }
+    }
+    found
 }
 
 /// The first etcd cluster whose epoch has not been followed yet.

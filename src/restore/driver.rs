@@ -167,6 +167,7 @@ impl<C: Cloud> Run<'_, C> {
             targets: targets.clone(),
             old_volumes: volumes(&observation).into_keys().collect(),
             machines: None,
+            stuck: BTreeSet::new(),
         };
         self.own().await?;
         // All of them are made again, those that are lost and those that are set aside.
@@ -247,7 +248,7 @@ impl<C: Cloud> Run<'_, C> {
         deadline: Timestamp,
     ) -> Result<Made, Failure> {
         if self.cloud.now() >= deadline {
-            journal.machines = Some(machines.clone());
+            journal.stuck = machines.clone();
             self.own().await?;
             let written = write(self.cloud, &self.request.cluster, journal).await;
             written.map_err(|error| self.store(&error))?;

@@ -28,6 +28,10 @@ pub struct Journal {
     /// Machines that have to go; not known before the new volumes are there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machines: Option<BTreeSet<String>>,
+    /// Machines whose members did not form in time: they go as well, unless their members are well by
+    /// the time that somebody looks again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub stuck: BTreeSet<String>,
 }
 
 /// What an etcd cluster begins with.

@@ -59,6 +59,7 @@ fn world(volumes: u8, machines: u8) -> (Journal, Sight) {
         targets: ETCDS.map(|etcd| (etcd.to_owned(), target(etcd))).into(),
         old_volumes: sight.volumes.keys().cloned().collect(),
         machines: None,
+        stuck: BTreeSet::new(),
     };
     (journal, sight)
 }
@@ -169,4 +170,30 @@ fn every_step_has_words() {
     }
     assert!(told.contains(&"6 old volumes set aside, with all that is on them".to_owned()));
     assert!(told.contains(&"3 machines ended; their groups bring others".to_owned()), "{told:?}");
+}
+
+#[test]
+fn a_machine_whose_members_did_not_form_in_time_goes_unless_they_have_by_now() {
+    let (mut journal, mut sight) = world(7, 7);
+    let waits = loop {
+        match decide(&journal, &sight).unwrap() {
+            Step::Wait { machines, .. } => break machines,
+            step => make(&step, &mut journal, &mut sight),
+        }
+        if journal.machines.is_some() {
+            for member in MEMBERS {
+                let ids = BTreeSet::from([format!("i-new-{member}")]);
+                sight.machines.insert(member.to_owned(), ids);
+            }
+        }
+    };
+    assert_eq!(waits, MEMBERS.map(|member| format!("i-new-{member}")).into());
+    journal.stuck = waits;
+    for epoch in sight.epochs.values_mut() {
+        *epoch = epoch.closed(ClusterId(99)).unwrap();
+    }
+    assert_eq!(decide(&journal, &sight), Ok(Step::Finish));
+    sight.well.remove(&("main".to_owned(), "b".to_owned()));
+    let only = BTreeMap::from([("b".to_owned(), BTreeSet::from(["i-new-b".to_owned()]))]);
+    assert_eq!(decide(&journal, &sight), Ok(Step::EndMachines { machines: only }));
 }

@@ -128,8 +128,7 @@ fn etcd_objects(scope: &Scope<'_>, hosted: &[Hosted<'_>]) -> Vec<Value> {
     }
     let mut statements = Vec::new();
     if let Some(state) = state {
-        let actions = ["s3:GetObject", "s3:PutObject"];
-        statements.push(allow("EtcdState", &actions, state, Value::Null));
+        statements.push(allow("EtcdState", &["s3:GetObject", "s3:PutObject"], state, Value::Null));
     }
     if !snapshots.is_empty() {
         let objects: Value = snapshots.into_iter().collect();
