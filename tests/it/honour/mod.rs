@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kprod::boot::Program;
 use kprod::desired::build;
 use kprod::document::{Document, LineMap};
 use kprod::facts::Facts;
 use kprod::finding::has_errors;
 use kprod::resource::ResourceSet;
-use kprod::spec::{CARRIED, Kind, Strictness, carried, read, schema};
+use kprod::spec::{CARRIED, Kind, Spec, Strictness, carried, read, schema};
 use kprod::yaml::{self, Step, path_steps};
 use serde_json::{Value, json};
 
@@ -119,7 +120,9 @@ fn wanted<'s>(settings: impl IntoIterator<Item = &'s Setting>) -> Result<Resourc
     if has_errors(&parsed.findings) {
         return Err(format!("{:#?}", parsed.findings));
     }
-    Ok(build(&parsed.spec.unwrap(), &Facts::default()).resources)
+    let program = Some(Program::of(b"a program", None));
+    let spec = Spec { node_program: program, ..parsed.spec.unwrap() };
+    Ok(build(&spec, &Facts::default()).resources)
 }
 
 /// Every scalar of a value by its path.
