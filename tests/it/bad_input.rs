@@ -178,7 +178,7 @@ fn values() -> Vec<Case> {
         ),
         swap(
             "overlapping CIDRs",
-            &["templates/cluster.yaml.j2:26", "vars/_staging.yaml:25", "overlaps", "hint: "],
+            &["templates/cluster.yaml.j2:29", "vars/_staging.yaml:25", "overlaps", "hint: "],
             LAYER,
             "10.20.16.0/20",
             "10.20.8.0/21",
