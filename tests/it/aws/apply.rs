@@ -88,7 +88,11 @@ fn without_the_program_for_machines_nothing_is_made_until_the_bucket_has_it() {
     let bare = ["--color", "never", "apply", STAGING, "--yes"];
     let refused = account.kprod(&network, &bare);
     assert_eq!(refused.status.code(), Some(5), "{}", said(&refused));
-    assert!(super::flat(&refused).contains("name its file with --node-program"), "{}", said(&refused));
+    assert!(
+        super::flat(&refused).contains("name its file with --node-program"),
+        "{}",
+        said(&refused)
+    );
     let changed: Vec<_> = account.calls().into_iter().filter(|call| !call.is_read()).collect();
     assert!(changed.is_empty(), "{changed:#?}");
 
