@@ -130,6 +130,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Reads a snapshot's file and holds it to its own sum.
 pub(super) async fn look_into(path: PathBuf, what: &str) -> Result<Content, SnapshotError> {
-    let read = off_thread(move || Ok(open(&path).map(examine)?)).await?;
+    let read = off_thread(move || open(&path).map(examine)).await?;
     read.map_err(|why| SnapshotError::Content { what: what.to_owned(), why })
 }

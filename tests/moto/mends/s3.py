@@ -1,6 +1,8 @@
 """S3: whose bucket it is, and where it lives, both told before moto sees the call; and how a bucket
 speaks of itself."""
 
+import base64
+import hashlib
 import json
 import re
 
@@ -14,7 +16,8 @@ def refusal(call):
     Amazon S3 User Guide, "Verifying bucket ownership with bucket owner condition": AccessDenied for
     another owner than expected. A bucket without a policy is its owner's alone. "Error responses",
     PermanentRedirect: a bucket is reached in its own region, which `x-amz-bucket-region` names.
-    moto serves every bucket to everybody, everywhere.
+    "Checking object integrity", BadDigest: what arrives is compared with the sum that comes with it.
+    moto serves every bucket to everybody, everywhere, and keeps whatever arrives.
     """
     bucket = call.params.get("Bucket")
     if not bucket or call.action == "CreateBucket" or bucket not in s3_backends.bucket_accounts:
@@ -32,7 +35,18 @@ def refusal(call):
             "endpoint. Please send all future requests to this endpoint."
         )
         return 301, "PermanentRedirect", message, headers
+    if call.action == "PutObject" and not has_its_sum(call.environ):
+        return 400, "BadDigest", "The SHA256 you specified did not match what we received.", []
     return None
+
+
+def has_its_sum(environ):
+    """Whether a body is what the sum in its header says; one without such a header is."""
+    wanted = environ.get("HTTP_X_AMZ_CHECKSUM_SHA256")
+    if not wanted or "aws-chunked" in environ.get("HTTP_CONTENT_ENCODING", ""):
+        return True
+    found = hashlib.sha256(environ["wsgi.input"].getvalue()).digest()
+    return base64.b64encode(found).decode() == wanted
 
 
 def take_every_request_for_a_secure_one():
