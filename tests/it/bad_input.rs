@@ -185,7 +185,7 @@ fn values() -> Vec<Case> {
         ),
         swap(
             "an even number of members",
-            &["templates/cluster.yaml.j2:58", "2 members", "hint: have 1, 3, 5 or 7"],
+            &["templates/cluster.yaml.j2:61", "2 members", "hint: have 1, 3, 5 or 7"],
             VARS,
             "main: [a, b, c]",
             "main: [a, b]",
@@ -207,7 +207,7 @@ fn values() -> Vec<Case> {
         ),
         swap(
             "a record outside the zone",
-            &["templates/cluster.yaml.j2:42", "outside the zone", "hint: "],
+            &["templates/cluster.yaml.j2:45", "outside the zone", "hint: "],
             "templates/cluster.yaml.j2",
             "masterPublicName: api.{{ cluster }}",
             "masterPublicName: api.example.org",
