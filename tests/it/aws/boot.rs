@@ -176,6 +176,7 @@ fn program_key() -> String {
 }
 
 /// What the machines have said.
+#[expect(clippy::print_stderr, reason = "a test that fails tells why")]
 fn show(slots: &BTreeMap<String, Slot>) {
     for (group, slot) in slots {
         eprintln!("== {group} at {}\n{}", slot.address, slot.log());
