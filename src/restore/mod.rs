@@ -20,7 +20,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::etcd::Epoch;
-use crate::etcd::snapshot::{Moment, Record, Version, VersionError};
+use crate::etcd::snapshot::{Moment, Record, Tooling, ToolingError};
 use crate::resource::Key;
 
 pub use decide::decide;
@@ -104,7 +104,7 @@ pub enum RestoreError {
     },
     /// The snapshots are of a version that kprod does not restore.
     #[error(transparent)]
-    Version(#[from] VersionError),
+    Version(#[from] ToolingError),
 }
 
 /// What each etcd cluster is to begin with.
@@ -118,7 +118,7 @@ pub fn targets(
     let target = |(etcd, record): (&String, &Record)| {
         let missing = || RestoreError::NoEpoch { etcd: etcd.clone() };
         let epoch = epochs.get(etcd).ok_or_else(missing)?;
-        let bump_revisions = Version::parse(&record.etcd_version)?.bump();
+        let bump_revisions = Tooling::of(record.etcd_version.minor)?.bump();
         Ok((etcd.clone(), Target::new(epoch, record, bump_revisions)))
     };
     moment.iter().map(target).collect()

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Content;
 use crate::etcd::epoch::ClusterId;
+use crate::etcd::version::Version;
 
 /// The content of [`super::snapshots_key`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ pub struct Record {
     /// The id of the etcd cluster.
     pub cluster_id: ClusterId,
     /// The version of etcd that wrote it.
-    pub etcd_version: String,
+    pub etcd_version: Version,
     /// The revision of the newest change in it.
     pub revision: u64,
     /// The term that its member was in.

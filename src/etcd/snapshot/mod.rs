@@ -23,7 +23,7 @@ pub use moment::{Moment, MomentError, TOGETHER_SECS_MAX, at_once, newest_togethe
 pub use request::{REQUEST_SECS_MAX, Request, request_key};
 pub use retention::{Sorted, sort};
 pub use schedule::{Schedule, Store};
-pub use tool::{BUMP_REVISIONS, Restore, Version, VersionError};
+pub use tool::{BUMP_REVISIONS, Restore, Tooling, ToolingError};
 pub use turn::{CLAIM_SECS_MAX, Member, Reason, Turn, turn};
 
 pub use super::epoch::snapshots_key;

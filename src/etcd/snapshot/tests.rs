@@ -30,7 +30,7 @@ fn record(second: i64, token: &str) -> Record {
         epoch: 1,
         token: token.to_owned(),
         cluster_id: ClusterId(1),
-        etcd_version: "3.4.23".to_owned(),
+        etcd_version: "3.4.23".parse().unwrap(),
         revision,
         term: 2,
         bytes: 4128,

@@ -7,63 +7,49 @@
 use std::collections::BTreeMap;
 
 use crate::etcd::epoch::Place;
+use crate::etcd::version::Minor;
 
-/// A version of etcd, as far as it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
-    /// The first number.
-    pub major: u32,
-    /// The second.
-    pub minor: u32,
-}
+/// The tools of a minor version of etcd whose snapshots kprod handles: 3.4, 3.5 or 3.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tooling(Minor);
 
 /// How far revisions jump in a restore, where etcd can: further than a cluster gets between a snapshot
 /// and its end, so that no client that watches ever sees a revision for the second time.
 /// Source: etcd documentation, "Disaster recovery", "Restoring with revision bump".
 pub const BUMP_REVISIONS: u64 = 1_000_000_000;
 
-/// A version whose snapshots kprod does not know how to handle.
+/// What a version of etcd cannot do with a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VersionError {
-    /// No version at all.
-    #[error("`{0}` is no version of etcd")]
-    Unreadable(String),
+pub enum ToolingError {
     /// One that kprod was not made for.
     #[error("etcd {0} is none that kprod restores: 3.4, 3.5, 3.6 are")]
-    Unknown(String),
+    Unknown(Minor),
     /// The epoch asks for what this version does not have.
     #[error("the epoch begins with a jump of revisions, which etcd has since 3.6, and this is {0}")]
-    NoBump(String),
+    NoBump(Minor),
 }
 
-impl Version {
-    /// Reads `3.4.23`, or the line that `etcd --version` begins with.
+impl Tooling {
+    /// Those of a version.
     ///
     /// # Errors
-    /// When it is none, or none that kprod knows.
-    pub fn parse(text: &str) -> Result<Self, VersionError> {
-        let line = text.lines().next().unwrap_or_default();
-        let number = line.rsplit(' ').next().unwrap_or_default();
-        let mut parts = number.split('.');
-        let mut part = || parts.next().and_then(|part| part.parse().ok());
-        let (Some(major), Some(minor)) = (part(), part()) else {
-            return Err(VersionError::Unreadable(line.to_owned()));
-        };
-        match (major, minor) {
-            (3, 4..=6) => Ok(Self { major, minor }),
-            _ => Err(VersionError::Unknown(number.to_owned())),
+    /// When it is none that kprod knows.
+    pub fn of(version: Minor) -> Result<Self, ToolingError> {
+        match (version.major, version.minor) {
+            (3, 4..=6) => Ok(Self(version)),
+            _ => Err(ToolingError::Unknown(version)),
         }
     }
 
     /// The program that looks into a snapshot and makes data of it.
     pub fn offline_tool(self) -> &'static str {
-        if self.minor >= 5 { "etcdutl" } else { "etcdctl" }
+        if self.0.minor >= 5 { "etcdutl" } else { "etcdctl" }
     }
 
     /// How far revisions jump when members of this version begin with a snapshot; not at all before
     /// 3.6. All members have to do the same, so the epoch says it.
     pub fn bump(self) -> Option<u64> {
-        (self.minor >= 6).then_some(BUMP_REVISIONS)
+        (self.0.minor >= 6).then_some(BUMP_REVISIONS)
     }
 }
 
@@ -90,7 +76,7 @@ impl Restore<'_> {
     ///
     /// # Errors
     /// When this version cannot do it as the epoch says.
-    pub fn args(&self, version: Version) -> Result<Vec<String>, VersionError> {
+    pub fn args(&self, tooling: Tooling) -> Result<Vec<String>, ToolingError> {
         let url = |name: &str| self.members.get(name).map(|place| place.peer_url.as_str());
         let all = self.members.iter().map(|(name, place)| format!("{name}={}", place.peer_url));
         let all = all.collect::<Vec<_>>().join(",");
@@ -101,11 +87,9 @@ impl Restore<'_> {
         flag("--initial-cluster", &all);
         flag("--initial-cluster-token", self.token);
         flag("--initial-advertise-peer-urls", url(self.member).unwrap_or_default());
-        match (self.bump_revisions, version.bump()) {
+        match (self.bump_revisions, tooling.bump()) {
             (None, _) => {}
-            (Some(_), None) => {
-                return Err(VersionError::NoBump(format!("{}.{}", version.major, version.minor)));
-            }
+            (Some(_), None) => return Err(ToolingError::NoBump(tooling.0)),
             (Some(by), Some(_)) => {
                 flag("--bump-revision", &by.to_string());
                 args.push("--mark-compacted".to_owned());
@@ -121,14 +105,16 @@ mod tests {
 
     use super::*;
 
+    fn tooling(minor: u32) -> Tooling {
+        Tooling::of(Minor::of_three(minor)).unwrap()
+    }
+
     #[test]
-    fn a_version_is_read_from_what_etcd_says() {
-        let said = "etcd Version: 3.4.23\nGit SHA: x\nGo Version: go1.19";
-        assert_eq!(Version::parse(said), Ok(Version { major: 3, minor: 4 }));
-        assert_eq!(Version::parse("3.6.0-rc.1").map(Version::bump), Ok(Some(BUMP_REVISIONS)));
-        assert!(matches!(Version::parse("3.3.27"), Err(VersionError::Unknown(_))));
-        assert!(matches!(Version::parse("4.0.0"), Err(VersionError::Unknown(_))));
-        assert!(matches!(Version::parse("etcd"), Err(VersionError::Unreadable(_))));
+    fn versions_that_nobody_has_tried_are_refused() {
+        for version in [Minor::of_three(3), Minor::of_three(7), Minor { major: 4, minor: 4 }] {
+            assert_eq!(Tooling::of(version), Err(ToolingError::Unknown(version)));
+        }
+        assert_eq!([4, 5, 6].map(|minor| tooling(minor).bump().is_some()), [false, false, true]);
     }
 
     #[test]
@@ -142,7 +128,7 @@ mod tests {
         let args = |minor, member, bump_revisions| {
             let (file, data, token) = ("f.db", "/d", "t");
             let restore = Restore { file, data, member, members: &members, token, bump_revisions };
-            restore.args(Version { major: 3, minor })
+            restore.args(tooling(minor))
         };
         let old = args(4, "a", None).unwrap().join(" ");
         let wanted = "snapshot restore f.db --data-dir /d --name a \
@@ -152,9 +138,9 @@ mod tests {
         let new = args(6, "b", Some(7)).unwrap().join(" ");
         assert!(new.ends_with("https://etcd-b:2380 --bump-revision 7 --mark-compacted"), "{new}");
         // Members that jump and members that do not would never agree.
-        assert_eq!(args(5, "a", Some(7)), Err(VersionError::NoBump("3.5".to_owned())));
+        assert_eq!(args(5, "a", Some(7)), Err(ToolingError::NoBump(Minor::of_three(5))));
         assert!(!args(6, "a", None).unwrap().join(" ").contains("bump"));
-        let tools = [4, 5, 6].map(|minor| Version { major: 3, minor }.offline_tool());
+        let tools = [4, 5, 6].map(|minor| tooling(minor).offline_tool());
         assert_eq!(tools, ["etcdctl", "etcdutl", "etcdutl"]);
     }
 }

@@ -214,7 +214,8 @@ mod tests {
             is_learner: name.is_empty(),
         };
         let members = vec![listed(1, "", "a"), listed(0xb, "b", "b"), listed(0xc, "b", "c")];
-        let view = View { cluster_id: ClusterId(1), is_healthy: true, members };
+        let (cluster_id, cluster_version) = (ClusterId(1), None);
+        let view = View { cluster_id, is_healthy: true, cluster_version, members };
         let Peers::Listed(peers) = Peers::to_join(&identity("main"), &place("a"), &view) else {
             panic!("a joiner forms nothing");
         };

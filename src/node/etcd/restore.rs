@@ -8,7 +8,7 @@ use super::machine::{Machine, NodeCloud, NodeError};
 use super::snapshot::{BYTES_MAX, SnapshotError, Tools, look_into};
 use crate::cloud::archive::Address;
 use crate::etcd::epoch::{Epoch, Restored};
-use crate::etcd::snapshot::{Restore, Version};
+use crate::etcd::snapshot::{Restore, Tooling};
 use crate::etcd::start::Identity;
 use crate::node::host::{fresh_folder, off_thread, remove_folder, rename_whole};
 
@@ -53,7 +53,7 @@ async fn restore_in<C: NodeCloud>(
     }
     machine.note_progress().await;
     let tools = Tools { server: machine.settings.etcd_program.clone() };
-    let version = Version::parse(&tools.version().await?)?;
+    let tooling = Tooling::of(tools.version().await?.minor).map_err(SnapshotError::from)?;
     // On the member's own volume, so that a rename is all that is left to do.
     let beside = layout.volume.join("data.new");
     let args = Restore {
@@ -64,10 +64,11 @@ async fn restore_in<C: NodeCloud>(
         token: &epoch.token,
         bump_revisions: from.bump_revisions,
     }
-    .args(version)?;
+    .args(tooling)
+    .map_err(SnapshotError::from)?;
     let left = beside.clone();
     off_thread(move || remove_folder(&left)).await?;
-    tools.restore(version, args).await?;
+    tools.restore(tooling, args).await?;
     let data = layout.data();
     off_thread(move || rename_whole(&beside, &data)).await?;
     machine.note_progress().await;

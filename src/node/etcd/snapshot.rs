@@ -17,7 +17,8 @@ use jiff::Timestamp;
 use crate::cloud::archive::NoAddress;
 use crate::cloud::{CloudError, StoreError};
 use crate::etcd::epoch::Epoch;
-use crate::etcd::snapshot::{Content, ContentError, VersionError, examine};
+use crate::etcd::snapshot::{Content, ContentError, ToolingError, examine};
+use crate::etcd::version::{NoVersion, Version};
 use crate::node::host::{HostError, off_thread, open};
 use crate::snapshot::SnapshotStoreError;
 
@@ -40,7 +41,7 @@ pub(super) struct Health {
     /// Whether it is a healthy voter of that epoch's cluster.
     pub(super) is_well: bool,
     /// Its version; none when it does not answer.
-    pub(super) version: Option<String>,
+    pub(super) version: Option<Version>,
     /// Its term.
     pub(super) term: u64,
     /// The members that vote.
@@ -69,7 +70,10 @@ pub enum SnapshotError {
     Address(#[from] NoAddress),
     /// A version of etcd that kprod cannot do it with.
     #[error(transparent)]
-    Version(#[from] VersionError),
+    Tooling(#[from] ToolingError),
+    /// What should be etcd's program is none.
+    #[error(transparent)]
+    Program(#[from] NoVersion),
     /// What etcd gave is no snapshot.
     #[error("the snapshot `{what}` cannot be used: {why}")]
     Content {

@@ -297,7 +297,7 @@ fn health(seen: Option<&Seen>, epoch: &Epoch) -> Health {
     Health {
         epoch: epoch.clone(),
         is_well: seen.is_voter() && epoch.cluster_id() == Some(seen.status.cluster_id),
-        version: Some(seen.status.version.clone()),
+        version: seen.status.version,
         term: seen.status.term,
         voters: seen.view.voters().map(named).collect(),
         leader: leader.map(named),

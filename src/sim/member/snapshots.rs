@@ -12,13 +12,12 @@ use crate::etcd::snapshot::{
     Content, List, Member, Reason, Record, Request, Schedule, Sorted, Taken, Turn, name, object,
     request_key, sha256_of, sort, turn,
 };
+use crate::etcd::version::Version;
 use crate::sim::clock::Time;
 use crate::sim::{StoredObject, World};
 
 /// Where simulated members put their snapshots, whatever the spec says: the world does not know it.
 const STORE: &str = "s3://simulated-snapshots";
-/// What a version simulated members say they are of.
-const VERSION: &str = "3.5.0";
 /// Revisions of a simulated cluster are seconds since the beginning of 2026.
 const FIRST_SECOND: i64 = 1_767_225_600;
 /// Times of snapshots that are remembered: a report may be from a moment ago.
@@ -92,9 +91,7 @@ fn take(
     let mut next = Vec::new();
     let mut times: VecDeque<Time> = known.snapshots.clone();
     for (member, stored) in &known.members {
-        if stored.run.as_ref().is_none_or(|run| run.since > now) {
-            continue;
-        }
+        let Some(run) = stored.run.as_ref().filter(|run| run.since <= now) else { continue };
         let asks = Member {
             cluster,
             name: member,
@@ -111,7 +108,8 @@ fn take(
             }
         };
         let asked = request.as_ref().filter(|_| matches!(reason, Reason::Asked { .. }));
-        let record = record(cluster, etcd, member, &epoch, term, now, asked);
+        let at = (now, term, run.version);
+        let record = record(cluster, etcd, member, &epoch, at, asked);
         let body = content(cluster, etcd, &record.name);
         objects.insert(record.object.clone(), StoredObject::new(body, &record.name, now));
         list = keep(objects, list.with(record), &epoch, now);
@@ -142,8 +140,7 @@ fn record(
     etcd: &str,
     member: &str,
     epoch: &Epoch,
-    term: u64,
-    now: Time,
+    (now, term, version): (Time, u64, Version),
     asked: Option<&Request>,
 ) -> Record {
     let revision = u64::try_from(now.0 / 1000 - FIRST_SECOND).unwrap_or(1);
@@ -158,7 +155,7 @@ fn record(
         epoch: epoch.number,
         token: epoch.token.clone(),
         cluster_id: cluster_id(&epoch.token),
-        etcd_version: VERSION.to_owned(),
+        etcd_version: version,
         revision,
         term,
         bytes: body.len() as u64,

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::etcd::snapshot::{List, Record};
+use crate::etcd::version::Version;
 
 /// Version of the form.
 const FORMAT_VERSION: &str = "1.0";
@@ -39,7 +40,7 @@ struct SnapshotJson<'a> {
     object: &'a str,
     member: &'a str,
     epoch: u64,
-    etcd_version: &'a str,
+    etcd_version: Version,
     revision: u64,
     bytes: u64,
     sha256: &'a str,
@@ -74,7 +75,7 @@ fn snapshot(record: &Record) -> SnapshotJson<'_> {
         object: &record.object,
         member: &record.member,
         epoch: record.epoch,
-        etcd_version: &record.etcd_version,
+        etcd_version: record.etcd_version,
         revision: record.revision,
         bytes: record.bytes,
         sha256: &record.sha256,

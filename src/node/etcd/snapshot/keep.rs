@@ -12,7 +12,7 @@ use super::{BYTES_MAX, Health, Shared, SnapshotError, lock, look_into};
 use crate::cloud::StoreError;
 use crate::cloud::archive::{Address, Sum};
 use crate::etcd::snapshot::{
-    Content, Member, Reason, Record, Request, Sorted, Store, Taken, Turn, Version, name, object,
+    Content, Member, Reason, Record, Request, Sorted, Store, Taken, Tooling, Turn, name, object,
     prefix, sha256_of, sort, turn,
 };
 use crate::etcd::start::Identity;
@@ -124,11 +124,11 @@ impl<C: NodeCloud> Keeper<'_, C> {
         let at = cloud.now();
         self.save(&tools, health, &file, request.is_some_and(|request| request.alone)).await?;
         let content = look_into(file.clone(), "just taken").await?;
-        let etcd_version = match &health.version {
-            Some(version) => version.clone(),
+        let etcd_version = match health.version {
+            Some(version) => version,
             None => tools.version().await?,
         };
-        let revision = tools.revision(Version::parse(&etcd_version)?, &file).await?;
+        let revision = tools.revision(Tooling::of(etcd_version.minor)?, &file).await?;
         let taken = Taken { member: member.clone(), revision, at, content: content.clone() };
         let name = name(&taken);
         let place = |part: &str| object(&self.store.store, cluster, etcd, &name, part);

@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::etcd::snapshot::Version;
+use crate::etcd::snapshot::Tooling;
+use crate::etcd::version::Version;
 use crate::node::etcd::layout::Layout;
-use crate::node::host::{HostError, copy_with_sum, off_thread, run_tool};
+use crate::node::host::{HostError, copy_with_sum, off_thread, run_tool, version_said};
 
 use super::SnapshotError;
 
@@ -25,12 +26,9 @@ impl Tools {
     }
 
     /// The version of the server.
-    pub(in crate::node::etcd) async fn version(&self) -> Result<String, HostError> {
+    pub(in crate::node::etcd) async fn version(&self) -> Result<Version, SnapshotError> {
         let server = self.server.clone();
-        let said = off_thread(move || run_tool(&server, &["--version".to_owned()], TOOL_LIMIT));
-        let said = said.await?;
-        let line = said.lines().next().unwrap_or_default();
-        Ok(line.rsplit(' ').next().unwrap_or_default().to_owned())
+        Ok(Version::said_by_program(&off_thread(move || version_said(&server)).await?)?)
     }
 
     /// Has the member that is reached by a URL write a snapshot into a file.
@@ -74,10 +72,10 @@ impl Tools {
     /// Reads a snapshot's pages by the program of its version, and gives its revision.
     pub(super) async fn revision(
         &self,
-        version: Version,
+        tooling: Tooling,
         file: &Path,
     ) -> Result<u64, SnapshotError> {
-        let name = version.offline_tool();
+        let name = tooling.offline_tool();
         let program = self.beside(name);
         let shown = file.to_string_lossy().into_owned();
         let args = ["snapshot".to_owned(), "status".to_owned(), shown, "-w=json".to_owned()];
@@ -90,10 +88,10 @@ impl Tools {
     /// Makes a member's data of a snapshot.
     pub(in crate::node::etcd) async fn restore(
         &self,
-        version: Version,
+        tooling: Tooling,
         args: Vec<String>,
     ) -> Result<(), HostError> {
-        let program = self.beside(version.offline_tool());
+        let program = self.beside(tooling.offline_tool());
         off_thread(move || run_tool(&program, &args, TOOL_LIMIT)).await.map(drop)
     }
 }
