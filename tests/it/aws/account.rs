@@ -180,7 +180,6 @@ impl<'m> Account<'m> {
     }
 
     /// Writes an object of the state bucket past everybody's rights, without a call.
-    #[cfg(feature = "node")]
     pub(super) fn write(&self, network: &Network, key: &str, text: &str) {
         let path = format!("/kprod/objects?account={}", self.number);
         let sent = json!({"bucket": network.state_bucket, "objects": {key: text}});

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use kprod::etcd::ClusterId;
+use kprod::etcd::snapshot::{Content, List, Record, Taken, name, object, snapshots_key};
 use serde_json::Value;
 
 use super::account::{Account, Network, said};
@@ -85,7 +87,8 @@ fn names(text: &str, sid: &str, level: &str) {
     let print = format!("`kprod policy {STAGING} --for {level}`");
     assert!(flat.contains(&print), "{sid}: {text}");
     // Of the bucket the way out tells the statement's name, of all else the statement stands there.
-    let is_of_state = ["FindState", "KeepState"].contains(&sid) && flat.contains(sid);
+    let of_state = ["FindState", "KeepState"].iter().chain(SNAPSHOTS);
+    let is_of_state = of_state.into_iter().any(|one| *one == sid) && flat.contains(sid);
     let is_shown = flat.contains(&format!(" {sid}: {{\"Action\":"));
     assert!(is_shown || is_of_state, "{sid} is not named: {text}");
 }
@@ -147,6 +150,9 @@ const CHANGING: &[(&str, &str)] = &[
 /// What shows when a cluster goes.
 const REMOVING: &[&str] = &["ChangeListeners", "ChangeVolumesAndInterfaces", "RemoveEpochs"];
 
+/// What shows when a snapshot is asked for, and when etcd is to begin with one in another bucket.
+const SNAPSHOTS: &[&str] = &["AskForSnapshots", "FindSnapshots"];
+
 /// What shows when machines are replaced; `roll` tries it.
 pub(super) const ROLLING: &[&str] = &["ReadMembers"];
 
@@ -165,7 +171,8 @@ fn each_statement_is_tried() {
     let planned = sids(&policies(&owner, &network, "plan"));
     let mut left = sids(&policies(&owner, &network, "apply"));
     let trials = MAKING.iter().chain(CHANGING).map(|(sid, _)| *sid).chain(REMOVING.iter().copied());
-    for sid in trials.chain(ROLLING.iter().chain(ENDING).copied()) {
+    let others = SNAPSHOTS.iter().chain(ROLLING).chain(ENDING);
+    for sid in trials.chain(others.copied()) {
         assert!(left.remove(sid), "there is no {sid}");
     }
     assert_eq!(left, planned, "what is not tried by an apply is tried by a plan");
@@ -203,17 +210,48 @@ fn without_a_statement_an_apply_names_it() {
         assert_eq!(code, Some(0), "{text}");
     };
     done(&["apply", STAGING, "--yes"]);
-    if !is_long {
-        return;
-    }
-    for (sid, change) in CHANGING {
-        denied(sid, &["apply", STAGING, "--yes", "--set", change]);
-    }
-    let destroy = ["destroy", STAGING, "--confirm", STAGING];
-    for sid in REMOVING {
+    if is_long {
+        for (sid, change) in CHANGING {
+            denied(sid, &["apply", STAGING, "--yes", "--set", change]);
+        }
+        let destroy = ["destroy", STAGING, "--confirm", STAGING];
+        for sid in REMOVING {
+            done(&["apply", STAGING, "--yes"]);
+            denied(sid, &destroy);
+        }
+        done(&destroy);
+        owner.check(&["empty"]).unwrap();
         done(&["apply", STAGING, "--yes"]);
-        denied(sid, &destroy);
     }
-    done(&destroy);
-    owner.check(&["empty"]).unwrap();
+    denied("AskForSnapshots", &["etcd", "snapshot", STAGING]);
+    for etcd in ["events", "main"] {
+        let list = List::empty().with(snapshot(etcd)).to_bytes();
+        let list = String::from_utf8(list).unwrap();
+        owner.write(&network, &format!("{STAGING}/{}", snapshots_key(STAGING, etcd)), &list);
+    }
+    denied("FindSnapshots", &["etcd", "restore", STAGING, "--latest", "--confirm", STAGING]);
+}
+
+/// A snapshot as a member lists one, in a bucket for backups.
+fn snapshot(etcd: &str) -> Record {
+    let at = jiff::Timestamp::now();
+    let nothing = Content { bytes: 0, sha256: String::new() };
+    let name = name(&Taken { member: "a".to_owned(), revision: 1, at, content: nothing });
+    Record {
+        object: object("s3://backups-of-all", STAGING, etcd, &name, "snapshot.db"),
+        name,
+        member: "a".to_owned(),
+        epoch: 1,
+        token: format!("{etcd}.{STAGING}.1"),
+        cluster_id: ClusterId(1),
+        etcd_version: "3.4.23".parse().unwrap(),
+        revision: 1,
+        term: 2,
+        bytes: 4128,
+        sha256: "0".repeat(64),
+        taken_at: at,
+        verified_at: at,
+        certificates_sha256: String::new(),
+        request: None,
+    }
 }
