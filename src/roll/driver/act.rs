@@ -392,13 +392,14 @@ fn release(name: &str, uncordon: bool, o: &Observation) -> NodePatch {
     let node = seen(name, o);
     let mut patch = NodePatch { unschedulable: uncordon.then_some(false), ..NodePatch::default() };
     patch.remove_taints.insert(OUTDATED_TAINT.to_owned());
-    for key in [DRAIN_ANNOTATION, WAS_CORDONED_ANNOTATION, NEWCOMER_ANNOTATION] {
-        if carries(node, key) {
-            patch.annotations.insert(key.to_owned(), None);
-        }
+    // Whether a watch shows them yet or not: this run may have put them on a moment ago.
+    for key in [DRAIN_ANNOTATION, WAS_CORDONED_ANNOTATION] {
+        patch.annotations.insert(key.to_owned(), None);
     }
     if carries(node, NEWCOMER_ANNOTATION) {
-        patch.annotations.insert(NO_SCALE_DOWN_ANNOTATION.to_owned(), None);
+        for key in [NEWCOMER_ANNOTATION, NO_SCALE_DOWN_ANNOTATION] {
+            patch.annotations.insert(key.to_owned(), None);
+        }
     }
     let label = node.and_then(|node| node.labels.get(NO_BALANCER_LABEL));
     let is_ours = label.is_some_and(|value| value == "kprod");

@@ -38,10 +38,15 @@ pub(crate) fn tell(path: &str) {
         return;
     }
     let program = std::env::current_exe().unwrap();
+    let story = ["--exact", path, "--ignored"];
+    let known = Command::new(&program).args(story).arg("--list").output().unwrap();
+    let known = String::from_utf8_lossy(&known.stdout).into_owned();
+    assert!(known.contains(&format!("{path}: test")), "there is no {path}");
     let status = Command::new(SCENE[0])
         .args(&SCENE[1..])
         .arg(program)
-        .args(["--exact", path, "--ignored", "--nocapture", "--test-threads=1"])
+        .args(story)
+        .args(["--nocapture", "--test-threads=1"])
         .status()
         .unwrap();
     assert!(status.success(), "{path}: {status}");
@@ -82,7 +87,7 @@ fn a_machine_that_slept_while_the_cluster_formed_forms_no_other() {
 
 #[test]
 fn etcd_of_a_version_that_does_not_fit_starts_on_no_data() {
-    tell("a_program_does_not_fit");
+    tell("etcd::stories::a_program_does_not_fit");
 }
 
 #[test]
@@ -92,10 +97,10 @@ fn five_members_and_a_cluster_for_events_form_side_by_side() {
 
 #[test]
 fn a_cluster_that_is_lost_wholly_begins_anew_with_its_snapshot() {
-    tell("everything_is_lost");
+    tell("etcd::stories::everything_is_lost");
 }
 
 #[test]
 fn a_cluster_begins_anew_with_the_one_member_that_is_left() {
-    tell("one_member_is_left");
+    tell("etcd::stories::one_member_is_left");
 }
