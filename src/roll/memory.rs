@@ -84,6 +84,13 @@ impl Memory {
         }
     }
 
+    /// Learns since when budgets have looked as if they never allowed an eviction.
+    pub fn know_budgets(&mut self, view: &KubeView) {
+        let closed = view.budgets.values().filter(|budget| budget.is_blocked_for_ever());
+        let closed = closed.map(|budget| budget.id.clone());
+        keep(&mut self.closed_since, closed, view.seen_at, Duration::ZERO);
+    }
+
     /// Learns from a step that is about to be made, whatever becomes of it: a note that goes now was
     /// taken off by nobody else.
     pub fn making(&mut self, step: &Step) {
@@ -171,9 +178,9 @@ impl Spell {
 
 /// Keeps the spells of what still is so, begins those of what is so from now on, drops what was not seen
 /// for longer than `lapse`.
-fn keep(
-    known: &mut BTreeMap<String, Spell>,
-    now_so: impl Iterator<Item = String>,
+fn keep<K: Ord>(
+    known: &mut BTreeMap<K, Spell>,
+    now_so: impl Iterator<Item = K>,
     now: Timestamp,
     lapse: Duration,
 ) {

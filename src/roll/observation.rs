@@ -212,6 +212,8 @@ pub struct Memory {
     pub stuck_since: Option<Timestamp>,
     /// Since when an object has been worse than in the baseline.
     pub regressed_since: BTreeMap<String, Spell>,
+    /// Since when a budget has looked as if it never allowed an eviction.
+    pub closed_since: BTreeMap<PodId, Spell>,
     /// New machines that were given up, by group.
     pub given_up: BTreeMap<String, u32>,
     /// Machines that were begun with, by instance id.

@@ -1,6 +1,7 @@
 //! What may begin: groups in their order, each prepared, and machines within every limit.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -11,7 +12,7 @@ use super::scene::{Availability, GroupScene, Scene, later};
 use super::turn::Turn;
 use super::worker;
 use super::{assess, finish};
-use crate::kube::drain::{DrainPolicy, drain};
+use crate::kube::drain::{BlockReason, DrainPolicy, drain};
 use crate::roll::decide::scene::MachineScene;
 use crate::roll::mark::{OUTDATED_TAINT, RollMark};
 use crate::roll::{DrainOutcome, HaltReason, RolloutRole, Step, WaitReason};
@@ -411,8 +412,7 @@ pub(super) fn begin(
     m: &MachineScene<'_>,
     turn: &mut Turn,
 ) -> bool {
-    if let Some(halt) = forbidden(scene, group, m) {
-        turn.halt(halt);
+    if is_held_up(scene, group, m, turn) {
         return false;
     }
     match m.node.filter(|_| finish::drains(group.policy.role, scene)) {
@@ -426,23 +426,48 @@ pub(super) fn begin(
     true
 }
 
-/// What on a machine could never be evicted, so that it is better not begun with.
-fn forbidden(
+/// Whether something on a machine can never be evicted, so that it is better not begun with: the roll
+/// halts, or waits where that may pass by itself.
+fn is_held_up(
     scene: &Scene<'_>,
     group: &GroupScene<'_>,
     m: &MachineScene<'_>,
-) -> Option<HaltReason> {
-    let (view, node) = (scene.view()?, m.node?);
+    turn: &mut Turn,
+) -> bool {
+    let (Some(view), Some(node)) = (scene.view(), m.node) else { return false };
     if group.policy.on_drain_timeout != DrainOutcome::Fail || !node.is_ready() {
-        return None;
+        return false;
     }
     let delete_bare_pods = group.policy.delete_bare_pods;
     let left = drain(view, &node.name, &DrainPolicy { delete_bare_pods, force: false });
-    let blocked = left.blocked.first()?;
-    Some(HaltReason {
-        group: Some(group.name().to_owned()),
-        object: format!("pod {}", blocked.pod),
-        message: format!("cannot be evicted from {}: {}", node.name, blocked.why),
-        way_out: format!("{}; then run the same command again", blocked.why.way_out()),
-    })
+    let ends = left.blocked.iter().map(|blocked| (may_pass_until(scene, &blocked.why), blocked));
+    // What does not pass by itself comes first.
+    let Some((until, blocked)) = ends.min_by_key(|(until, _)| *until) else { return false };
+    match until {
+        Some(_) => {
+            let held = Some((blocked.pod.clone(), blocked.why.to_string()));
+            turn.queue(group, Some(m), WaitReason::Pods { left: left.left(), held }, until);
+        }
+        None => turn.halt(HaltReason {
+            group: Some(group.name().to_owned()),
+            object: format!("pod {}", blocked.pod),
+            message: format!("cannot be evicted from {}: {}", node.name, blocked.why),
+            way_out: format!("{}; then run the same command again", blocked.why.way_out()),
+        }),
+    }
+    true
+}
+
+/// So long a budget has to look as if it never allowed an eviction. One with a number for `minAvailable`
+/// expects as many pods as there are: one less from the end of a pod until its controller has made
+/// another one.
+/// Source: Kubernetes, `pkg/controller/disruption`, `getExpectedPodCount`.
+const CLOSED_LONG: Duration = Duration::from_secs(30);
+
+/// Until when what holds a pod may pass by itself; none when it does not.
+fn may_pass_until(scene: &Scene<'_>, why: &BlockReason) -> Option<Timestamp> {
+    let BlockReason::Budget { budget, .. } = why else { return None };
+    let spell = scene.o.memory.closed_since.get(budget);
+    let until = later(spell.map_or(scene.o.now, |spell| spell.since), CLOSED_LONG);
+    (scene.o.now < until).then_some(until)
 }

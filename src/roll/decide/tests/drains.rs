@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::cordoned;
 use super::layout::{Layout, at, stuck_pod};
-use crate::kube::{Owner, Pod, PodId, PodPhase};
+use crate::kube::{Budget, LabelSelector, Owner, Pod, PodId, PodPhase};
 use crate::roll::decision::Verdict;
 use crate::roll::mark::DRAIN_ANNOTATION;
 use crate::roll::{
@@ -335,4 +335,57 @@ fn a_node_of_the_control_plane_is_not_cordoned_anew_while_another_one_is_missed(
     assert!(cordons(&layout));
     layout.unready("cp-b-0");
     assert!(!cordons(&layout), "{:?}", steps(&layout));
+}
+
+/// A pod of a node whose budget wants two of the pods that are there; so many it counts.
+fn budgeted(layout: &mut Layout, node: &str, expected_pods: u32) {
+    let owner = Owner { kind: "ReplicaSet".to_owned(), name: "cart".to_owned() };
+    let pod = Pod { owner: Some(owner), ..pod(node) };
+    let budget = Budget {
+        id: PodId { namespace: "shop".to_owned(), name: "cart".to_owned() },
+        selector: Some(LabelSelector::default()),
+        disruptions_allowed: expected_pods.saturating_sub(2),
+        current_healthy: expected_pods,
+        desired_healthy: 2,
+        expected_pods,
+        is_observed: true,
+    };
+    let view = Arc::make_mut(layout.observation.kube.as_mut().unwrap());
+    view.pods.insert(node.to_owned(), [(pod.id.clone(), pod)].into());
+    view.budgets = [(budget.id.clone(), budget)].into();
+}
+
+/// Between the end of one of three pods and the making of another one the budget counts two.
+#[test]
+fn a_budget_that_is_short_of_a_pod_for_a_moment_holds_a_machine_up_and_halts_only_when_it_stays_so()
+{
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 3)]);
+    for node in ["one-0", "one-1", "one-2"] {
+        budgeted(&mut layout, node, 3);
+    }
+    let begun = cordoned(&layout);
+    assert_eq!(begun.len(), 1, "three pods, two have to be healthy");
+    let look = |layout: &mut Layout, secs: i64, expected_pods: u32| {
+        layout.seen_at(secs);
+        for node in ["one-0", "one-1", "one-2"] {
+            budgeted(layout, node, expected_pods);
+        }
+        let view = layout.observation.kube.clone().unwrap();
+        layout.observation.memory.know_budgets(&view);
+        layout.decide()
+    };
+    for secs in [10, 20, 39] {
+        let decision = look(&mut layout, secs, 2);
+        assert_eq!(decision.halts, [], "{secs} s");
+        assert_eq!(cordoned(&layout), [""; 0], "{secs} s");
+        let waiting = &decision.progress.groups[0].waiting[0];
+        assert!(matches!(&waiting.reason, WaitReason::Pods { held: Some(_), .. }), "{waiting:?}");
+        assert_eq!(waiting.deadline, Some(at(40)));
+    }
+    assert_eq!(look(&mut layout, 40, 3).halts, []);
+    assert_eq!(cordoned(&layout), begun, "another pod was made");
+    assert_eq!(look(&mut layout, 41, 2).halts, [], "it begins anew");
+    assert_eq!(look(&mut layout, 70, 2).halts, []);
+    let halts = look(&mut layout, 71, 2).halts;
+    assert!(halts[0].message.contains("budget shop/cart never allows an eviction"), "{halts:?}");
 }

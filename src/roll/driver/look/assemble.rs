@@ -53,6 +53,7 @@ impl Look<'_> {
         self.doubts_outside = doubts_outside;
         if let Some(view) = &view {
             self.memory.know_nodes(&machines, view);
+            self.memory.know_budgets(view);
         }
         self.forget_gone_pods(view.as_deref());
         Observation {
