@@ -124,7 +124,7 @@ impl SimCloud {
         let State { stored, seen, .. } = &mut *state;
         let Some(file) = &self.shared.file else { return Ok(use_stored(stored)) };
         let told = |error| failed(&file.path.display().to_string(), &error);
-        let _lock = file.lock().map_err(told)?;
+        let _lock = file.lock(file::LOCK_MAX).map_err(told)?;
         file.refresh(stored, seen).map_err(told)?;
         let parameters = stored.world.parameter_names();
         let result = use_stored(stored);

@@ -4,14 +4,22 @@
 #![expect(clippy::disallowed_methods, reason = "the simulator's state is a file")]
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::pki::Secret;
 use crate::sim::World;
+
+/// So long a process waits for others to be done with the world: each use takes milliseconds, so whoever
+/// keeps it longer has been stopped.
+pub(super) const LOCK_MAX: Duration = Duration::from_secs(60);
+
+/// The pause between two tries.
+const LOCK_RETRY: Duration = Duration::from_millis(2);
 
 /// What a file holds.
 #[derive(Serialize, Deserialize)]
@@ -48,11 +56,29 @@ impl WorldFile {
         })
     }
 
-    /// Waits for the lock; it is given back when the file is dropped, or its process ends.
-    pub(super) fn lock(&self) -> io::Result<File> {
+    /// Waits for the lock, for as long as `limit`; it is given back when the file is dropped, or its
+    /// process ends.
+    pub(super) fn lock(&self, limit: Duration) -> io::Result<File> {
         let file = File::options().create(true).truncate(false).write(true).open(&self.lock)?;
-        file.lock()?;
-        Ok(file)
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if began.elapsed() < limit => {
+                    std::thread::sleep(LOCK_RETRY);
+                }
+                Err(TryLockError::WouldBlock) => return Err(self.is_kept(limit)),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn is_kept(&self, limit: Duration) -> io::Error {
+        io::Error::other(format!(
+            "another process has kept {} locked for {} s; go on with it if it is stopped (`fg`), or end it",
+            self.lock.display(),
+            limit.as_secs()
+        ))
     }
 
     /// Reads the world again if another process wrote it.

@@ -157,6 +157,21 @@ fn two_processes_share_one_world() {
     assert_eq!(names.len(), 2, "a world and its lock, nothing left over");
 }
 
+/// A process may be stopped (Ctrl-Z) while it keeps the lock: nobody else may hang for it.
+#[test]
+fn a_lock_that_is_not_given_back_is_waited_for_only_so_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = || file::WorldFile::new(folder.path(), "123456789012", "eu-west-3").unwrap();
+    let kept = file().lock(Duration::ZERO).unwrap();
+    let error = file().lock(Duration::from_millis(20)).unwrap_err().to_string();
+    assert!(error.contains("another process has kept") && error.contains(".lock"), "{error}");
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| file().lock(file::LOCK_MAX).map(drop));
+        drop(kept);
+        waits.join().unwrap().unwrap();
+    });
+}
+
 #[tokio::test]
 async fn a_file_keeps_what_sleeps_skipped_and_conditions_hold_across_handles() {
     let folder = tempfile::tempdir().unwrap();

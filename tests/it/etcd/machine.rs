@@ -5,6 +5,10 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use kprod::cloud::sim::SimCloud;
+use kprod::sim::World;
 
 use super::SCENE;
 
@@ -21,6 +25,9 @@ pub(crate) fn make_vpc() {
          && ip address add {RESOLVER}/{PREFIX} dev vpc && ip link set vpc up"
     ));
 }
+
+/// So long the processes of a machine may take to stop: one of them may be writing to its disk.
+const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// A place for machines: what stays while machines come and go.
 pub(crate) struct Slot {
@@ -105,17 +112,53 @@ impl Slot {
         panic!("{outside} is still there");
     }
 
-    /// Has the whole machine stand still, or go on.
-    pub(crate) fn freeze(&self, is_frozen: bool) {
+    /// Has the whole machine stand still, while it uses nothing that others wait for; that is the account,
+    /// which is simulated and a file here.
+    pub(crate) fn freeze(&self, cloud: &SimCloud) {
+        let freeze = |_: &mut World| {
+            self.signal("STOP");
+            let began = Instant::now();
+            while !self.stands_still() {
+                assert!(began.elapsed() < STOP_MAX, "{}", self.log());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        cloud.with_world(freeze).unwrap();
+    }
+
+    /// Has it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        for process in self.processes() {
+            sh(&format!("kill -{signal} {process} 2>/dev/null || true"));
+        }
+    }
+
+    fn stands_still(&self) -> bool {
+        // Field 3, after the name in parentheses: `T` is stopped (proc(5)).
+        let state = |process: &String| {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            stat.rsplit(") ").next().and_then(|rest| rest.chars().next())
+        };
+        self.processes().iter().all(|process| matches!(state(process), None | Some('T' | 'Z')))
+    }
+
+    /// All in the namespace of processes that the machine's first one is in.
+    fn processes(&self) -> Vec<String> {
         let child = self.running.as_ref().expect("a machine runs").id();
-        let signal = if is_frozen { "STOP" } else { "CONT" };
-        // Everything in the namespace of processes that the machine's first one is in.
-        sh(&format!(
-            "space=$(readlink /proc/{child}/ns/pid_for_children); \
-             for process in /proc/[0-9]*; do \
-             [ \"$(readlink $process/ns/pid)\" = \"$space\" ] && kill -{signal} ${{process#/proc/}}; \
-             done; true"
-        ));
+        let space = fs::read_link(format!("/proc/{child}/ns/pid_for_children")).unwrap();
+        let names = fs::read_dir("/proc").unwrap();
+        let names = names.filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+        let is_inside = |name: &String| {
+            fs::read_link(format!("/proc/{name}/ns/pid")).is_ok_and(|found| found == space)
+        };
+        names
+            .filter(|name| name.starts_with(|c: char| c.is_ascii_digit()))
+            .filter(is_inside)
+            .collect()
     }
 
     /// What the program on the machine has said.

@@ -20,6 +20,7 @@ mod writer;
 
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The namespaces that the whole scene lives in: nothing of it is left behind.
 const SCENE: [&str; 7] =
@@ -27,6 +28,9 @@ const SCENE: [&str; 7] =
 
 /// Six and more servers of etcd at once are enough.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The longest story takes three minutes on two cores.
+const STORY_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Runs a story, a test that is left out else, in namespaces of its own.
 pub(crate) fn tell(path: &str) {
@@ -42,13 +46,25 @@ pub(crate) fn tell(path: &str) {
     let known = Command::new(&program).args(story).arg("--list").output().unwrap();
     let known = String::from_utf8_lossy(&known.stdout).into_owned();
     assert!(known.contains(&format!("{path}: test")), "there is no {path}");
-    let status = Command::new(SCENE[0])
+    let mut scene = Command::new(SCENE[0])
         .args(&SCENE[1..])
         .arg(program)
         .args(story)
         .args(["--nocapture", "--test-threads=1"])
-        .status()
+        .spawn()
         .unwrap();
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = scene.try_wait().unwrap() {
+            break status;
+        }
+        if began.elapsed() > STORY_MAX {
+            scene.kill().unwrap();
+            scene.wait().unwrap();
+            panic!("{path} has not ended after {STORY_MAX:?}");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
     assert!(status.success(), "{path}: {status}");
 }
 

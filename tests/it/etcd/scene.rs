@@ -104,6 +104,11 @@ impl Scene {
         self.slots.get_mut(group).unwrap().boot(RESOLVER);
     }
 
+    /// Has the machine of a group stand still.
+    pub(crate) fn freeze(&self, group: &str) {
+        self.slots[group].freeze(&self.cloud);
+    }
+
     /// A client of an etcd cluster.
     pub(crate) fn client(&self, etcd: &str) -> Credentials {
         let into = self.fleet.path().join("client").join(etcd);

@@ -127,7 +127,7 @@ fn a_machine_sleeps() {
         assert!(began.elapsed() < BOOT, "{}", scene.slots[sleeper].log());
         std::thread::sleep(Duration::from_millis(50));
     }
-    scene.slots[sleeper].freeze(true);
+    scene.freeze(sleeper);
     for group in others {
         scene.boot(group);
     }
@@ -140,7 +140,7 @@ fn a_machine_sleeps() {
         std::thread::sleep(Duration::from_millis(200));
     }
     let formed: Vec<_> = scene.urls.keys().map(|etcd| scene.epoch(etcd)).collect();
-    scene.slots[sleeper].freeze(false);
+    scene.slots[sleeper].thaw();
     scene.wait_until_well(BOOT);
     let now: Vec<_> = scene.urls.keys().map(|etcd| scene.epoch(etcd)).collect();
     assert_eq!(now, formed);
