@@ -6,20 +6,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::failure::{RERUN, lease_failure, stopped, store_failure};
 use super::incarnation::Incarnations;
 use super::journal::{self, Journal, JournalRecord, JournalStep};
 use super::lease::{self, Lease, LeaseError, LeaseRecord, LeaseRequest, later, sleep_or_stop};
+use super::run_id::RunId;
 use super::world::World;
 use super::{ApplyReport, ApplyRequest, StopSignal, wave};
 use crate::cloud::{Cloud, CloudError, Denial, Query, StoreError};
 use crate::error::{ExitCode, Failure};
 use crate::event::Event;
 use crate::plan::Plan;
-use crate::resource::{Key, digest};
+use crate::resource::Key;
 
 /// That the lease is still ours may have been seen so long ago when a call is made. Whoever breaks it
 /// and plans anew needs longer for that alone.
@@ -82,10 +82,8 @@ pub async fn run<C: Cloud>(
     announce: &(dyn Fn(Event) + Sync),
 ) -> Result<ApplyReport, Failure> {
     let started = cloud.now();
-    // Unique to holder and moment; so no randomness is needed from outside.
-    let seed = digest(&json!([request.holder, started.as_nanosecond().to_string()]));
-    let rng = fastrand::Rng::with_seed(u64::from_str_radix(&seed, 16).unwrap_or_default());
-    let run = format!("{}-{}", started.strftime("%Y%m%dT%H%M%SZ"), seed);
+    let RunId { id: run, seed } = RunId::of(&request.holder, started);
+    let rng = fastrand::Rng::with_seed(seed);
     let engine = begin(cloud, request, stop, announce, &run, rng).await?;
     let outcomes = engine.work().await;
     let denied = std::mem::take(&mut *engine.denials());

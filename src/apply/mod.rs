@@ -16,6 +16,7 @@ mod link;
 mod names;
 pub(crate) mod pool;
 mod precheck;
+mod run_id;
 mod settle;
 pub mod steps;
 mod stop;
@@ -28,6 +29,7 @@ use std::time::Duration;
 pub use engine::{millis, run, since, waiting_for_lease};
 pub use failure::{lease_failure, store_failure};
 pub use incarnation::forget_tokens;
+pub use run_id::RunId;
 pub use stop::StopSignal;
 
 use crate::cloud::{Cloud, Denial, Query};

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::RollRequest;
 use super::look::Look;
@@ -13,12 +12,11 @@ use super::turns::Run;
 use crate::apply::journal::{self, Journal};
 use crate::apply::lease::{self, LeaseRequest};
 use crate::apply::store::{PATIENT, persist};
-use crate::apply::{StopSignal, lease_failure, store_failure, waiting_for_lease};
+use crate::apply::{RunId, StopSignal, lease_failure, store_failure, waiting_for_lease};
 use crate::cloud::{Cloud, Condition, StoreError};
 use crate::error::Failure;
 use crate::event::Event;
 use crate::kube::Kube;
-use crate::resource::digest;
 use crate::roll::decide::baseline;
 use crate::roll::{Baseline, Observation};
 
@@ -50,9 +48,7 @@ pub(super) async fn begin<'a, C: Cloud, K: Kube>(
 ) -> Result<Run<'a, C, K>, Failure> {
     let started_at = cloud.now();
     let cluster = request.query.cluster.clone();
-    // Unique to holder and moment; so no randomness is needed from outside.
-    let seed = digest(&json!([request.holder, started_at.as_nanosecond().to_string()]));
-    let token = format!("{}-{}", started_at.strftime("%Y%m%dT%H%M%SZ"), seed);
+    let RunId { id: token, seed } = RunId::of(&request.holder, started_at);
     let wanted = LeaseRequest {
         cluster: cluster.clone(),
         holder: request.holder.clone(),
@@ -89,7 +85,7 @@ pub(super) async fn begin<'a, C: Cloud, K: Kube>(
         lease,
         journal,
         look,
-        rng: fastrand::Rng::with_seed(u64::from_str_radix(&seed, 16).unwrap_or_default()),
+        rng: fastrand::Rng::with_seed(seed),
         started_at,
         has_begun: false,
         resumed: false,
