@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::archive::{Address, Archive, Stored, Sum};
+use super::archive::{Address, Archive, Stored};
 #[cfg(feature = "aws")]
 use super::aws::AwsCloud;
 use super::machine::{Hook, Launch, MachineCloud, MemberVolume};
@@ -16,6 +16,7 @@ use super::{
     StateBucket, StoreError, TaggedInstance, TargetsByGroup, VersionFacts,
 };
 use crate::boot::Program;
+use crate::etcd::snapshot::Content;
 use crate::pki::Secret;
 use crate::resource::Key;
 use crate::state::{BucketSettings, BucketStep, StateAddress};
@@ -204,8 +205,13 @@ impl Parameters for AnyCloud {
 }
 
 impl Archive for AnyCloud {
-    async fn store(&self, object: &Address, file: &Path, sum: &Sum) -> Result<(), StoreError> {
-        inside!(self, cloud => cloud.store(object, file, sum).await)
+    async fn store(
+        &self,
+        object: &Address,
+        file: &Path,
+        content: &Content,
+    ) -> Result<(), StoreError> {
+        inside!(self, cloud => cloud.store(object, file, content).await)
     }
 
     async fn fetch(

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use super::StoreError;
+use crate::etcd::snapshot::Content;
 
 /// Large objects.
 pub trait Archive: Send + Sync {
@@ -18,12 +19,12 @@ pub trait Archive: Send + Sync {
     /// arrives with the file's SHA-256.
     ///
     /// # Errors
-    /// When the file cannot be read, does not have this sum any more, or the store fails.
+    /// When the file cannot be read, does not hold this any more, or the store fails.
     fn store(
         &self,
         object: &Address,
         file: &Path,
-        sum: &Sum,
+        content: &Content,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Reads an object into a file that is there and empty; false if there is no such object. What is
@@ -63,14 +64,9 @@ pub struct Address {
     pub key: String,
 }
 
-/// What a file holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sum {
-    /// Its length.
-    pub bytes: u64,
-    /// Its SHA-256, in hex.
-    pub sha256: String,
-}
+/// The most bytes of an object: what S3 takes in one request, 5 GB (Amazon S3 User Guide, "Uploading
+/// objects"). etcd's own advice is to stay below 8 GB, and its default limit is 2 GB ("System limits").
+pub const OBJECT_BYTES_MAX: u64 = 5_000_000_000;
 
 /// An object of the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,21 +18,24 @@ use jiff::Timestamp;
 
 use super::AwsCloud;
 use super::bucket::Request;
-use crate::cloud::archive::{Address, Archive, Stored, Sum};
+use crate::cloud::archive::{Address, Archive, OBJECT_BYTES_MAX, Stored};
 use crate::cloud::{CloudErrorKind, StoreError};
+use crate::etcd::snapshot::Content;
 use crate::state::StateAddress;
 
-/// What S3 takes in one request: 5 GB (Amazon S3 User Guide, "Uploading objects"). etcd's own advice is
-/// to stay below 8 GB, and its default limit is 2 GB ("System limits").
-const BYTES_MAX: u64 = 5_000_000_000;
 /// How long one may take: 5 GB at 10 MB a second, and some more.
 const LIMIT: Duration = Duration::from_secs(600);
 /// Pages of a list, of a thousand objects each.
 const PAGES_MAX: usize = 20;
 
 impl Archive for AwsCloud {
-    async fn store(&self, object: &Address, file: &Path, sum: &Sum) -> Result<(), StoreError> {
-        Box::pin(store(self, object, file, sum)).await
+    async fn store(
+        &self,
+        object: &Address,
+        file: &Path,
+        content: &Content,
+    ) -> Result<(), StoreError> {
+        Box::pin(store(self, object, file, content)).await
     }
 
     async fn fetch(
@@ -57,11 +60,14 @@ async fn store(
     cloud: &AwsCloud,
     object: &Address,
     file: &Path,
-    sum: &Sum,
+    content: &Content,
 ) -> Result<(), StoreError> {
-    if sum.bytes > BYTES_MAX {
-        let why =
-            format!("`{}` has {} bytes, S3 takes {BYTES_MAX} at once", file.display(), sum.bytes);
+    if content.bytes > OBJECT_BYTES_MAX {
+        let why = format!(
+            "`{}` has {} bytes, S3 takes {OBJECT_BYTES_MAX} at once",
+            file.display(),
+            content.bytes
+        );
         return Err(StoreError::unusable(why));
     }
     let bucket = in_bucket(object);
@@ -73,8 +79,8 @@ async fn store(
         .bucket(&object.bucket)
         .key(&object.key)
         .expected_bucket_owner(request.owner)
-        .content_length(i64::try_from(sum.bytes).unwrap_or(i64::MAX))
-        .checksum_sha256(in_base64(&sum.sha256))
+        .content_length(i64::try_from(content.bytes).unwrap_or(i64::MAX))
+        .checksum_sha256(in_base64(&content.sha256))
         .body(body);
     match call.customize().config_override(patient()).send().await {
         Ok(_) => Ok(()),

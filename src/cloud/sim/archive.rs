@@ -7,14 +7,19 @@ use std::fs;
 use std::path::Path;
 
 use super::SimCloud;
-use crate::cloud::archive::{Address, Archive, Stored, Sum};
+use crate::cloud::archive::{Address, Archive, Stored};
 use crate::cloud::{CloudErrorKind, Condition, StoreError};
-use crate::etcd::snapshot::sha256_of;
+use crate::etcd::snapshot::{Content, sha256_of};
 
 impl Archive for SimCloud {
-    async fn store(&self, object: &Address, file: &Path, sum: &Sum) -> Result<(), StoreError> {
+    async fn store(
+        &self,
+        object: &Address,
+        file: &Path,
+        content: &Content,
+    ) -> Result<(), StoreError> {
         let body = fs::read(file).map_err(|error| unreadable(file, &error))?;
-        if sha256_of(&body) != sum.sha256 {
+        if sha256_of(&body) != content.sha256 {
             let why = format!("`{}` is not what it was when it was looked at", file.display());
             return Err(StoreError::failed(CloudErrorKind::Invalid, why));
         }

@@ -5,8 +5,8 @@
 
 use super::layout::Layout;
 use super::machine::{Machine, NodeCloud, NodeError};
-use super::snapshot::{BYTES_MAX, SnapshotError, Tools, look_into};
-use crate::cloud::archive::Address;
+use super::snapshot::{SnapshotError, Tools, look_into};
+use crate::cloud::archive::{Address, OBJECT_BYTES_MAX};
 use crate::etcd::epoch::{Epoch, Restored};
 use crate::etcd::snapshot::{Restore, Tooling};
 use crate::etcd::start::Identity;
@@ -43,7 +43,7 @@ async fn restore_in<C: NodeCloud>(
     let file = layout.snapshots.join("snapshot.db");
     let object = from.snapshot.clone();
     let address: Address = object.parse()?;
-    if !machine.cloud.fetch(&address, &file, BYTES_MAX).await? {
+    if !machine.cloud.fetch(&address, &file, OBJECT_BYTES_MAX).await? {
         return Err(SnapshotError::Missing { object });
     }
     let content = look_into(file.clone(), &object).await?;

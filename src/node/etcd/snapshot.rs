@@ -108,9 +108,6 @@ pub enum SnapshotError {
     },
 }
 
-/// The largest snapshot that is read back: beyond what S3 takes at once, there is none.
-pub(super) const BYTES_MAX: u64 = 5_000_000_000;
-
 impl Shared {
     /// What the watch has seen.
     pub(super) fn see(&self, health: Option<Health>) {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use kprod::cloud::archive::{Address, Sum};
+use kprod::cloud::archive::Address;
 use kprod::cloud::{Archive, Cloud, Condition, StateBucket, StoreError};
-use kprod::etcd::snapshot::sha256_of;
+use kprod::etcd::snapshot::{Content, sha256_of};
 
 use super::Scene;
 
@@ -83,12 +83,12 @@ pub(super) async fn large_objects<C: Archive + Cloud + StateBucket>(scene: &Scen
     let folder = tempfile::tempdir().unwrap();
     let [sent, got] = ["sent", "got"].map(|name| folder.path().join(name));
     let body: Vec<u8> = (0..300_000_u32).map(|at| (at % 251) as u8).collect();
-    let sum = Sum { bytes: body.len() as u64, sha256: sha256_of(&body) };
+    let content = Content { bytes: body.len() as u64, sha256: sha256_of(&body) };
     std::fs::write(&sent, &body).unwrap();
     let (one, two) = (address("one/snapshot.db"), address("two/snapshot.db"));
     assert!(!cloud.fetch(&one, &got, 1 << 20).await.unwrap(), "it is not there yet");
     for object in [&one, &two] {
-        cloud.store(object, &sent, &sum).await.unwrap();
+        cloud.store(object, &sent, &content).await.unwrap();
         assert!(cloud.fetch(object, &got, 1 << 20).await.unwrap());
         assert_eq!(std::fs::read(&got).unwrap(), body);
     }
@@ -97,10 +97,10 @@ pub(super) async fn large_objects<C: Archive + Cloud + StateBucket>(scene: &Scen
     let mut flipped = body.clone();
     flipped[1000] ^= 1;
     std::fs::write(&sent, &flipped).unwrap();
-    assert!(cloud.store(&address("three/snapshot.db"), &sent, &sum).await.is_err());
+    assert!(cloud.store(&address("three/snapshot.db"), &sent, &content).await.is_err());
     let listed = async || {
         let found = cloud.stored(&address("")).await.unwrap();
-        assert!(found.iter().all(|stored| stored.bytes == sum.bytes), "{found:?}");
+        assert!(found.iter().all(|stored| stored.bytes == content.bytes), "{found:?}");
         found.into_iter().map(|stored| stored.address).collect::<BTreeSet<Address>>()
     };
     assert_eq!(listed().await, BTreeSet::from([one.clone(), two.clone()]));

@@ -8,9 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::save::Tools;
-use super::{BYTES_MAX, Health, Shared, SnapshotError, lock, look_into};
+use super::{Health, Shared, SnapshotError, lock, look_into};
 use crate::cloud::StoreError;
-use crate::cloud::archive::{Address, Sum};
+use crate::cloud::archive::{Address, OBJECT_BYTES_MAX};
 use crate::etcd::snapshot::{
     Content, Member, Reason, Record, Request, Sorted, Store, Taken, Tooling, Turn, name, object,
     prefix, sha256_of, sort, turn,
@@ -198,13 +198,12 @@ impl<C: NodeCloud> Keeper<'_, C> {
         content: &Content,
     ) -> Result<(), SnapshotError> {
         let address: Address = object.parse()?;
-        let sum = Sum { bytes: content.bytes, sha256: content.sha256.clone() };
-        Ok(self.machine.cloud.store(&address, &file, &sum).await?)
+        Ok(self.machine.cloud.store(&address, &file, content).await?)
     }
 
     async fn read_back(&self, object: &str, into: PathBuf) -> Result<Content, SnapshotError> {
         let address: Address = object.parse()?;
-        if !self.machine.cloud.fetch(&address, &into, BYTES_MAX).await? {
+        if !self.machine.cloud.fetch(&address, &into, OBJECT_BYTES_MAX).await? {
             return Err(SnapshotError::Missing { object: object.to_owned() });
         }
         look_into(into, object).await
