@@ -11,6 +11,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::guard::quorum;
+
 /// The content of [`epoch_key`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,7 +183,7 @@ impl Epoch {
 
     /// How many members make a quorum.
     pub fn quorum(&self) -> usize {
-        self.members.len() / 2 + 1
+        quorum(self.members.len())
     }
 
     /// The id of the cluster that has formed.

@@ -4,6 +4,7 @@ use super::{
     Answer, Identity, Join, Listed, RefuseReason, Sight, Stamp, Start, View, Volume, WaitReason,
 };
 use crate::etcd::epoch::{ClusterId, Epoch, Phase, Place};
+use crate::etcd::guard::quorum;
 use crate::etcd::version::{Gap, Minor};
 
 /// What a member that sees this is to do.
@@ -154,7 +155,7 @@ fn join(sight: &Sight, views: &[&View], me: &Place) -> Result<Start, No> {
     }
     let left = view.voters().filter(is_other).count();
     let healthy = views.iter().filter(|view| view.is_healthy).count();
-    let needed = left / 2 + 1;
+    let needed = quorum(left);
     if healthy < needed {
         return wait(WaitReason::TooFewToReplace { healthy, needed });
     }
