@@ -7,6 +7,7 @@
 use std::future::Future;
 
 use super::CloudError;
+use crate::resource::etcd_tag;
 
 /// One machine's view of its account.
 pub trait MachineCloud: Send + Sync {
@@ -106,5 +107,5 @@ pub enum Hook {
 
 /// The tag that says which member of an etcd cluster a volume belongs to, and its value's beginning.
 pub(crate) fn member_tag(etcd: &str, member: &str) -> (String, String) {
-    (format!("k8s.io/etcd/{etcd}"), format!("{member}/"))
+    (etcd_tag(etcd), format!("{member}/"))
 }

@@ -1,7 +1,7 @@
 //! Tags: kops' ones, the owner's, and what the cluster autoscaler reads.
 //! Source: kops `pkg/model/context.go`.
 
-use crate::resource::{KOPS_CLUSTER_TAG, OWNER_TAG, Tags};
+use crate::resource::{KOPS_CLUSTER_TAG, OWNER_TAG, Tags, etcd_tag};
 use crate::spec::{EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Spec};
 
 /// The group's name, on its machines.
@@ -82,11 +82,6 @@ pub(super) fn volume(
     tags.insert(etcd_tag(&etcd.name), format!("{}/{all}", member.name));
     tags.extend(roles(Role::ControlPlane));
     tags
-}
-
-/// The tag that says which member of an etcd cluster a volume belongs to.
-pub(super) fn etcd_tag(etcd: &str) -> String {
-    format!("k8s.io/etcd/{etcd}")
 }
 
 fn roles(role: Role) -> impl Iterator<Item = (String, String)> {

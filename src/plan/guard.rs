@@ -14,7 +14,7 @@ use super::{
 use super::{order, path};
 use crate::cloud::{Observation, epoch};
 use crate::finding::did_you_mean;
-use crate::resource::{Attribute, FORMATTED_TAG, Key, Kind, Resource, ResourceSet};
+use crate::resource::{Attribute, FORMATTED_TAG, Key, Kind, Resource, ResourceSet, etcd_tag};
 
 /// The guard of machines that would end without a drain; a roll is its answer.
 pub(super) const MACHINES: &str = "machines";
@@ -160,8 +160,7 @@ pub fn etcd_remains(change: &Change, observation: &Observation) -> Vec<String> {
     }
     let is_formatted = |resource: &Resource| match resource {
         Resource::Volume(volume) => {
-            volume.tags.contains_key(&format!("k8s.io/etcd/{etcd}"))
-                && volume.tags.contains_key(FORMATTED_TAG)
+            volume.tags.contains_key(&etcd_tag(etcd)) && volume.tags.contains_key(FORMATTED_TAG)
         }
         _ => false,
     };

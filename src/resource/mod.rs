@@ -76,6 +76,15 @@ pub const DETACHED_TAG: &str = "kprod.dev/detached";
 /// id, so that an unchanged plan asks for no image.
 pub const IMAGE_TAG: &str = "kprod.dev/image";
 
+/// Begins the tag of an etcd volume that says which member it belongs to; an etcd cluster's name follows.
+/// Source: kops `pkg/model/master_volumes.go`.
+pub const ETCD_TAG_PREFIX: &str = "k8s.io/etcd/";
+
+/// The tag that says which member of an etcd cluster a volume belongs to: `<member>/<all members>`.
+pub fn etcd_tag(etcd: &str) -> String {
+    format!("{ETCD_TAG_PREFIX}{etcd}")
+}
+
 /// On a volume that a restore has set aside: of which cluster, and when. It is nobody's from then on.
 pub const SET_ASIDE_TAG: &str = "kprod.dev/set-aside";
 

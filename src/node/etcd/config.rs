@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::layout::Layout;
 use crate::boot::settings::Hosted;
 use crate::etcd::epoch::{Epoch, Place};
+use crate::etcd::names;
 use crate::etcd::start::{Identity, View};
 
 /// Which members etcd starts with; it looks at this only on an empty data folder.
@@ -31,7 +32,7 @@ impl Peers {
     /// Of a cluster that is to be formed.
     pub(super) fn to_form(identity: &Identity) -> Self {
         Peers::Discovered {
-            domain: format!("internal.{}", identity.cluster),
+            domain: names::private_zone(&identity.cluster),
             service: (identity.etcd != "main").then(|| identity.etcd.clone()),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Host, StoredEtcd, StoredMember};
 use crate::etcd::epoch::{Epoch, Place, epoch_key};
 use crate::etcd::{Topology, names};
-use crate::resource::OWNER_TAG;
+use crate::resource::{ETCD_TAG_PREFIX, OWNER_TAG};
 use crate::sim::{StoredObject, StoredZone, World};
 
 impl World {
@@ -49,7 +49,7 @@ impl World {
             return;
         }
         self.members_found.0.insert(cluster.to_owned(), changes);
-        let zone = format!("internal.{cluster}");
+        let zone = names::private_zone(cluster);
         let zones: Vec<&StoredZone> =
             self.zones.values().filter(|known| known.name == zone).collect();
         let mut found: BTreeMap<String, BTreeMap<String, (Host, String)>> = BTreeMap::new();
@@ -59,10 +59,10 @@ impl World {
             }
             let tags = volume.volume.tags.iter();
             let tag = tags.filter_map(|(key, value)| {
-                Some((key.strip_prefix("k8s.io/etcd/")?, value.split_once('/')?.0))
+                Some((key.strip_prefix(ETCD_TAG_PREFIX)?, value.split_once('/')?.0))
             });
             for (etcd, member) in tag {
-                let host = self.member_host(&zone, &zones, etcd, member);
+                let host = self.member_host(&names::member_host(cluster, etcd, member), &zones);
                 let members = found.entry(etcd.to_owned()).or_default();
                 members.insert(member.to_owned(), (host, volume.volume_id.clone()));
             }
@@ -78,12 +78,8 @@ impl World {
     }
 
     /// The interface that a member's name points to (`desired::dns`).
-    fn member_host(&self, zone: &str, zones: &[&StoredZone], etcd: &str, member: &str) -> Host {
-        let name = match etcd {
-            "main" => format!("etcd-{member}.{zone}"),
-            other => format!("etcd-{other}-{member}.{zone}"),
-        };
-        let records = zones.iter().filter_map(|known| known.records.get(&name)?.get("A"));
+    fn member_host(&self, name: &str, zones: &[&StoredZone]) -> Host {
+        let records = zones.iter().filter_map(|known| known.records.get(name)?.get("A"));
         let addresses: Vec<&str> = records
             .flat_map(|records| records.resource_records.iter().filter_map(|value| value.known()))
             .collect();
