@@ -32,7 +32,7 @@ use super::{
 use crate::facts::AdoptedNetwork;
 use crate::pki::Secret;
 use crate::resource::Key;
-use crate::sim::{Lag, Outcome, Time, World};
+use crate::sim::{Lag, Outcome, Time, World, fnv};
 use crate::state::{BucketSettings, BucketStep, StateAddress};
 
 /// A simulated account behind the cloud port. Clones share the world.
@@ -442,11 +442,4 @@ fn real_time() -> Time {
 
 fn failed(what: &str, error: &io::Error) -> StoreError {
     StoreError::failed(CloudErrorKind::Invalid, format!("{what}: {error}"))
-}
-
-/// FNV-1a: a seed from a name.
-fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Time;
 use super::store::StoredObject;
-use super::{Machine, World};
+use super::{Machine, World, fnv};
 use crate::cloud::Entry;
 use crate::etcd::epoch::{epoch_key, snapshots_key};
 use crate::etcd::report::report_key;
@@ -36,7 +36,7 @@ use crate::resource::FORMATTED_TAG;
 
 use ills::Ills;
 use run::{Machines, usual_version};
-use start::{Bucket, Data, fnv};
+use start::{Bucket, Data};
 pub use state::MemberState;
 
 /// One etcd cluster.

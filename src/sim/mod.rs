@@ -460,3 +460,10 @@ fn is_made_of(name: &str, others: &str) -> bool {
 fn reply<const N: usize>(attributes: [(crate::resource::Attribute, String); N]) -> Reply {
     Reply { attributes: BTreeMap::from(attributes), ..Reply::default() }
 }
+
+/// FNV-1a: a number from a name.
+pub(crate) fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

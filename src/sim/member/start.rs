@@ -14,7 +14,7 @@ use crate::etcd::start::{
 };
 use crate::etcd::{DataVersion, Version};
 use crate::sim::clock::Time;
-use crate::sim::{Machine, StoredObject};
+use crate::sim::{Machine, StoredObject, fnv};
 
 /// Between two looks of a machine that waits.
 pub(super) const LOOK_MS: u64 = 5_000;
@@ -184,11 +184,4 @@ impl StoredMember {
 
 fn urls(epoch: &Epoch, member: &str, url: impl Fn(&Place) -> &String) -> BTreeSet<String> {
     epoch.members.get(member).map(|place| url(place).clone()).into_iter().collect()
-}
-
-/// FNV-1a: an id from a name.
-pub(super) fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
