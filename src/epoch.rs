@@ -1,8 +1,8 @@
 //! The epoch document in the state bucket: read, and written under conditions only.
 //!
 //! A write that comes too late is told as a conflict, after which whoever wrote looks again: nothing is
-//! decided by what was read before. `kprod apply` creates an epoch and follows it by the next one;
-//! members close it.
+//! decided by what was read before. An apply creates an epoch (`Call::CreateEpoch`), a restore follows it
+//! by the next one, and members close it.
 
 use crate::cloud::{Cloud, Condition, StoreError};
 use crate::etcd::epoch::{ClusterId, Epoch, EpochError, epoch_key};
@@ -42,21 +42,6 @@ pub async fn read(
     let Some(entry) = cloud.get(&key).await? else { return Ok(None) };
     let epoch = Epoch::parse(&key, &entry.body)?;
     Ok(Some(Known { epoch, etag: entry.etag, written_at: entry.written_at }))
-}
-
-/// Writes the first epoch; of two writers one is told of a conflict.
-///
-/// # Errors
-/// As [`read`]; [`StoreError::Conflict`] if there is an epoch already.
-pub async fn create(
-    cloud: &impl Cloud,
-    cluster: &str,
-    etcd: &str,
-    epoch: &Epoch,
-) -> Result<(), EpochStoreError> {
-    let key = epoch_key(cluster, etcd);
-    cloud.put(&key, epoch.to_bytes(), Condition::Absent).await?;
-    Ok(())
 }
 
 /// Writes the epoch after a known one.
@@ -106,6 +91,17 @@ mod tests {
 
     fn first(nonce: u64) -> Epoch {
         Epoch::first("c", "main", BTreeMap::new(), nonce)
+    }
+
+    /// As an apply does it.
+    async fn create(
+        cloud: &SimCloud,
+        cluster: &str,
+        etcd: &str,
+        epoch: &Epoch,
+    ) -> Result<String, EpochStoreError> {
+        let key = epoch_key(cluster, etcd);
+        Ok(cloud.put(&key, epoch.to_bytes(), Condition::Absent).await?)
     }
 
     async fn known(cloud: &SimCloud) -> Known {
