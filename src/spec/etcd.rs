@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::machine::VolumeType;
 use super::text::Span;
+use crate::etcd::snapshot::Schedule;
 
 /// One etcd cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +70,13 @@ pub struct EtcdBackupSpec {
 }
 
 impl EtcdBackupSpec {
+    /// Between two snapshots, where nothing is said.
+    pub const INTERVAL: Span = Span { secs: Schedule::USUAL.interval_secs };
+    /// How long every snapshot is kept, where nothing is said.
+    pub const KEEP_ALL: Span = Span { secs: Schedule::USUAL.keep_all_secs };
+    /// How long one of each day is kept, where nothing is said.
+    pub const KEEP_DAILY: Span = Span { secs: Schedule::USUAL.keep_daily_secs };
+
     /// The day of the last drill, if what is written is one.
     pub fn last_drill_day(&self) -> Option<Date> {
         self.last_drill.as_ref()?.parse().ok()

@@ -29,13 +29,6 @@ pub(super) const IO_IOPS_MIN: u32 = 100;
 /// Source: Elastic Load Balancing user guide, "Security policies for your Network Load Balancer".
 const TLS_POLICY: &str = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06";
 
-/// Hourly, as etcd-manager does: an hour of changes is the most that is lost.
-/// Source: kops documentation, "Backing up etcd".
-const SNAPSHOT_INTERVAL: Span = Span { secs: 3600 };
-/// All of two days, for what is noticed soon; of each day one for a month, for what is noticed late.
-const SNAPSHOT_KEEP_ALL: Span = Span { secs: 2 * 86_400 };
-const SNAPSHOT_KEEP_DAILY: Span = Span { secs: 30 * 86_400 };
-
 /// Fills every default. Idempotent.
 pub fn fill(spec: &mut Spec) {
     let name = spec.cluster.metadata.name.clone();
@@ -146,9 +139,9 @@ fn fill_etcd(etcd: &mut EtcdClusterSpec, config_base: Option<&str>) {
         backups.backup_store.get_or_insert_with(store);
     }
     if let Some(backups) = &mut etcd.backups {
-        backups.interval.get_or_insert(SNAPSHOT_INTERVAL);
-        backups.keep_all.get_or_insert(SNAPSHOT_KEEP_ALL);
-        backups.keep_daily.get_or_insert(SNAPSHOT_KEEP_DAILY);
+        backups.interval.get_or_insert(EtcdBackupSpec::INTERVAL);
+        backups.keep_all.get_or_insert(EtcdBackupSpec::KEEP_ALL);
+        backups.keep_daily.get_or_insert(EtcdBackupSpec::KEEP_DAILY);
     }
     for member in &mut etcd.etcd_members {
         let volume_type = *member.volume_type.get_or_insert(VolumeType::Gp3);

@@ -19,7 +19,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ("state", &["facts"]),
     ("source", &["finding", "yaml", "document"]),
     ("boot", &["etcd"]),
-    ("spec", &["boot", "finding", "yaml", "document", "facts"]),
+    ("spec", &["boot", "etcd", "finding", "yaml", "document", "facts"]),
     ("lint", &["finding", "spec"]),
     ("pki", &["etcd"]),
     ("desired", &["boot", "spec", "resource", "facts", "finding", "cloud", "state", "etcd", "pki"]),

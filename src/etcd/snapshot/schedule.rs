@@ -16,7 +16,8 @@ pub struct Schedule {
 
 impl Schedule {
     /// Hourly, so that an hour of changes is the most that is lost; all of two days, for what is
-    /// noticed soon; one of each day for a month, for what is noticed late.
+    /// noticed soon; one of each day for a month, for what is noticed late. etcd-manager takes them as often.
+    /// Source: kops documentation, "Backing up etcd".
     pub const USUAL: Self =
         Self { interval_secs: 3600, keep_all_secs: 2 * 86_400, keep_daily_secs: 30 * 86_400 };
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::field::Field;
 use super::super::text::is_dns_label;
 use super::super::{
-    EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Span, Spec, VolumeType,
+    EtcdBackupSpec, EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, Role, Spec, VolumeType,
 };
 use super::volume::{VolumeCheck, VolumeFields, volume};
 use super::{Report, s3_address, unique};
@@ -101,8 +101,7 @@ fn snapshots(
     let field =
         |name: &str| spec.cluster_field("spec.etcdClusters").index(index).key("backups").key(name);
     let EtcdBackupSpec { backup_store: _, last_drill: _, interval, keep_all, keep_daily } = backups;
-    let secs = |span: Option<Span>, usual: u64| span.map_or(usual, |span| span.secs);
-    let interval = secs(*interval, 3600);
+    let interval = interval.unwrap_or(EtcdBackupSpec::INTERVAL).secs;
     if !(INTERVAL_SECS_MIN..=DAY_SECS).contains(&interval) {
         report.error_hint(
             &field("interval"),
@@ -110,7 +109,7 @@ fn snapshots(
             "`10m` to `24h`",
         );
     }
-    let keep_all = secs(*keep_all, 2 * DAY_SECS);
+    let keep_all = keep_all.unwrap_or(EtcdBackupSpec::KEEP_ALL).secs;
     if !(interval..=interval.saturating_mul(KEPT_MAX)).contains(&keep_all) {
         report.error_hint(
             &field("keepAll"),
@@ -118,7 +117,7 @@ fn snapshots(
             format!("at least the interval, and no more than {KEPT_MAX} of it"),
         );
     }
-    let keep_daily = secs(*keep_daily, 30 * DAY_SECS);
+    let keep_daily = keep_daily.unwrap_or(EtcdBackupSpec::KEEP_DAILY).secs;
     if keep_daily > KEPT_MAX * DAY_SECS {
         report.error_hint(
             &field("keepDaily"),

@@ -2,8 +2,8 @@
 
 use super::super::field::Field;
 use super::super::{
-    ClusterRollingUpdateSpec, InstanceGroup, IntOrPercent, OverallRolloutSpec, RepairSpec,
-    RollingUpdateSpec, Span, Spec,
+    ClusterRollingUpdateSpec, EtcdBackupSpec, InstanceGroup, IntOrPercent, OverallRolloutSpec,
+    RepairSpec, RollingUpdateSpec, Span, Spec,
 };
 use super::Report;
 
@@ -11,8 +11,6 @@ use super::Report;
 const WAIT_SECS_MAX: u64 = 48 * 3600;
 /// The least age at which machines are replaced, as of AWS's own maximum lifetime: a day.
 const AGE_SECS_MIN: u64 = 86_400;
-/// How often snapshots are taken where nothing is said.
-const SNAPSHOT_SECS: u64 = 3600;
 
 /// What the cluster says for its groups, and over all of them.
 pub(super) fn check_cluster(spec: &Spec, report: &mut Report) {
@@ -78,9 +76,9 @@ pub(super) fn check_cluster(spec: &Spec, report: &mut Report) {
 fn snapshot_secs(spec: &Spec) -> u64 {
     let intervals = spec.cluster.spec.etcd_clusters.iter().map(|etcd| {
         let interval = etcd.backups.as_ref().and_then(|backups| backups.interval);
-        interval.map_or(SNAPSHOT_SECS, |interval| interval.secs)
+        interval.unwrap_or(EtcdBackupSpec::INTERVAL).secs
     });
-    intervals.max().unwrap_or(SNAPSHOT_SECS)
+    intervals.max().unwrap_or(EtcdBackupSpec::INTERVAL.secs)
 }
 
 /// What a group says itself; what it took over has been spoken of at the cluster.
