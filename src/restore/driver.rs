@@ -10,15 +10,17 @@ use super::journal::{remove, write};
 use super::{Journal, RestoreError, Sight, Step, Target, decide, read};
 use crate::apply::failure::RERUN;
 use crate::apply::lease::{self, Lease, LeaseRequest, later, sleep_or_stop};
-use crate::apply::{self, ApplyRequest, StopSignal, forget_tokens, lease_failure, store_failure};
-use crate::cloud::{Call, Cloud, CloudError, CloudErrorKind, Observation, Query};
+use crate::apply::{
+    self, ApplyRequest, RunId, StopSignal, forget_tokens, lease_failure, store_failure,
+};
+use crate::cloud::{Call, Cloud, CloudErrorKind, Observation, Query};
 use crate::epoch::{self, EpochStoreError};
 use crate::error::{ExitCode, Failure};
-use crate::etcd::report::report_key;
-use crate::etcd::{Epoch, Limits, MemberReport, MemberRole, Topology};
+use crate::etcd::{Epoch, Facts, Limits, MemberFact, MemberRole, Topology};
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::resource::{Attribute, DIGEST_TAG, Key, Kind, OWNER_TAG, Resource, SET_ASIDE_TAG, Tags};
+use crate::roll::members;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -105,10 +107,8 @@ impl<C: Cloud> Run<'_, C> {
         let mut last = None;
         let mut failures = 0;
         for _ in 0..TURNS_MAX {
-            let step = match self.look(&journal).await {
-                Ok(sight) => decide(&journal, &sight).map_err(|error| overtaken(&error))?,
-                Err(failure) => return Err(failure),
-            };
+            let sight = self.look(&journal).await?;
+            let step = decide(&journal, &sight).map_err(|error| overtaken(&error))?;
             if last.as_ref() != Some(&step) {
                 tell(&step);
             }
@@ -141,8 +141,8 @@ impl<C: Cloud> Run<'_, C> {
             if self.stop.is_requested() {
                 return Err(halted("stopped"));
             }
-            if failures > 0 && sleep_or_stop(self.cloud, PAUSE, self.stop).await {
-                return Err(halted("stopped"));
+            if failures > 0 {
+                self.pause().await?;
             }
         }
         Err(halted("nothing comes of it"))
@@ -196,13 +196,18 @@ impl<C: Cloud> Run<'_, C> {
             }
         }
         let observation = self.observe().await?;
+        let facts = members::read(self.cloud, cluster, topology, &Facts::new()).await;
+        let facts = facts.map_err(|error| self.store(&error))?;
         let mut hosts: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
         let mut well = BTreeSet::new();
         for (etcd, members) in &topology.clusters {
             for (member, place) in &members.members {
                 let name = (etcd.clone(), member.clone());
                 hosts.entry(place.group.clone()).or_default().insert(name.clone());
-                if self.is_well(cluster, etcd, member, epochs.get(etcd)).await? {
+                let fact = facts.get(etcd).and_then(|members| members.get(member));
+                if let (Some(fact), Some(epoch)) = (fact, epochs.get(etcd))
+                    && self.is_well(fact, epoch)
+                {
                     well.insert(name);
                 }
             }
@@ -218,25 +223,13 @@ impl<C: Cloud> Run<'_, C> {
     }
 
     /// Whether a member has said lately that it is well, as one of the epoch's members, all of whom vote.
-    async fn is_well(
-        &self,
-        cluster: &str,
-        etcd: &str,
-        member: &str,
-        epoch: Option<&Epoch>,
-    ) -> Result<bool, Failure> {
-        let Some(epoch) = epoch else { return Ok(false) };
-        let key = report_key(cluster, etcd, member);
-        let entry = apply::store::get(self.cloud, &key, apply::store::PATIENT).await;
-        let Some(entry) = entry.map_err(|error| self.store(&error))? else { return Ok(false) };
-        let Ok(report) = serde_json::from_slice::<MemberReport>(&entry.body) else {
-            return Ok(false);
-        };
-        let age = self.cloud.now().duration_since(entry.written_at);
+    fn is_well(&self, fact: &MemberFact, epoch: &Epoch) -> bool {
+        let MemberFact { report, written_at, .. } = fact;
+        let age = self.cloud.now().duration_since(*written_at);
         let is_young = age.unsigned_abs() <= Limits::REPORT_AGE_MAX;
         let all_vote = report.members.keys().eq(epoch.members.keys())
             && report.members.values().all(|role| *role == MemberRole::Voter);
-        Ok(is_young && report.is_healthy && report.leader.is_some() && all_vote)
+        is_young && report.is_healthy && report.leader.is_some() && all_vote
     }
 
     /// Waits; when that has taken too long, the next run replaces the machines of those who are not well.
@@ -257,9 +250,14 @@ impl<C: Cloud> Run<'_, C> {
                  If the snapshot is of no use, begin with another one: `--from NAME --anew`"
             )));
         }
+        self.pause().await.map(|()| Made::Done)
+    }
+
+    /// Waits a little, unless it is to stop.
+    async fn pause(&self) -> Result<(), Failure> {
         match sleep_or_stop(self.cloud, PAUSE, self.stop).await {
             true => Err(halted("stopped")),
-            false => Ok(Made::Done),
+            false => Ok(()),
         }
     }
 
@@ -286,10 +284,7 @@ impl<C: Cloud> Run<'_, C> {
                     }
                 }
                 // A look right away would see them still.
-                Ok(match sleep_or_stop(self.cloud, PAUSE, self.stop).await {
-                    true => return Err(halted("stopped")),
-                    false => Made::Done,
-                })
+                self.pause().await.map(|()| Made::Done)
             }
             Step::MakeVolumes { .. } | Step::Wait { .. } | Step::Finish => Ok(Made::Done),
         }
@@ -347,10 +342,7 @@ impl<C: Cloud> Run<'_, C> {
                 }
             }
         }
-        Ok(match sleep_or_stop(self.cloud, PAUSE, self.stop).await {
-            true => return Err(halted("stopped")),
-            false => Made::Done,
-        })
+        self.pause().await.map(|()| Made::Done)
     }
 
     /// Makes a call; none when it is made, or what it is about is gone.
@@ -359,7 +351,7 @@ impl<C: Cloud> Run<'_, C> {
         match made {
             Ok(Ok(_)) => Ok(None),
             Ok(Err(error)) if error.kind == CloudErrorKind::NotFound => Ok(None),
-            Ok(Err(error)) if is_passing(&error) => Ok(Some(Made::Again(error.to_string()))),
+            Ok(Err(error)) if error.kind.is_retriable() => Ok(Some(Made::Again(error.to_string()))),
             Ok(Err(error)) => Err(halted(error.to_string())),
             Err(_) => Ok(Some(Made::Again(format!("{}: no answer", call.operation())))),
         }
@@ -387,7 +379,7 @@ impl<C: Cloud> Run<'_, C> {
         let request = LeaseRequest {
             cluster: cluster.clone(),
             holder: holder.clone(),
-            token: format!("restore-{:016x}", run_token(self.cloud.now())),
+            token: RunId::of(holder, self.cloud.now()).id,
             wait_max: *lock_timeout,
         };
         let taken = lease::take(self.cloud, &request, self.stop, &|_, _| ()).await;
@@ -441,7 +433,7 @@ fn makes_a_member(key: &str) -> bool {
 }
 
 /// The members' volumes by id.
-fn volumes(observation: &Observation) -> BTreeMap<String, Key> {
+pub fn volumes(observation: &Observation) -> BTreeMap<String, Key> {
     let owned = observation
         .resources
         .iter()
@@ -464,16 +456,6 @@ fn machines(observation: &Observation) -> BTreeMap<String, BTreeSet<String>> {
         machines.insert(key.name.clone(), stays.map(|m| m.instance_id.clone()).collect());
     }
     machines
-}
-
-fn is_passing(error: &CloudError) -> bool {
-    error.kind.is_retriable()
-}
-
-/// Tells this run's lease from every other's.
-fn run_token(now: Timestamp) -> u64 {
-    let time = now.as_nanosecond().unsigned_abs() as u64;
-    fastrand::u64(..) ^ time
 }
 
 fn halted(why: impl Into<String>) -> Failure {

@@ -24,7 +24,7 @@ use crate::etcd::snapshot::{Moment, Record, Tooling, ToolingError};
 use crate::resource::Key;
 
 pub use decide::decide;
-pub use driver::{RestoreReport, RestoreRequest, VolumePlan, run};
+pub use driver::{RestoreReport, RestoreRequest, VolumePlan, run, volumes};
 pub use journal::{Journal, Target, journal_key, read};
 
 /// What a restore does next.

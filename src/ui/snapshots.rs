@@ -9,6 +9,7 @@ use super::Style;
 use super::roll::{between, duration};
 use crate::etcd::Epoch;
 use crate::etcd::snapshot::{List, Moment, Record};
+use crate::resource::Key;
 
 /// Renders the lists of snapshots, the newest first.
 pub fn text(
@@ -66,8 +67,8 @@ pub struct RestorePlan<'a> {
     pub survivor: Option<&'a str>,
     /// The epochs as they are.
     pub epochs: &'a BTreeMap<String, Epoch>,
-    /// The volumes that are set aside: ids with their names.
-    pub volumes: &'a BTreeMap<String, String>,
+    /// The volumes that are set aside, by id.
+    pub volumes: &'a BTreeMap<String, Key>,
     /// The machines that are replaced, by group.
     pub machines: &'a BTreeMap<String, BTreeSet<String>>,
     /// Now.
@@ -100,8 +101,8 @@ pub fn restore(plan: &RestorePlan<'_>, style: Style) -> String {
         }
     }
     let _ = writeln!(text, "\nSet aside, with all that is on them ({})", plan.volumes.len());
-    for (id, name) in plan.volumes {
-        let _ = writeln!(text, "  {id}  {name}");
+    for (id, key) in plan.volumes {
+        let _ = writeln!(text, "  {id}  {}", key.name);
     }
     let count: usize = plan.machines.values().map(BTreeSet::len).sum();
     let _ = writeln!(text, "\nReplaced at once ({count})");
@@ -142,11 +143,37 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::size;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use jiff::Timestamp;
+
+    use super::{RestorePlan, restore, size};
+    use crate::resource::{Key, Kind};
+    use crate::ui::Style;
 
     #[test]
     fn a_size_is_told_in_one_unit() {
         let told = [0, 1023, 1024, 20_512, 3 << 20, 5_000_000_000].map(size);
         assert_eq!(told, ["0 B", "1023 B", "1.0 KiB", "20.0 KiB", "3.0 MiB", "4.6 GiB"]);
+    }
+
+    #[test]
+    fn a_restore_tells_volumes_by_id_and_name() {
+        let plan = RestorePlan {
+            cluster: "c",
+            moment: None,
+            survivor: None,
+            epochs: &BTreeMap::new(),
+            volumes: &BTreeMap::from([(
+                "vol-1".to_owned(),
+                Key::new(Kind::Volume, "a.etcd-main.c"),
+            )]),
+            machines: &BTreeMap::from([("g".to_owned(), BTreeSet::from(["i-1".to_owned()]))]),
+            now: Timestamp::UNIX_EPOCH,
+            is_simulated: false,
+        };
+        let text = restore(&plan, Style::plain());
+        assert!(text.contains("that is on them (1)\n  vol-1  a.etcd-main.c\n"), "{text}");
+        assert!(text.contains("at once (1)\n  g  i-1\n"), "{text}");
     }
 }

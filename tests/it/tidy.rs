@@ -36,7 +36,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
             "plan", "resource", "roll", "sim", "source", "spec",
         ],
     ),
-    ("restore", &["apply", "cloud", "epoch", "error", "etcd", "event", "plan", "resource"]),
+    ("restore", &["apply", "cloud", "epoch", "error", "etcd", "event", "plan", "resource", "roll"]),
     ("snapshot", &["cloud", "etcd"]),
     ("roll", &["apply", "cloud", "error", "etcd", "event", "kube", "plan", "resource", "spec"]),
     ("sim", &["resource", "cloud", "etcd", "facts", "kube", "pki"]),

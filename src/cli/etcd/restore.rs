@@ -19,7 +19,7 @@ use crate::error::{ExitCode, Failure};
 use crate::etcd::Epoch;
 use crate::etcd::snapshot::{Moment, at_once, newest_together};
 use crate::plan::PlanOptions;
-use crate::resource::{Attribute, Key, Kind};
+use crate::resource::{Key, Kind};
 use crate::restore::{self, RestoreReport, RestoreRequest, Step, Target, VolumePlan};
 use crate::roll::Policy;
 use crate::ui::snapshots::RestorePlan;
@@ -119,7 +119,7 @@ impl Restore<'_> {
         let (_, observation) = pipeline::observe(self.loaded, self.cloud, false).await?;
         let groups = topology.clusters.values().flat_map(|etcd| etcd.members.values());
         let groups: BTreeSet<&String> = groups.map(|member| &member.group).collect();
-        let (volumes, machines) = (volumes(&observation), machines(&observation, &groups));
+        let (volumes, machines) = (restore::volumes(&observation), machines(&observation, &groups));
         let plan = RestorePlan {
             cluster: self.cluster,
             moment: moment.as_ref(),
@@ -288,17 +288,6 @@ impl Restore<'_> {
             ui.status("kubelets, whose watches may have seen later ones");
         }
     }
-}
-
-fn volumes(observation: &Observation) -> BTreeMap<String, String> {
-    let owned = observation
-        .resources
-        .iter()
-        .filter(|(key, found)| key.kind == Kind::Volume && found.ownership.is_owned());
-    let told = owned.filter_map(|(key, found)| {
-        Some((found.attributes.get(&Attribute::Id)?.clone(), key.name.clone()))
-    });
-    told.collect()
 }
 
 fn machines(
