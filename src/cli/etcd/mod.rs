@@ -6,12 +6,18 @@ mod snapshot;
 mod snapshots;
 mod status;
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 
+use super::args::TextOrJson;
 use super::context::Context;
-use crate::apply;
+use crate::cloud::Cloud;
+use crate::cloud::any::AnyCloud;
 use crate::error::{ExitCode, Failure};
+use crate::etcd::snapshot::List;
 use crate::snapshot::SnapshotStoreError;
+use crate::{apply, ui};
 
 /// Look at a cluster's etcd, take snapshots of it, and bring it back
 #[derive(Debug, Args)]
@@ -35,6 +41,24 @@ pub(super) fn run(context: &Context, args: &EtcdArgs) -> anyhow::Result<ExitCode
         EtcdCommand::Snapshot(args) => snapshot::run(context, args),
         EtcdCommand::Restore(args) => restore::run(context, args),
     }
+}
+
+/// Prints verified snapshots.
+fn print_lists(
+    context: &Context,
+    cloud: &AnyCloud,
+    cluster: &str,
+    lists: &BTreeMap<String, List>,
+    output: TextOrJson,
+) -> anyhow::Result<()> {
+    let (now, is_simulated) = (cloud.now(), cloud.name() == "sim");
+    context.ui.data(&match output {
+        TextOrJson::Text => ui::snapshots::text(cluster, lists, now, is_simulated, context.ui.out),
+        TextOrJson::Json => {
+            format!("{:#}\n", ui::json::snapshots(cluster, lists, now, is_simulated))
+        }
+    })?;
+    Ok(())
 }
 
 /// A list of snapshots that cannot be read, with the way out.

@@ -9,11 +9,10 @@ use super::super::args::{CloudArgs, SpecArgs, TextOrJson, duration};
 use super::super::context::Context;
 use super::super::pipeline;
 use super::ask::{Wish, ask};
-use crate::cloud::Cloud;
+use super::print_lists;
 use crate::error::ExitCode;
 use crate::etcd::snapshot::List;
 use crate::roll::Policy;
-use crate::ui;
 
 /// Take a snapshot of a cluster's etcd now
 ///
@@ -48,15 +47,7 @@ pub(super) fn run(context: &Context, args: &SnapshotArgs) -> anyhow::Result<Exit
         let taken = ask(context, &cloud, &wish).await?;
         let lists: BTreeMap<String, List> =
             taken.into_iter().map(|(etcd, record)| (etcd, List::empty().with(record))).collect();
-        let (now, is_simulated) = (cloud.now(), cloud.name() == "sim");
-        context.ui.data(&match args.output {
-            TextOrJson::Text => {
-                ui::snapshots::text(cluster, &lists, now, is_simulated, context.ui.out)
-            }
-            TextOrJson::Json => {
-                format!("{:#}\n", ui::json::snapshots(cluster, &lists, now, is_simulated))
-            }
-        })?;
+        print_lists(context, &cloud, cluster, &lists, args.output)?;
         Ok(ExitCode::Done)
     })
 }

@@ -5,11 +5,10 @@ use clap::Args;
 use super::super::args::{CloudArgs, SpecArgs, TextOrJson};
 use super::super::context::Context;
 use super::super::pipeline;
-use super::list_failure;
-use crate::cloud::Cloud;
+use super::{list_failure, print_lists};
 use crate::error::ExitCode;
 use crate::roll::Policy;
-use crate::{snapshot, ui};
+use crate::snapshot;
 
 /// List the verified snapshots of a cluster's etcd
 ///
@@ -35,15 +34,7 @@ pub(super) fn run(context: &Context, args: &SnapshotsArgs) -> anyhow::Result<Exi
         let topology = Policy::of(&loaded.spec).topology;
         let lists = snapshot::read_all(&cloud, cluster, topology.clusters.keys()).await;
         let lists = lists.map_err(|error| list_failure(&error, cluster))?;
-        let (now, is_simulated) = (cloud.now(), cloud.name() == "sim");
-        context.ui.data(&match args.output {
-            TextOrJson::Text => {
-                ui::snapshots::text(cluster, &lists, now, is_simulated, context.ui.out)
-            }
-            TextOrJson::Json => {
-                format!("{:#}\n", ui::json::snapshots(cluster, &lists, now, is_simulated))
-            }
-        })?;
+        print_lists(context, &cloud, cluster, &lists, args.output)?;
         Ok(ExitCode::Done)
     })
 }
