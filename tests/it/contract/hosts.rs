@@ -3,7 +3,7 @@
 
 use kprod::cloud::machine::{Hook, Launch, MemberVolume};
 use kprod::cloud::{Call, Cloud, CloudError, CloudErrorKind, MachineCloud};
-use kprod::resource::{AutoScalingGroup, FORMATTED_TAG, Kind, Resource, Volume};
+use kprod::resource::{AutoScalingGroup, FORMATTED_TAG, Kind, Resource};
 
 use super::Scene;
 
@@ -53,28 +53,14 @@ pub(super) async fn volumes<C: Cloud + MachineCloud>(scene: &Scene<'_, C>) {
 
     let volume = |zone: &str, member: &str| {
         let name = scene.name(&format!("{member}.etcd-main"));
-        let mut volume = Volume {
-            availability_zone: format!("{}{zone}", scene.network().region),
-            size: 20,
-            volume_type: "gp3".to_owned(),
-            iops: Some(3000),
-            throughput: Some(125),
-            encrypted: true,
-            kms_key_id: None,
-            tags: scene.tags(),
-        };
-        volume.tags.insert("Name".to_owned(), name.clone());
+        let mut volume = scene.plain_volume(&name, zone);
         volume.tags.insert("k8s.io/etcd/main".to_owned(), format!("{member}/a,ab,b"));
         (name, volume)
     };
-    let create = |volume: &Volume, token: &str| Call::CreateVolume {
-        volume: Box::new(volume.clone()),
-        client_token: scene.name(token),
-    };
     let (name_a, volume_a) = volume("a", "a");
-    let id = scene.made(create(&volume_a, "a")).await;
+    let id = scene.made(scene.create_volume(&volume_a, "a")).await;
     let (name_ab, volume_ab) = volume("b", "ab");
-    let elsewhere = scene.made(create(&volume_ab, "ab")).await;
+    let elsewhere = scene.made(scene.create_volume(&volume_ab, "ab")).await;
     let free = MemberVolume { volume_id: id.clone(), attached_to: None, is_formatted: false };
     scene.volumes("a", |found| found == [free.clone()]).await;
     scene.volumes("ab", |found| found.len() == 1 && found[0].volume_id == elsewhere).await;

@@ -5,32 +5,44 @@ use kprod::resource::{Attribute, Kind, NetworkInterface, Resource, Tags, Volume}
 
 use super::{Scene, known, strings};
 
+impl<C: Cloud> Scene<'_, C> {
+    /// A volume in a zone (`a` to `c`), of the least performance.
+    pub(super) fn plain_volume(&self, name: &str, zone: &str) -> Volume {
+        let mut tags = self.tags();
+        tags.insert("Name".to_owned(), name.to_owned());
+        Volume {
+            availability_zone: format!("{}{zone}", self.network().region),
+            size: 20,
+            volume_type: "gp3".to_owned(),
+            iops: Some(3000),
+            throughput: Some(125),
+            encrypted: true,
+            kms_key_id: None,
+            tags,
+        }
+    }
+
+    pub(super) fn create_volume(&self, volume: &Volume, token: &str) -> Call {
+        Call::CreateVolume { volume: Box::new(volume.clone()), client_token: self.name(token) }
+    }
+}
+
 pub(super) async fn volumes<C: Cloud>(scene: &Scene<'_, C>) {
     let name = scene.name("a.etcd-main");
-    let mut volume = Volume {
-        availability_zone: format!("{}a", scene.network().region),
-        size: 20,
-        volume_type: "gp3".to_owned(),
-        iops: Some(3000),
-        throughput: Some(125),
-        encrypted: true,
-        kms_key_id: None,
-        tags: scene.tags(),
-    };
-    volume.tags.insert("Name".to_owned(), name.clone());
-    let create = |volume: &Volume, token: &str| Call::CreateVolume {
-        volume: Box::new(volume.clone()),
-        client_token: scene.name(token),
-    };
-    let volume_id = scene.made(create(&volume, "token")).await;
+    let mut volume = scene.plain_volume(&name, "a");
+    let volume_id = scene.made(scene.create_volume(&volume, "token")).await;
     scene.shows(&name, &Resource::Volume(volume.clone())).await;
-    assert_eq!(scene.made(create(&volume, "token")).await, volume_id, "a token makes one");
+    assert_eq!(
+        scene.made(scene.create_volume(&volume, "token")).await,
+        volume_id,
+        "a token makes one"
+    );
     let bigger = Volume { size: 30, ..volume.clone() };
     let code = "IdempotentParameterMismatch";
-    scene.refused(create(&bigger, "token"), CloudErrorKind::Invalid, code).await;
+    scene.refused(scene.create_volume(&bigger, "token"), CloudErrorKind::Invalid, code).await;
     let nowhere = Volume { availability_zone: "eu-nowhere-1a".to_owned(), ..volume.clone() };
     let code = "InvalidZone.NotFound";
-    scene.refused(create(&nowhere, "nowhere"), CloudErrorKind::Invalid, code).await;
+    scene.refused(scene.create_volume(&nowhere, "nowhere"), CloudErrorKind::Invalid, code).await;
 
     let resize = |size: i32| Call::ModifyVolume {
         volume_id: volume_id.clone(),

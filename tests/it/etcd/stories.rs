@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kprod::etcd::{DataVersion, Minor};
+use kprod::node::etcd::client::Credentials;
 
 use super::super::apply::{PROD, STAGING};
 use super::machine::Slot;
@@ -23,12 +24,8 @@ fn members_outlive_their_machines() {
     let mut scene = formed(STAGING);
     let groups: Vec<String> = scene.slots.keys().cloned().collect();
     let etcds: Vec<String> = scene.urls.keys().cloned().collect();
-    let credentials: BTreeMap<&String, _> =
-        etcds.iter().map(|etcd| (etcd, scene.client(etcd))).collect();
-    let writers: Vec<Writer> = etcds
-        .iter()
-        .map(|etcd| Writer::start(&credentials[etcd], scene.urls[etcd].values().cloned().collect()))
-        .collect();
+    let writers: Vec<(Credentials, Writer)> =
+        etcds.iter().map(|etcd| begin_to_write(&scene, etcd)).collect();
     let terms = |scene: &Scene| -> BTreeMap<String, u64> {
         let term = |etcd: &String| {
             let members = scene.urls[etcd].keys();
@@ -47,11 +44,11 @@ fn members_outlive_their_machines() {
             assert!(changes <= 1, "{etcd}: {changes} changes of term while {group} was away");
         }
     }
-    for (etcd, writer) in etcds.iter().zip(writers) {
+    for (etcd, (credentials, writer)) in etcds.iter().zip(writers) {
         assert!(writer.written() > 0);
         let (count, longest) = writer.stop();
         for url in scene.urls[etcd].values() {
-            let lost = missing(&credentials[etcd], url, count);
+            let lost = missing(&credentials, url, count);
             assert!(lost.is_empty(), "{etcd}: {url} lost {lost:?} of {count}");
         }
         eprintln!("{etcd}: {count} acknowledged writes, all there; the longest took {longest:?}");
@@ -65,9 +62,8 @@ fn members_outlive_their_machines() {
 #[ignore = "runs in namespaces of its own"]
 fn volumes_are_lost() {
     let mut scene = formed(STAGING);
-    let credentials = scene.client("main");
     let urls = scene.urls["main"].clone();
-    let writer = Writer::start(&credentials, urls.values().cloned().collect());
+    let (credentials, writer) = begin_to_write(&scene, "main");
     std::thread::sleep(AWAY);
     let group = scene.group_of("main", "a");
     scene.slots.get_mut(&group).unwrap().kill();
@@ -244,15 +240,21 @@ fn formed(cluster: &'static str) -> Scene {
     scene
 }
 
+/// A client that writes to an etcd cluster, by whichever member answers, and what it shows to them.
+fn begin_to_write(scene: &Scene, etcd: &str) -> (Credentials, Writer) {
+    let credentials = scene.client(etcd);
+    let writer = Writer::start(&credentials, scene.urls[etcd].values().cloned().collect());
+    (credentials, writer)
+}
+
 /// Everything is lost: machines and volumes. The newest snapshot has a flipped byte, which every member
 /// notices, and none forms; with the one before it all comes back that had been written by then.
 #[test]
 #[ignore = "runs in namespaces of its own"]
 fn everything_is_lost() {
     let mut scene = formed(STAGING);
-    let credentials = scene.client("main");
     let urls = scene.urls["main"].clone();
-    let writer = Writer::start(&credentials, urls.values().cloned().collect());
+    let (credentials, writer) = begin_to_write(&scene, "main");
     std::thread::sleep(AWAY);
     let (count, _) = writer.stop();
     assert!(count > 0);
@@ -304,9 +306,8 @@ fn everything_is_lost() {
 #[ignore = "runs in namespaces of its own"]
 fn one_member_is_left() {
     let mut scene = formed(STAGING);
-    let credentials = scene.client("main");
     let urls = scene.urls["main"].clone();
-    let writer = Writer::start(&credentials, urls.values().cloned().collect());
+    let (credentials, writer) = begin_to_write(&scene, "main");
     std::thread::sleep(AWAY);
     let (count, _) = writer.stop();
     // The last of them is known to have been agreed on everywhere after a heartbeat.
