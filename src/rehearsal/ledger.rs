@@ -111,6 +111,8 @@ pub struct MachineBook {
     pub is_first: bool,
     /// Whether kprod began to take it away: cordoned, detached or ended it.
     pub is_begun: bool,
+    /// Whether it did not serve when kprod began with it.
+    pub was_away: bool,
 }
 
 /// A machine that stopped serving without kprod's doing.
@@ -321,6 +323,15 @@ impl Ledger {
         book.is_some_and(|book| !book.is_begun && book.is_first && self.is_fresh(now, book.since))
     }
 
+    /// Whether a machine that did not serve when kprod began with it serves since somebody took its cordon
+    /// off, and so lately that nobody can know. What did serve then was taken away by kprod, within limits
+    /// that hold on.
+    pub fn is_just_uncordoned(&self, now: Time, id: &str) -> bool {
+        let began_away = self.machines.get(id).is_some_and(|book| book.is_begun && book.was_away);
+        let uncordoned = self.uncordoned_at.get(id);
+        began_away && uncordoned.is_some_and(|at| self.is_fresh(now, *at))
+    }
+
     /// What the world took so lately that nobody can know.
     pub fn fresh_losses(&self, now: Time) -> impl Iterator<Item = &Loss> {
         let is_back = |loss: &Loss| self.machines.get(&loss.instance_id).is_some_and(|m| m.serves);
@@ -343,7 +354,8 @@ impl Ledger {
 
     /// Notes that kprod takes machines on itself.
     pub fn begin(&mut self, instance_id: &str) {
-        if let Some(book) = self.machines.get_mut(instance_id) {
+        if let Some(book) = self.machines.get_mut(instance_id).filter(|book| !book.is_begun) {
+            book.was_away = !book.serves;
             book.is_begun = true;
         }
         self.taken.insert(instance_id.to_owned());
@@ -449,6 +461,7 @@ impl MachineBook {
             has_served: false,
             is_first: false,
             is_begun: false,
+            was_away: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use super::{Look, Moment, i09, i14};
+use super::{Look, Moment, i08, i09, i14};
 use crate::cloud::Call;
 use crate::kube::{KubeCall, NodePatch};
 use crate::rehearsal::act::Act;
@@ -47,6 +47,13 @@ fn terminate(group: &str, machine: &str) -> Call {
         instance_ids: [machine.to_owned()].into(),
         should_decrement_desired_capacity: false,
     }
+}
+
+/// The request that makes a machine's node take work, or not any more.
+fn patch(world: &mut World, cluster: &str, machine: &str, unschedulable: bool) -> KubeCall {
+    let node = world.cluster(cluster).node_name(machine);
+    let patch = NodePatch { unschedulable: Some(unschedulable), ..NodePatch::default() };
+    KubeCall::PatchNode { node, patch }
 }
 
 /// Notes a surge on a group, and what it is to have.
@@ -105,9 +112,7 @@ async fn a_machine_as_wanted_is_drained_for_a_surge_alone() {
     let (mut world, mut ledger) = settled().await;
     let group = group_of(&ledger, RolloutRole::Node);
     let ids: Vec<String> = world.members(&group).map(|m| m.instance_id.clone()).collect();
-    let node = world.cluster(&ledger.cluster).node_name(&ids[0]);
-    let patch = NodePatch { unschedulable: Some(true), ..NodePatch::default() };
-    let call = KubeCall::PatchNode { node, patch };
+    let call = patch(&mut world, &ledger.cluster, &ids[0], true);
     let drain = |world: &World, ledger: &Ledger| {
         i14(&Look { world, ledger, moment: Moment::Before { who: "run-1", act: Act::Kube(&call) } })
     };
@@ -134,6 +139,56 @@ async fn a_machine_as_wanted_is_drained_for_a_surge_alone() {
     let noted = KubeCall::PatchNode { node: other, patch: noted };
     world.cluster(&ledger.cluster).request(&noted).unwrap();
     assert!(drain(&world, &ledger).is_err(), "another one takes it with it");
+}
+
+#[tokio::test]
+async fn a_machine_that_nobody_could_use_may_go_for_a_moment_after_somebody_uncordons_it() {
+    let (world, ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Node);
+    let ids: Vec<String> = world.members(&group).map(|m| m.instance_id.clone()).collect();
+    // One as wanted beside two old ones that serve nobody, in a group with a surge of one.
+    let laid_out = |was_cordoned: bool| {
+        let (mut world, mut ledger) = (world.clone(), ledger.clone());
+        world.machines.get_mut(&ids[0]).unwrap().version = 2;
+        ledger.groups.get_mut(&group).unwrap().raised = 1;
+        let cluster = ledger.cluster.clone();
+        let cordon = |world: &mut World, id: &str, unschedulable: bool| {
+            let call = patch(world, &cluster, id, unschedulable);
+            world.cluster(&cluster).request(&call).unwrap();
+        };
+        ids[1..].iter().for_each(|id| cordon(&mut world, id, true));
+        cordon(&mut world, &ids[0], was_cordoned);
+        ledger.look(&mut world);
+        world.advance_secs(Ledger::NOTICE_MS / 1000);
+        ledger.look(&mut world);
+        ledger.begin(&ids[0]);
+        cordon(&mut world, &ids[0], true);
+        world.advance_secs(10);
+        ledger.look(&mut world);
+        cordon(&mut world, &ids[0], false);
+        ledger.uncordoned_at.insert(ids[0].clone(), world.now);
+        ledger.look(&mut world);
+        assert!(ledger.machines[&ids[0]].serves);
+        (world, ledger)
+    };
+    let may = |world: &World, ledger: &Ledger, act: Act<'_>| {
+        let look = Look { world, ledger, moment: Moment::Before { who: "run-1", act } };
+        (i08(&look).is_ok(), i14(&look).is_ok())
+    };
+    let end = Call::TerminateInstanceInAutoScalingGroup {
+        auto_scaling_group_name: group.clone(),
+        instance_ids: [ids[0].clone()].into(),
+        should_decrement_desired_capacity: true,
+    };
+    let (mut world, mut ledger) = laid_out(true);
+    assert_eq!(may(&world, &ledger, Act::Cloud(&end)), (true, true), "nobody can know");
+    let anew = patch(&mut world, &ledger.cluster, &ids[0], true);
+    assert_eq!(may(&world, &ledger, Act::Kube(&anew)), (false, false), "who does that knows");
+    world.advance_secs(Ledger::NOTICE_MS / 1000);
+    ledger.look(&mut world);
+    assert_eq!(may(&world, &ledger, Act::Cloud(&end)), (false, false), "that was to be seen");
+    let (world, ledger) = laid_out(false);
+    assert_eq!(may(&world, &ledger, Act::Cloud(&end)), (false, false), "kprod took it away");
 }
 
 #[tokio::test]
