@@ -282,5 +282,9 @@ fn a_request_is_answered_once_and_by_whom_it_asks() {
     let of_c = request(Some("c"), true);
     assert_ne!(look("a", &young, &of_c, NOW, true), asked);
     assert_eq!(look("c", &young, &of_c, NOW, false), asked);
+    // A member that is lost may have begun with one; the last one that is left does not wait for it.
+    let claimed = young.claimed("b", at(NOW));
+    assert_eq!(look("c", &claimed, &of_c, NOW, false), asked);
+    assert_eq!(look("a", &claimed, &any, NOW, true), Turn::NotBefore(at(NOW + CLAIM_SECS_MAX)));
     assert_eq!(Request::parse(&of_c.to_bytes()), Some(of_c));
 }

@@ -71,10 +71,12 @@ pub fn turn(
             && list.answer_to(&request.id).is_none()
             && request.member.as_deref().is_none_or(|wanted| wanted == member.name)
     });
-    let may = member.is_well || asked.is_some_and(|request| request.alone);
+    let is_last = asked.is_some_and(|request| request.alone);
+    let may = member.is_well || is_last;
     let due_at = match (asked, &list.claim) {
         _ if !may => return Turn::NotBefore(later(now, schedule.interval_secs)),
-        (_, Some(claim)) if claim.member != member.name && is_held(claim.at, now) => {
+        // Whoever is the last one that is left waits for nobody.
+        (_, Some(claim)) if !is_last && claim.member != member.name && is_held(claim.at, now) => {
             return Turn::NotBefore(plus(claim.at, CLAIM_SECS_MAX));
         }
         (Some(request), _) => {

@@ -33,6 +33,15 @@ mount --rbind /run/dev /dev
 
 mount --bind "$machine/systemctl" "$(command -v systemctl)"
 
+# Where the image has an etcdctl of its own, the usual one stays at hand for it.
+if [ -f "$machine/etcdctl" ]; then
+    mkdir /run/usual
+    touch /run/usual/etcdctl
+    mount --bind /usr/bin/etcdctl /run/usual/etcdctl
+    mount --bind "$machine/etcdctl" /usr/bin/etcdctl
+    ln -s "$machine" /run/machine
+fi
+
 # Where the image has the program already, nothing is fetched.
 if [ -f "$machine/program" ]; then
     mkdir -p /var/lib/kprod/bin

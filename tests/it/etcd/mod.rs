@@ -120,3 +120,8 @@ fn a_cluster_that_is_lost_wholly_begins_anew_with_its_snapshot() {
 fn a_cluster_begins_anew_with_the_one_member_that_is_left() {
     tell("etcd::stories::one_member_is_left");
 }
+
+#[test]
+fn a_snapshot_that_changes_on_its_way_is_noticed_by_whoever_takes_it() {
+    tell("etcd::stories::snapshots_change_on_their_way");
+}

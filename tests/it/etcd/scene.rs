@@ -1,6 +1,8 @@
 //! A cluster that an apply has made in the simulated account, and machines for its etcd members: same
 //! addresses, same volumes, same names.
 
+mod snapshots;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -10,15 +12,13 @@ use std::time::{Duration, Instant};
 use kprod::boot::user_data::PART;
 use kprod::boot::{Program, lock};
 use kprod::cloud::sim::SimCloud;
-use kprod::cloud::{Call, Cloud, Condition};
+use kprod::cloud::{Call, Cloud};
 use kprod::epoch;
 use kprod::etcd::epoch::Epoch;
 use kprod::etcd::names;
 use kprod::etcd::report::{MemberReport, MemberRole, report_key};
-use kprod::etcd::snapshot::{Record, Request};
 use kprod::node::etcd::client::Credentials;
 use kprod::roll::Policy;
-use kprod::snapshot;
 use tempfile::TempDir;
 
 use super::super::apply::spec_of;
@@ -138,57 +138,6 @@ impl Scene {
         sh(&format!("mount {device} {}", folder.display()));
         look(&folder);
         sh(&format!("umount {}", folder.display()));
-    }
-
-    /// Has a member of each etcd cluster take a snapshot: a certain one, if it is the one that is left.
-    pub(crate) fn snapshot(&self, survivor: Option<&str>) -> BTreeMap<String, Record> {
-        let request = Request {
-            format_version: Request::FORMAT_VERSION,
-            id: format!("test-{}", boot_ms()),
-            asked_at: self.cloud.now(),
-            member: survivor.map(str::to_owned),
-            alone: survivor.is_some(),
-        };
-        let etcds: Vec<String> = self.urls.keys().cloned().collect();
-        for etcd in &etcds {
-            let asked = snapshot::ask(&self.cloud, self.cluster, etcd, &request);
-            self.runtime.block_on(asked).unwrap();
-        }
-        let began = Instant::now();
-        loop {
-            let lists = snapshot::read_all(&self.cloud, self.cluster, &etcds);
-            let lists = self.runtime.block_on(lists).unwrap();
-            let answer =
-                |etcd: &String| Some((etcd.clone(), lists[etcd].answer_to(&request.id)?.clone()));
-            let taken: BTreeMap<String, Record> = etcds.iter().filter_map(answer).collect();
-            if taken.len() == etcds.len() {
-                return taken;
-            }
-            if began.elapsed() > Duration::from_secs(120) {
-                self.show();
-                panic!("no snapshot was taken: {lists:#?}");
-            }
-            std::thread::sleep(Duration::from_millis(500));
-        }
-    }
-
-    /// Flips a byte of an object.
-    pub(crate) fn flip(&self, object: &str, at: usize) {
-        let mut body = self.runtime.block_on(self.cloud.get(object)).unwrap().unwrap().body;
-        body[at] ^= 1;
-        self.runtime.block_on(self.cloud.put(object, body, Condition::Any)).unwrap();
-    }
-
-    /// Runs a restore until it waits for members, or is done; gives its exit code.
-    pub(crate) fn restore(&self, more: &[&str]) -> Option<i32> {
-        let args = ["etcd", "restore", self.cluster, "--confirm", self.cluster];
-        let run = kprod(self.fleet.path()).args(args).args(more).output().unwrap();
-        eprintln!(
-            "{}{}",
-            String::from_utf8_lossy(&run.stdout),
-            String::from_utf8_lossy(&run.stderr)
-        );
-        run.status.code()
     }
 
     /// Has the machines see the volumes that are their members' now. They must not run.
