@@ -2,9 +2,11 @@
 
     python boot.py parts           what stands ready for machines: the user data of each launch template,
                                    volumes and addresses by name, machines by group, records of the zones
-    python boot.py strangers       a volume, a key and an object of another cluster, made; prints them
+    python boot.py strangers       < {"bucket"}: a volume, a key and an object of another cluster, made;
+                                   prints them
     python boot.py trespass        < {"instance", "volume", "parameter", "bucket", "object"}: what AWS says
                                    to whoever asks for these
+    python boot.py snapshots       < {"bucket", "object"}: what AWS says to whoever asks for this snapshot
     python boot.py signature       < {"head", "access_key_id", "secret_access_key"}: of a request's head
                                    the signature that it has, and the one that the AWS SDK gives it
 """
@@ -43,7 +45,8 @@ def parts(_asked):
         coded = latest["LaunchTemplateData"].get("UserData", "")
         user_data[name] = base64.b64decode(coded).decode()
     machines = {}
-    for reservation in ec2.describe_instances()["Reservations"]:
+    alive = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+    for reservation in ec2.describe_instances(Filters=alive)["Reservations"]:
         for machine in reservation["Instances"]:
             tags = {tag["Key"]: tag["Value"] for tag in machine["Tags"]}
             machines[tags["aws:autoscaling:groupName"]] = machine["InstanceId"]
@@ -64,7 +67,7 @@ def parts(_asked):
     }
 
 
-def strangers(_asked):
+def strangers(asked):
     tag = [{"Key": "kprod.dev/cluster", "Value": "other.example.com"}]
     volume = ec2.create_volume(
         AvailabilityZone=f"{REGION}a",
@@ -73,7 +76,7 @@ def strangers(_asked):
     )["VolumeId"]
     parameter = "/kprod/other.example.com/etcd/main/peers"
     ssm.put_parameter(Name=parameter, Type="SecureString", Value="a key")
-    [bucket] = [each["Name"] for each in s3.list_buckets()["Buckets"]]
+    bucket = asked["bucket"]
     key = "other.example.com/etcd/other.example.com/main/epoch"
     s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
     return {"volume": volume, "parameter": parameter, "bucket": bucket, "object": key}
@@ -91,6 +94,16 @@ def trespass(asked):
         "keys": code_of(ssm.get_parameters_by_path, Path=path, Recursive=True),
         "read": code_of(s3.get_object, **place),
         "write": code_of(s3.put_object, **place, Body=b"{}"),
+    }
+
+
+def snapshots(asked):
+    bucket, place = asked["bucket"], {"Bucket": asked["bucket"], "Key": asked["object"]}
+    return {
+        "list": code_of(s3.list_objects_v2, Bucket=bucket, Prefix=asked["object"]),
+        "read": code_of(s3.get_object, **place),
+        "write": code_of(s3.put_object, **place, Body=b"{}"),
+        "remove": code_of(s3.delete_object, **place),
     }
 
 
@@ -123,5 +136,6 @@ def signature(asked):
 
 
 if __name__ == "__main__":
-    part = {"parts": parts, "strangers": strangers, "trespass": trespass, "signature": signature}
-    print(json.dumps(part[sys.argv[1]](json.load(sys.stdin))))
+    known = [parts, strangers, trespass, snapshots, signature]
+    part = {each.__name__: each for each in known}[sys.argv[1]]
+    print(json.dumps(part(json.load(sys.stdin))))

@@ -181,8 +181,13 @@ impl<'m> Account<'m> {
 
     /// Writes an object of the state bucket past everybody's rights, without a call.
     pub(super) fn write(&self, network: &Network, key: &str, text: &str) {
+        self.write_into(&network.state_bucket, key, text);
+    }
+
+    /// The same of any bucket.
+    pub(super) fn write_into(&self, bucket: &str, key: &str, text: &str) {
         let path = format!("/kprod/objects?account={}", self.number);
-        let sent = json!({"bucket": network.state_bucket, "objects": {key: text}});
+        let sent = json!({"bucket": bucket, "objects": {key: text}});
         self.moto.control("POST", &path, &sent);
     }
 

@@ -5,7 +5,9 @@
 //! out its role, and reaches the emulator; where both are, says the file that an image may bring. The
 //! emulator checks the role's rights as IAM does.
 
-use std::collections::BTreeMap;
+mod snapshots;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -24,6 +26,7 @@ use super::{Moto, STAGING};
 use crate::etcd::machine::{RESOLVER, Slot, make_vpc, sh};
 use crate::etcd::{dns, tell};
 use crate::user_data::part;
+use snapshots::Hands;
 
 /// Three machines on two cores that fetch a program and boot six members at once.
 const BOOT: Duration = Duration::from_secs(240);
@@ -34,7 +37,8 @@ fn machines_boot_by_their_user_data_with_no_more_than_their_role() {
 }
 
 /// Three machines are launched by an apply, fetch their program, form both etcd clusters and complete
-/// their launch; nothing that they ask for is denied. What belongs to another cluster is.
+/// their launch; nothing that they ask for is denied. What belongs to another cluster is. They take
+/// snapshots, and when all of them are lost, others begin with these.
 #[test]
 #[ignore = "runs in namespaces of its own"]
 fn machines_boot() {
@@ -42,6 +46,7 @@ fn machines_boot() {
     let moto = Moto::start();
     let owner = moto.account();
     let network = owner.network(STAGING);
+    snapshots::make_bucket(&owner);
     owner.config(&json!({"hooks_complete_seconds": null}));
     let role = machines_role(&owner, &network);
     let words = ["apply", STAGING, "--yes", "--wait-timeout", "1s"];
@@ -78,7 +83,11 @@ fn machines_boot() {
     assert_eq!(signature["found"], signature["right"], "{asked}");
     assert_eq!(signature["unsigned"], json!([]));
 
-    let mut others = owner.python("boot.py", &["strangers"], &json!({}));
+    let hands = Hands::new(&owner, &network, &role);
+    hands.take(|| show(&slots));
+
+    let bucket = json!({"bucket": network.state_bucket});
+    let mut others = owner.python("boot.py", &["strangers"], &bucket);
     let machine = ready["machines"].as_object().unwrap().values().next().unwrap();
     others["instance"] = machine.clone();
     let told = role.python("boot.py", &["trespass"], &others);
@@ -87,10 +96,38 @@ fn machines_boot() {
             .contains(&code.as_str().unwrap_or_default());
         assert!(is_denied, "{what}: {told}");
     }
-    owner.calls();
+    hands.trespass();
     // What the machines did to their volumes and to the bucket is no change.
     let (code, plan) = owner.plan(&network, &[]);
     assert_eq!(code, 0, "{plan:#}");
+
+    drop(slots);
+    hands.begin_restore();
+    let ready = replaced(&owner, &ready);
+    let folder = TempDir::new().unwrap();
+    let mut slots = self::slots(&ready, &folder, &role, emulator);
+    for slot in slots.values_mut() {
+        slot.boot(RESOLVER);
+    }
+    wait(&owner, &network, &slots);
+    hands.end_restore();
+}
+
+/// What stands ready once other machines have come in place of all those that host etcd.
+fn replaced(owner: &Account<'_>, before: &Value) -> Value {
+    let machines = |ready: &Value| -> BTreeSet<String> {
+        let hosts = before["addresses"].as_object().unwrap().keys();
+        let ids = hosts.filter_map(|group| ready["machines"][group].as_str());
+        ids.map(str::to_owned).collect()
+    };
+    let old = machines(before);
+    let ready = || owner.python("boot.py", &["parts"], &json!({}));
+    let is_replaced = || {
+        let new = machines(&ready());
+        new.len() == old.len() && new.is_disjoint(&old)
+    };
+    wait_until(is_replaced, || ());
+    ready()
 }
 
 /// A user with exactly the rights of the role of the machines, as a plan says them. Policies that an
@@ -216,12 +253,9 @@ fn wait(owner: &Account<'_>, network: &Network, slots: &BTreeMap<String, Slot>) 
 
 /// Nothing that the machines asked for was denied, and they did what they are for.
 fn check_calls(calls: &[Call], key_id: &str, machines: usize) {
-    let made: Vec<&Call> = calls.iter().filter(|call| call.caller == key_id).collect();
-    let denied = |call: &&&Call| {
-        call.status == 403 || call.code.contains("Denied") || call.code == "UnauthorizedOperation"
-    };
-    let denied: Vec<_> = made.iter().filter(denied).collect();
+    let denied = denied(calls, key_id);
     assert!(denied.is_empty(), "{denied:#?}");
+    let made: Vec<&Call> = calls.iter().filter(|call| call.caller == key_id).collect();
     let count = |action: &str| {
         let worked = made.iter().filter(|call| (200..300).contains(&call.status));
         worked.filter(|call| call.action == action).count()
@@ -239,6 +273,15 @@ fn check_calls(calls: &[Call], key_id: &str, machines: usize) {
         call.params.get("Key").is_some_and(|key| key.contains("/assets/")) && call.status == 200
     });
     assert!(fetched.count() >= 2 * machines, "each fetches what is there, and again what is right");
+}
+
+/// What somebody asked for and was denied.
+fn denied<'c>(calls: &'c [Call], key_id: &str) -> Vec<&'c Call> {
+    let made = calls.iter().filter(|call| call.caller == key_id);
+    let is_denied = |call: &&Call| {
+        call.status == 403 || call.code.contains("Denied") || call.code == "UnauthorizedOperation"
+    };
+    made.filter(is_denied).collect()
 }
 
 /// Answers for the emulator at an address that machines reach; keeps the heads of requests for assets.

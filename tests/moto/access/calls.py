@@ -165,7 +165,9 @@ def storage(call, params):
     action = S3_ACTIONS.get(call.action, f"s3:{call.action}")
     bucket = f"arn:aws:s3:::{params['Bucket']}"
     if "Key" not in params:
-        yield Ask(action, bucket)
+        # Amazon S3 User Guide, "Bucket policy examples using condition keys": what a list is cut to.
+        prefix = {"s3:prefix": params["prefix"]} if "prefix" in params else {}
+        yield Ask(action, bucket, prefix)
         return
     name = f"{bucket}/{params['Key']}"
     yield Ask(action, name)
