@@ -23,7 +23,8 @@ use tempfile::TempDir;
 use super::account::{Account, Network, PROGRAM, program, said};
 use super::calls::Call;
 use super::{Moto, STAGING};
-use crate::etcd::machine::{RESOLVER, Slot, make_vpc, sh};
+use crate::etcd::disk::Disks;
+use crate::etcd::machine::{RESOLVER, Slot, make_vpc};
 use crate::etcd::{dns, tell};
 use crate::user_data::part;
 use snapshots::Hands;
@@ -58,8 +59,9 @@ fn machines_boot() {
     let heads = Arc::new(Mutex::new(Vec::new()));
     let emulator = forward(moto.port, heads.clone());
     let folder = TempDir::new().unwrap();
+    let disks = Disks::new(folder.path());
     owner.calls();
-    let mut slots = slots(&ready, &folder, &role, emulator);
+    let mut slots = slots(&ready, &folder, &disks, &role, emulator);
     // Somebody has put something else of the same length there: it is not kept, and the real one is
     // fetched once it is back.
     let put = |text: String| owner.write(&network, &program_key(), &text);
@@ -105,7 +107,8 @@ fn machines_boot() {
     hands.begin_restore();
     let ready = replaced(&owner, &ready);
     let folder = TempDir::new().unwrap();
-    let mut slots = self::slots(&ready, &folder, &role, emulator);
+    let disks = Disks::new(folder.path());
+    let mut slots = self::slots(&ready, &folder, &disks, &role, emulator);
     for slot in slots.values_mut() {
         slot.boot(RESOLVER);
     }
@@ -170,6 +173,7 @@ fn records(ready: &Value) -> dns::Records {
 fn slots(
     ready: &Value,
     folder: &TempDir,
+    disks: &Disks,
     role: &Account<'_>,
     emulator: u16,
 ) -> BTreeMap<String, Slot> {
@@ -193,12 +197,7 @@ fn slots(
         for (name, volume) in ready["volumes"].as_object().unwrap() {
             if name.starts_with(&format!("{letter}.etcd-")) {
                 let volume = volume.as_str().unwrap();
-                let image = folder.path().join(volume);
-                let image = image.display();
-                slot.plug(
-                    volume,
-                    &sh(&format!("truncate -s 256M {image} && losetup -f --show {image}")),
-                );
+                slot.plug(volume, &disks.make(volume));
             }
         }
         slots.insert(group.clone(), slot);

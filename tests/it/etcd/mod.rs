@@ -11,6 +11,7 @@
 
 #![allow(clippy::print_stderr, reason = "what is left out is told, and what machines said")]
 
+pub(crate) mod disk;
 pub(crate) mod dns;
 pub(crate) mod machine;
 mod pki;

@@ -24,17 +24,19 @@ use tempfile::TempDir;
 use super::super::apply::spec_of;
 use super::super::env::{fleet, kprod};
 use super::super::user_data::part;
+use super::disk::Disks;
 use super::dns::{self, Records};
 use super::machine::{RESOLVER, Slot, make_vpc, sh};
 use super::pki::issue_client;
 
 pub(crate) struct Scene {
     cluster: &'static str,
-    /// The fleet, with the simulated account in it.
-    fleet: TempDir,
     cloud: SimCloud,
     /// Machines by group.
     pub(crate) slots: BTreeMap<String, Slot>,
+    disks: Disks,
+    /// The fleet, with the simulated account in it.
+    fleet: TempDir,
     /// Client URLs by etcd cluster and member.
     pub(crate) urls: BTreeMap<String, BTreeMap<String, String>>,
     runtime: tokio::runtime::Runtime,
@@ -80,17 +82,18 @@ impl Scene {
                 });
             }
         }
+        let disks = Disks::new(fleet.path());
         for (group, slot) in &slots {
             for (etcd, member) in topology.members_on(group) {
                 let volume_id = volume(&cloud, cluster, etcd, member);
-                slot.plug(&volume_id, &disk(fleet.path(), &volume_id));
+                slot.plug(&volume_id, &disks.make(&volume_id));
             }
             let user_data = part(&user_data(&cloud, group), PART);
             fs::write(slot.folder.join("user-data"), user_data).unwrap();
             fs::write(slot.folder.join("program"), &program).unwrap();
         }
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        Self { cluster, fleet, cloud, slots, urls, runtime }
+        Self { cluster, cloud, slots, disks, fleet, urls, runtime }
     }
 
     /// The epoch of an etcd cluster.
@@ -126,7 +129,7 @@ impl Scene {
         self.runtime.block_on(self.cloud.call(&gone)).unwrap();
         apply(self.fleet.path(), self.cluster);
         let volume_id = volume(&self.cloud, self.cluster, etcd, member);
-        self.slots[group].plug(&volume_id, &disk(self.fleet.path(), &volume_id));
+        self.slots[group].plug(&volume_id, &self.disks.make(&volume_id));
     }
 
     /// Opens a member's volume, of a machine that does not run.
@@ -146,7 +149,7 @@ impl Scene {
             for member in members.keys() {
                 let volume_id = volume(&self.cloud, self.cluster, etcd, member);
                 let slot = &self.slots[&self.group_of(etcd, member)];
-                slot.plug(&volume_id, &disk(self.fleet.path(), &volume_id));
+                slot.plug(&volume_id, &self.disks.make(&volume_id));
             }
         }
     }
@@ -294,22 +297,11 @@ fn apply(fleet: &Path, cluster: &str) {
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
 }
 
-/// A blank disk for a volume.
-fn disk(folder: &Path, volume_id: &str) -> String {
-    let image = folder.join(volume_id);
-    sh(&format!("truncate -s 256M {image} && losetup -f --show {image}", image = image.display()))
-}
-
 impl Drop for Scene {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.show();
         }
         self.slots.clear();
-        // Loop devices belong to the whole system.
-        let _ = std::process::Command::new("sh")
-            .args(["-c", "losetup -nO NAME,BACK-FILE | grep -F \"$1\" | cut -d' ' -f1 | xargs -r -n1 losetup -d", "sh"])
-            .arg(self.fleet.path())
-            .status();
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -114,15 +115,18 @@ impl Scene {
     ) -> (Option<i32>, BTreeMap<String, Record>) {
         let mut command = self.restore_command(&["--survivor", member]);
         let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let signal = |name: &str| sh(&format!("kill -{name} {}", run.id()));
+        let id = run.id();
         let keys: Vec<String> =
             self.urls.keys().map(|etcd| request_key(self.cluster, etcd)).collect();
         let began = Instant::now();
-        // Whoever looks into the account has it locked: the run is not stopped in the midst of a call.
+        // Whoever looks into the account has it locked: the run does not stop with the lock in its hand.
         let is_stopped = || {
             self.cloud.with_world(|world| {
                 let is_asked = keys.iter().all(|key| world.objects.contains_key(key));
-                is_asked.then(|| signal("STOP")).is_some()
+                if is_asked {
+                    stop(id);
+                }
+                is_asked
             })
         };
         while !is_stopped().unwrap() {
@@ -136,7 +140,7 @@ impl Scene {
         let asked: Vec<Request> = asked.collect();
         assert!(asked.iter().all(|request| request.alone && *request == asked[0]), "{asked:?}");
         let taken = self.answers(&asked[0].id);
-        signal("CONT");
+        sh(&format!("kill -CONT {id}"));
         (told(&run.wait_with_output().unwrap()), taken)
     }
 
@@ -144,6 +148,22 @@ impl Scene {
         let mut command = kprod(self.fleet.path());
         command.args(["etcd", "restore", self.cluster, "--confirm", self.cluster]).args(more);
         command
+    }
+}
+
+/// Has a process stand still, with all its threads.
+fn stop(id: u32) {
+    sh(&format!("kill -STOP {id}"));
+    let began = Instant::now();
+    // Field 3, after the name in parentheses: `T` is stopped (proc(5)).
+    let is_stopped = |task: &Path| {
+        let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+    };
+    let tasks = || fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    while !tasks().all(|task| is_stopped(&task.unwrap().path())) {
+        assert!(began.elapsed() < PATIENCE, "{id} does not stop");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
