@@ -49,7 +49,7 @@ impl<'t, 'm> Hands<'t, 'm> {
             let list = self.list(etcd);
             !list.snapshots.is_empty() && list.claim.is_none()
         };
-        wait_until(|| ETCDS.iter().all(|etcd| is_taken(etcd)), &show);
+        wait_until(|| ETCDS.iter().all(is_taken), &show);
         let old = ETCDS.map(|etcd| self.leave_an_old_one(etcd));
         let (code, text) = self.operate(&["etcd", "snapshot", STAGING]);
         assert_eq!(code, Some(0), "{text}");

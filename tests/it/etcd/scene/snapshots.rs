@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use kprod::cloud::archive::{Address, Archive};
@@ -144,9 +144,12 @@ impl Scene {
         (told(&run.wait_with_output().unwrap()), taken)
     }
 
-    fn restore_command(&self, more: &[&str]) -> std::process::Command {
+    /// Ten minutes of the account's time are enough for its groups to bring other machines; the usual half
+    /// an hour is hundreds of looks.
+    fn restore_command(&self, more: &[&str]) -> Command {
         let mut command = kprod(self.fleet.path());
-        command.args(["etcd", "restore", self.cluster, "--confirm", self.cluster]).args(more);
+        let args = ["etcd", "restore", self.cluster, "--confirm", self.cluster];
+        command.args(args).args(["--wait-timeout", "10m"]).args(more);
         command
     }
 }
