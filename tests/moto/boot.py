@@ -2,6 +2,7 @@
 
     python boot.py parts           what stands ready for machines: the user data of each launch template,
                                    volumes and addresses by name, machines by group, records of the zones
+    python boot.py parameters      < {"names": [...]}: what these parameters hold, by name
     python boot.py strangers       < {"bucket"}: a volume, a key and an object of another cluster, made;
                                    prints them
     python boot.py trespass        < {"instance", "volume", "parameter", "bucket", "object"}: what AWS says
@@ -65,6 +66,11 @@ def parts(_asked):
         "machines": machines,
         "records": records,
     }
+
+
+def parameters(asked):
+    found = ssm.get_parameters(Names=asked["names"], WithDecryption=True)["Parameters"]
+    return {one["Name"]: one["Value"] for one in found}
 
 
 def strangers(asked):
@@ -136,6 +142,6 @@ def signature(asked):
 
 
 if __name__ == "__main__":
-    known = [parts, strangers, trespass, snapshots, signature]
+    known = [parts, parameters, strangers, trespass, snapshots, signature]
     part = {each.__name__: each for each in known}[sys.argv[1]]
     print(json.dumps(part(json.load(sys.stdin))))

@@ -98,7 +98,7 @@ def name_call(environ, body):
     elif service == "route53":
         action, params = name_route53(environ, body)
     elif service == "s3":
-        action, params = name_s3(environ)
+        action, params = name_s3(environ, body)
     else:
         action, params = name_json(environ, body)
     action = action or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
@@ -142,7 +142,7 @@ def name_route53(environ, body):
     return "", {}
 
 
-def name_s3(environ):
+def name_s3(environ, body):
     query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
     bucket, _, key = unquote(environ["PATH_INFO"]).lstrip("/").partition("/")
     table = S3_OBJECT if key else S3_BUCKET
@@ -153,4 +153,7 @@ def name_s3(environ):
             action = actions[method]
     headers = {name: environ[header] for header, name in S3_HEADERS.items() if header in environ}
     params = {"Bucket": bucket, "Key": key} if key else {"Bucket": bucket}
+    # What members report, leases and the like; snapshots and programs are no JSON.
+    if action == "PutObject" and body.startswith(b"{"):
+        params["Body"] = body.decode("utf8", "replace")
     return action, params | query | headers

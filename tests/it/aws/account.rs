@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
 
 use kprod::boot::{Program, lock};
 use serde_json::{Value, json};
@@ -256,27 +257,30 @@ impl Network {
 /// A run of kprod that goes on beside the test. It is killed when the test leaves it.
 pub(super) struct Run {
     child: Child,
+    told: Heard,
+    said: Heard,
 }
 
 impl Run {
-    /// Starts a command; what it prints is kept for [`Run::finish`].
+    /// Starts a command; what it prints is kept.
     pub(super) fn start(command: &mut Command) -> Self {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Run { child }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let told = Heard::listen(child.stdout.take().unwrap());
+        let said = Heard::listen(child.stderr.take().unwrap());
+        Run { child, told, said }
     }
 
     /// The exit code, and what it said on stdout and on stderr. It waits as long as the run takes.
     pub(super) fn finish(mut self) -> (Option<i32>, String, String) {
-        let mut errors = self.child.stderr.take().unwrap();
-        let errors = std::thread::spawn(move || {
-            let mut said = String::new();
-            errors.read_to_string(&mut said).unwrap();
-            said
-        });
-        let mut told = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut told).unwrap();
+        let (told, said) = (self.told.until_the_end(), self.said.until_the_end());
         let status = self.child.wait().unwrap();
-        (status.code(), told, errors.join().unwrap())
+        (status.code(), told, said)
+    }
+
+    /// What it has printed on stdout so far.
+    #[cfg(feature = "node")]
+    pub(super) fn told(&self) -> String {
+        self.told.so_far()
     }
 
     /// How it ended; none while it runs.
@@ -301,6 +305,37 @@ impl Drop for Run {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What is heard of a run while it goes on.
+struct Heard {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl Heard {
+    fn listen(mut from: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let heard = bytes.clone();
+        let listener = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = from.read(&mut buffer) {
+                heard.lock().unwrap().extend_from_slice(&buffer[..length]);
+            }
+        });
+        Self { bytes, listener: Some(listener) }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    fn until_the_end(&mut self) -> String {
+        if let Some(listener) = self.listener.take() {
+            listener.join().unwrap();
+        }
+        self.so_far()
     }
 }
 

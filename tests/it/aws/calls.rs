@@ -18,7 +18,8 @@ pub(super) struct Call {
     /// As in the signature: `ec2`, `autoscaling`, `iam`, `elasticloadbalancing`, `route53`, `s3`.
     pub(super) service: String,
     pub(super) action: String,
-    /// What the call says, long values cut; of S3 and Route53 what the path and the headers say.
+    /// What the call says, long values cut; of S3 and Route53 what the path and the headers say, with the
+    /// body where it is text.
     pub(super) params: BTreeMap<String, String>,
     /// The status of the answer; 0 for one that was lost or never given.
     pub(super) status: u16,

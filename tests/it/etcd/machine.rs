@@ -26,6 +26,14 @@ pub(crate) fn make_vpc() {
     ));
 }
 
+/// Has this process ask the VPC's resolver for names, as machines do. The file that says so is put into a
+/// folder.
+pub(crate) fn ask_resolver(folder: &Path) {
+    let file = folder.join("resolv.conf");
+    fs::write(&file, format!("nameserver {RESOLVER}\n")).unwrap();
+    sh(&format!("mount --bind {} $(readlink -f /etc/resolv.conf)", file.display()));
+}
+
 /// So long the processes of a machine may take to stop: one of them may be writing to its disk.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
@@ -116,7 +124,7 @@ impl Slot {
     /// which is simulated and a file here.
     pub(crate) fn freeze(&self, cloud: &SimCloud) {
         let freeze = |_: &mut World| {
-            self.signal("STOP");
+            signal("STOP", &self.processes());
             let began = Instant::now();
             while !self.stands_still() {
                 assert!(began.elapsed() < STOP_MAX, "{}", self.log());
@@ -128,13 +136,28 @@ impl Slot {
 
     /// Has it go on.
     pub(crate) fn thaw(&self) {
-        self.signal("CONT");
+        signal("CONT", &self.processes());
     }
 
-    fn signal(&self, signal: &str) {
-        for process in self.processes() {
-            sh(&format!("kill -{signal} {process} 2>/dev/null || true"));
-        }
+    /// Has the etcd of a member stand still, and nothing else on the machine.
+    pub(crate) fn freeze_etcd(&self, etcd: &str) {
+        signal("STOP", &self.servers(etcd));
+    }
+
+    /// Has it go on.
+    pub(crate) fn thaw_etcd(&self, etcd: &str) {
+        signal("CONT", &self.servers(etcd));
+    }
+
+    /// What runs the etcd of a member; its configuration file has the name of its etcd cluster.
+    fn servers(&self, etcd: &str) -> Vec<String> {
+        let command = format!("/usr/bin/etcd\0--config-file\0/run/kprod/etcd/{etcd}.json\0");
+        let is_it = |process: &String| {
+            fs::read_to_string(format!("/proc/{process}/cmdline")).is_ok_and(|it| it == command)
+        };
+        let found: Vec<String> = self.processes().into_iter().filter(is_it).collect();
+        assert_eq!(found.len(), 1, "{etcd}: {}", self.log());
+        found
     }
 
     fn stands_still(&self) -> bool {
@@ -172,6 +195,12 @@ impl Drop for Slot {
         if self.running.is_some() {
             self.kill();
         }
+    }
+}
+
+fn signal(signal: &str, processes: &[String]) {
+    for process in processes {
+        sh(&format!("kill -{signal} {process} 2>/dev/null || true"));
     }
 }
 

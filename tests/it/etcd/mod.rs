@@ -14,14 +14,16 @@
 pub(crate) mod disk;
 pub(crate) mod dns;
 pub(crate) mod machine;
-mod pki;
+pub(crate) mod pki;
 mod scene;
 mod stories;
-mod writer;
+pub(crate) mod writer;
 
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use kprod::etcd::names;
 
 /// The namespaces that the whole scene lives in: nothing of it is left behind.
 const SCENE: [&str; 7] =
@@ -32,6 +34,12 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The longest story takes three minutes on two cores.
 const STORY_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Where clients reach a member, by its name; ports are those of kops.
+pub(crate) fn client_url(cluster: &str, etcd: &str, member: &str) -> String {
+    let port = if etcd == "events" { 4002 } else { 4001 };
+    format!("https://{}:{port}", names::member_host(cluster, etcd, member))
+}
 
 /// Runs a story, a test that is left out else, in namespaces of its own.
 pub(crate) fn tell(path: &str) {

@@ -4,26 +4,27 @@ use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
-use kprod::cloud::Parameters;
-use kprod::cloud::sim::SimCloud;
 use kprod::node::etcd::client::Credentials;
-use kprod::pki::{Authority, PrivateKey, Signer, api_server_client};
+use kprod::pki::{Authority, PrivateKey, Secret, Signer, api_server_client};
 
-/// The files of a client of an etcd cluster, in a folder.
-pub(crate) async fn issue_client(
-    cloud: &SimCloud,
+/// The parameters that a client of an etcd cluster is made of: the key that signs it, and who signs the
+/// members that it trusts.
+pub(crate) fn client_parameters(cluster: &str, etcd: &str) -> [String; 2] {
+    let members = Authority::EtcdPeers(etcd.to_owned());
+    [Authority::EtcdClients.secret_parameter(cluster), members.public_parameter(cluster)]
+}
+
+/// The files of a client, in a folder, made of what those parameters hold.
+pub(crate) fn issue_client(
     cluster: &str,
-    etcd: &str,
+    secret: &Secret,
+    trusted: &str,
     into: &Path,
 ) -> Credentials {
     fs::create_dir_all(into).unwrap();
-    let clients = Authority::EtcdClients;
-    let secret = cloud.secret(&clients.secret_parameter(cluster)).await.unwrap().unwrap();
-    let signer = Signer::parse(&clients, cluster, &secret).unwrap();
+    let signer = Signer::parse(&Authority::EtcdClients, cluster, secret).unwrap();
     let key = PrivateKey::generate().unwrap();
     let leaf = signer.sign(&api_server_client(), &key, Timestamp::now()).unwrap();
-    let peers = Authority::EtcdPeers(etcd.to_owned()).public_parameter(cluster);
-    let trusted = cloud.public(cluster).await.unwrap().remove(&peers).unwrap();
     let credentials = Credentials {
         trusted: into.join("ca.crt"),
         certificate: into.join("client.crt"),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use kprod::boot::user_data::PART;
 use kprod::boot::{Program, lock};
 use kprod::cloud::sim::SimCloud;
-use kprod::cloud::{Call, Cloud};
+use kprod::cloud::{Call, Cloud, Parameters};
 use kprod::epoch;
 use kprod::etcd::epoch::Epoch;
 use kprod::etcd::names;
@@ -24,10 +24,11 @@ use tempfile::TempDir;
 use super::super::apply::spec_of;
 use super::super::env::{fleet, kprod};
 use super::super::user_data::part;
+use super::client_url;
 use super::disk::Disks;
 use super::dns::{self, Records};
-use super::machine::{RESOLVER, Slot, make_vpc, sh};
-use super::pki::issue_client;
+use super::machine::{RESOLVER, Slot, ask_resolver, make_vpc, sh};
+use super::pki::{client_parameters, issue_client};
 
 pub(crate) struct Scene {
     cluster: &'static str,
@@ -40,11 +41,6 @@ pub(crate) struct Scene {
     /// Client URLs by etcd cluster and member.
     pub(crate) urls: BTreeMap<String, BTreeMap<String, String>>,
     runtime: tokio::runtime::Runtime,
-}
-
-/// The ports of etcd clusters' clients, those of kops.
-fn port(etcd: &str) -> u16 {
-    if etcd == "events" { 4002 } else { 4001 }
 }
 
 impl Scene {
@@ -64,16 +60,13 @@ impl Scene {
         let topology = Policy::of(&spec).topology;
         make_vpc();
         dns::serve(RESOLVER, records(&cloud, cluster));
-        let resolv = fleet.path().join("resolv.conf");
-        fs::write(&resolv, format!("nameserver {RESOLVER}\n")).unwrap();
-        sh(&format!("mount --bind {} $(readlink -f /etc/resolv.conf)", resolv.display()));
+        ask_resolver(fleet.path());
 
         let mut slots = BTreeMap::new();
         let mut urls: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         for (etcd, wanted) in &topology.clusters {
             for (member, place) in &wanted.members {
-                let host = names::member_host(cluster, etcd, member);
-                let url = format!("https://{host}:{}", port(etcd));
+                let url = client_url(cluster, etcd, member);
                 urls.entry(etcd.clone()).or_default().insert(member.clone(), url);
                 let number = slots.len();
                 slots.entry(place.group.clone()).or_insert_with(|| {
@@ -115,7 +108,10 @@ impl Scene {
     /// A client of an etcd cluster.
     pub(crate) fn client(&self, etcd: &str) -> Credentials {
         let into = self.fleet.path().join("client").join(etcd);
-        self.runtime.block_on(issue_client(&self.cloud, self.cluster, etcd, &into))
+        let [secret, trusted] = client_parameters(self.cluster, etcd);
+        let secret = self.runtime.block_on(self.cloud.secret(&secret)).unwrap().unwrap();
+        let public = self.runtime.block_on(self.cloud.public(self.cluster)).unwrap();
+        issue_client(self.cluster, &secret, &public[&trusted], &into)
     }
 
     /// Has a member's volume gone for good, and another one in its place. Its machine must not run.
