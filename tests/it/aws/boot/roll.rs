@@ -114,10 +114,12 @@ fn is_killed_and_taken_over(ec2: &mut Ec2<'_, '_>, mut roll: Run, bob: &Account<
     let unlocked = bob.kprod(network, &["unlock", STAGING, "--yes"]);
     assert_eq!(unlocked.status.code(), Some(0), "{}", said(&unlocked));
     let mut roll = bob.start(network, &ROLL);
+    let is_started = |roll: &Run| roll.told().contains("\"roll_started\"");
+    ec2.until("somebody else goes on", |_| is_started(&roll));
     let since = ec2.calls.len();
     let third = ec2.untouched();
     let member = member_on(&third);
-    ec2.until("somebody else looks", |ec2| ec2.looks(bob, &member, since) >= LOOKS);
+    ec2.until("somebody else has looked often", |ec2| ec2.looks(bob, &member, since) >= LOOKS);
     ec2.ends_max = 3;
     ec2.holds = false;
     ec2.until("the roll is over", |_| roll.ended().is_some());
