@@ -36,6 +36,12 @@ pub struct Minor {
     pub minor: u32,
 }
 
+/// The first release of 3.5 whose data 3.6 may begin with. 3.6 goes by a list of members that the releases
+/// before do not keep as it should be: who was removed is back in it, and who was promoted is a learner.
+/// Source: etcd documentation, "Upgrade etcd from v3.5 to v3.6" ("Update 3.5"); etcd's blog, "Avoiding
+/// Zombie Cluster Members When Upgrading to etcd v3.6".
+const READY_FOR_3_6: Version = Version { minor: Minor::of_three(5), patch: 26 };
+
 /// Not a version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no version, such as 3.4.30")]
@@ -100,6 +106,13 @@ impl Version {
     pub fn said_by_program(said: &str) -> Result<Self, NoVersion> {
         let line = said.lines().find_map(|line| line.trim().strip_prefix("etcd Version:"));
         line.ok_or_else(|| NoVersion(said.chars().take(80).collect()))?.trim().parse()
+    }
+
+    /// The release that has to have the data first, where this program may not begin with what another
+    /// one has written.
+    pub fn needs_first(self, wrote: Self) -> Option<Self> {
+        let is_step = self.minor > READY_FOR_3_6.minor && wrote.minor == READY_FOR_3_6.minor;
+        (is_step && wrote < READY_FOR_3_6).then_some(READY_FOR_3_6)
     }
 }
 
@@ -215,6 +228,19 @@ mod tests {
                     assert!(program > reached);
                     assert_eq!(reached.may_follow(program), Err(Gap::Below));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_step_from_3_5_to_3_6_asks_for_a_release() {
+        let version = |minor, patch| Version { minor, patch };
+        for (program, wrote) in minors().flat_map(|a| minors().map(move |b| (a, b))) {
+            let is_step = wrote == Minor::of_three(5) && program > wrote;
+            for patch in 0..40 {
+                let needed = version(program, 0).needs_first(version(wrote, patch));
+                let wanted = (is_step && patch < 26).then(|| version(wrote, 26));
+                assert_eq!(needed, wanted, "{program} on {wrote}.{patch}");
             }
         }
     }

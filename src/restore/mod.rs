@@ -118,7 +118,7 @@ pub fn targets(
     let target = |(etcd, record): (&String, &Record)| {
         let missing = || RestoreError::NoEpoch { etcd: etcd.clone() };
         let epoch = epochs.get(etcd).ok_or_else(missing)?;
-        let bump_revisions = Tooling::of(record.etcd_version.minor)?.bump();
+        let bump_revisions = Tooling::of(record.etcd_version)?.bump();
         Ok((etcd.clone(), Target::new(epoch, record, bump_revisions)))
     };
     moment.iter().map(target).collect()

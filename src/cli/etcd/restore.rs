@@ -283,9 +283,9 @@ impl Restore<'_> {
         ));
         if report.journal.targets.values().any(|target| target.from.bump_revisions.is_none()) {
             ui.status(
-                "etcd before 3.6 counts revisions anew: restart API servers, controllers and",
+                "releases of etcd before 3.4.27 and 3.5.10 count revisions anew: restart API servers,",
             );
-            ui.status("kubelets, whose watches may have seen later ones");
+            ui.status("controllers and kubelets, whose watches may have seen later ones");
         }
     }
 }

@@ -1,17 +1,21 @@
-//! Which of etcd's programs does what, and with which flags: that changed twice.
+//! Which of etcd's programs does what, and with which flags: that differs by version.
 //!
 //! Source: etcd's changelogs. 3.5 brings `etcdutl` and deprecates `etcdctl snapshot status` and
-//! `restore`, which 3.6 has no more; 3.6 brings `--bump-revision` and `--mark-compacted`.
-//! `etcdctl snapshot save` is there in all of them.
+//! `restore`, which 3.6 has no more. `--bump-revision` and `--mark-compacted` came with 3.6.0, and to
+//! releases of 3.4 and 3.5. `etcdctl snapshot save` is there in all of them.
 
 use std::collections::BTreeMap;
 
 use crate::etcd::epoch::Place;
-use crate::etcd::version::Minor;
+use crate::etcd::version::{Minor, Version};
 
-/// The tools of a minor version of etcd whose snapshots kprod handles: 3.4, 3.5 or 3.6.
+/// The tools of a release of etcd whose snapshots kprod handles: of 3.4, 3.5 or 3.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tooling(Minor);
+pub struct Tooling(Version);
+
+/// The first release of each minor version of 3 whose restore can have revisions jump.
+/// Source: etcd `CHANGELOG/CHANGELOG-3.4.md` (3.4.27), `CHANGELOG-3.5.md` (3.5.10), `CHANGELOG-3.6.md`.
+const BUMP_SINCE: [(u32, u32); 3] = [(4, 27), (5, 10), (6, 0)];
 
 /// How far revisions jump in a restore, where etcd can: further than a cluster gets between a snapshot
 /// and its end, so that no client that watches ever sees a revision for the second time.
@@ -25,8 +29,11 @@ pub enum ToolingError {
     #[error("etcd {0} is none that kprod restores: 3.4, 3.5, 3.6 are")]
     Unknown(Minor),
     /// The epoch asks for what this version does not have.
-    #[error("the epoch begins with a jump of revisions, which etcd has since 3.6, and this is {0}")]
-    NoBump(Minor),
+    #[error(
+        "the epoch begins with a jump of revisions, which etcd has since 3.4.27, 3.5.10 and 3.6.0, and \
+         this is {0}"
+    )]
+    NoBump(Version),
 }
 
 impl Tooling {
@@ -34,22 +41,24 @@ impl Tooling {
     ///
     /// # Errors
     /// When it is none that kprod knows.
-    pub fn of(version: Minor) -> Result<Self, ToolingError> {
-        match (version.major, version.minor) {
+    pub fn of(version: Version) -> Result<Self, ToolingError> {
+        match (version.minor.major, version.minor.minor) {
             (3, 4..=6) => Ok(Self(version)),
-            _ => Err(ToolingError::Unknown(version)),
+            _ => Err(ToolingError::Unknown(version.minor)),
         }
     }
 
     /// The program that looks into a snapshot and makes data of it.
     pub fn offline_tool(self) -> &'static str {
-        if self.0.minor >= 5 { "etcdutl" } else { "etcdctl" }
+        if self.0.minor >= Minor::of_three(5) { "etcdutl" } else { "etcdctl" }
     }
 
-    /// How far revisions jump when members of this version begin with a snapshot; not at all before
-    /// 3.6. All members have to do the same, so the epoch says it.
+    /// How far revisions jump when members of this release begin with a snapshot; not at all where it
+    /// cannot do that. All members have to do the same, so the epoch says it.
     pub fn bump(self) -> Option<u64> {
-        (self.0.minor >= 6).then_some(BUMP_REVISIONS)
+        let Version { minor, patch } = self.0;
+        let since = BUMP_SINCE.into_iter().find(|(of, _)| minor == Minor::of_three(*of));
+        since.is_some_and(|(_, since)| patch >= since).then_some(BUMP_REVISIONS)
     }
 }
 
@@ -105,16 +114,30 @@ mod tests {
 
     use super::*;
 
-    fn tooling(minor: u32) -> Tooling {
-        Tooling::of(Minor::of_three(minor)).unwrap()
+    fn release(minor: u32, patch: u32) -> Version {
+        Version { minor: Minor::of_three(minor), patch }
+    }
+
+    fn tooling(minor: u32, patch: u32) -> Tooling {
+        Tooling::of(release(minor, patch)).unwrap()
     }
 
     #[test]
     fn versions_that_nobody_has_tried_are_refused() {
-        for version in [Minor::of_three(3), Minor::of_three(7), Minor { major: 4, minor: 4 }] {
-            assert_eq!(Tooling::of(version), Err(ToolingError::Unknown(version)));
+        for minor in [Minor::of_three(3), Minor::of_three(7), Minor { major: 4, minor: 4 }] {
+            let version = Version { minor, patch: 30 };
+            assert_eq!(Tooling::of(version), Err(ToolingError::Unknown(minor)));
         }
-        assert_eq!([4, 5, 6].map(|minor| tooling(minor).bump().is_some()), [false, false, true]);
+    }
+
+    #[test]
+    fn revisions_jump_where_the_release_can_have_them_jump() {
+        for minor in 4..=6 {
+            let jumps = |patch: &u32| tooling(minor, *patch).bump().is_some();
+            let first = (0..40).find(jumps).unwrap();
+            assert_eq!(first, [27, 10, 0][minor as usize - 4], "3.{minor}");
+            assert!((first..40).all(|patch| jumps(&patch)), "3.{minor}");
+        }
     }
 
     #[test]
@@ -125,22 +148,27 @@ mod tests {
         };
         let members: BTreeMap<String, Place> =
             ["a", "b"].map(|name| (name.to_owned(), place(name))).into();
-        let args = |minor, member, bump_revisions| {
+        let args = |(minor, patch), member, bump_revisions| {
             let (file, data, token) = ("f.db", "/d", "t");
             let restore = Restore { file, data, member, members: &members, token, bump_revisions };
-            restore.args(tooling(minor))
+            restore.args(tooling(minor, patch))
         };
-        let old = args(4, "a", None).unwrap().join(" ");
+        let old = args((4, 23), "a", None).unwrap().join(" ");
         let wanted = "snapshot restore f.db --data-dir /d --name a \
                       --initial-cluster a=https://etcd-a:2380,b=https://etcd-b:2380 \
                       --initial-cluster-token t --initial-advertise-peer-urls https://etcd-a:2380";
         assert_eq!(old, wanted);
-        let new = args(6, "b", Some(7)).unwrap().join(" ");
-        assert!(new.ends_with("https://etcd-b:2380 --bump-revision 7 --mark-compacted"), "{new}");
+        for able in [(4, 27), (5, 10), (6, 0)] {
+            let new = args(able, "b", Some(7)).unwrap().join(" ");
+            assert!(
+                new.ends_with("https://etcd-b:2380 --bump-revision 7 --mark-compacted"),
+                "{new}"
+            );
+        }
         // Members that jump and members that do not would never agree.
-        assert_eq!(args(5, "a", Some(7)), Err(ToolingError::NoBump(Minor::of_three(5))));
-        assert!(!args(6, "a", None).unwrap().join(" ").contains("bump"));
-        let tools = [4, 5, 6].map(|minor| tooling(minor).offline_tool());
+        assert_eq!(args((5, 9), "a", Some(7)), Err(ToolingError::NoBump(release(5, 9))));
+        assert!(!args((6, 0), "a", None).unwrap().join(" ").contains("bump"));
+        let tools = [4, 5, 6].map(|minor| tooling(minor, 0).offline_tool());
         assert_eq!(tools, ["etcdctl", "etcdutl", "etcdutl"]);
     }
 }

@@ -5,14 +5,14 @@ use super::{
 };
 use crate::etcd::epoch::{ClusterId, Epoch, Phase, Place};
 use crate::etcd::guard::quorum;
-use crate::etcd::version::{Gap, Minor};
+use crate::etcd::version::{DataVersion, Gap, Minor, Version};
 
 /// What a member that sees this is to do.
 ///
 /// It forms a cluster only when all of these hold: its volume never held data, the epoch is open, no
 /// other member speaks, none has reported under this epoch, and there is no snapshot unless the epoch
 /// begins with one. It starts on data only when that is the data of this member in this epoch. Nothing is
-/// started by a program that may not follow on the cluster version.
+/// started by a program that may not follow on the cluster version, or not on the release that has the data.
 pub fn decide(sight: &Sight) -> Start {
     match try_decide(sight) {
         Ok(start) => start,
@@ -35,6 +35,7 @@ fn try_decide(sight: &Sight) -> Result<Start, No> {
         check_epoch(stamp, epoch).map_err(No::Refuse)?;
     }
     check_program(sight).map_err(No::Refuse)?;
+    check_release(sight).map_err(No::Refuse)?;
     if has_data {
         return existing(sight, epoch, me);
     }
@@ -85,17 +86,43 @@ fn check_program(sight: &Sight) -> Result<(), RefuseReason> {
     })
 }
 
+/// A program that takes the data to its minor version may begin with what it is: what the member has
+/// itself, and what the other members have, who give it what it lacks. Once the data has been taken there,
+/// others change nothing.
+fn check_release(sight: &Sight) -> Result<(), RefuseReason> {
+    let program = sight.program;
+    let own = noted(&sight.volume).map(|noted| noted.program);
+    if own.is_some_and(|own| own.minor >= program.minor) {
+        return Ok(());
+    }
+    let others = of_epoch(sight).filter_map(|view| view.program);
+    let needed = |wrote: Version| program.needs_first(wrote).map(|needed| (wrote, needed));
+    match own.into_iter().chain(others).find_map(needed) {
+        Some((wrote, needed)) => Err(RefuseReason::ProgramTooSoon { program, wrote, needed }),
+        None => Ok(()),
+    }
+}
+
 /// The cluster version, as far as the member's data and the members of the epoch's cluster tell. It only
 /// rises, so that whoever knows of the highest is right, well or not.
 pub fn reached(sight: &Sight) -> Option<Minor> {
+    let by_data = noted(&sight.volume).map(|noted| noted.cluster);
+    of_epoch(sight).filter_map(|view| view.cluster_version).chain(by_data).max()
+}
+
+/// What is noted about versions beside the member's data, where it has any.
+fn noted(volume: &Volume) -> Option<&DataVersion> {
+    match volume {
+        Volume::Ours { version, has_data: true, .. } => version.as_ref(),
+        _ => None,
+    }
+}
+
+/// What the members of the epoch's cluster say.
+fn of_epoch(sight: &Sight) -> impl Iterator<Item = &View> {
     let formed = sight.epoch.as_ref().and_then(Epoch::cluster_id);
     let views = sight.others.values().filter_map(view);
-    let of_epoch = views.filter(|view| formed == Some(view.cluster_id));
-    let by_data = match &sight.volume {
-        Volume::Ours { version: Some(version), has_data: true, .. } => Some(version.cluster),
-        _ => None,
-    };
-    of_epoch.filter_map(|view| view.cluster_version).chain(by_data).max()
+    views.filter(move |view| formed == Some(view.cluster_id))
 }
 
 /// Data of this member and epoch is enough to start on: etcd itself keeps out members of other

@@ -109,6 +109,8 @@ pub struct View {
     /// Whether the member answered a linearizable read before it gave the list: it has a quorum, and
     /// the list is not older than the question.
     pub is_healthy: bool,
+    /// The version of the member's own program; none if it did not say.
+    pub program: Option<Version>,
     /// The cluster version; none while etcd has not decided, or did not say.
     pub cluster_version: Option<Minor>,
     /// The cluster's members.

@@ -107,13 +107,31 @@ pub enum RefuseReason {
         /// The cluster's.
         reached: Minor,
     },
+    /// The next minor version takes data of some releases only.
+    #[error(
+        "its program is etcd {program}, which begins with data of {needed} or a later release, and the \
+         data is of {wrote}"
+    )]
+    ProgramTooSoon {
+        /// The program's.
+        program: Version,
+        /// Of whoever has the data.
+        wrote: Version,
+        /// The first release that would do.
+        needed: Version,
+    },
 }
 
 impl RefuseReason {
     /// Whether it is the program that must not start, while data and place are in order: what runs is
     /// of an earlier program then, and goes on.
     pub fn is_about_program(&self) -> bool {
-        matches!(self, RefuseReason::ProgramTooOld { .. } | RefuseReason::ProgramTooNew { .. })
+        matches!(
+            self,
+            RefuseReason::ProgramTooOld { .. }
+                | RefuseReason::ProgramTooNew { .. }
+                | RefuseReason::ProgramTooSoon { .. }
+        )
     }
 
     /// What people can do about it.
@@ -148,6 +166,10 @@ impl RefuseReason {
             RefuseReason::ProgramTooNew { .. } => {
                 "give all members the next minor version of etcd first, and the one after it once \
                  `kprod etcd status` tells that the cluster version has risen; the data is left as it is"
+            }
+            RefuseReason::ProgramTooSoon { .. } => {
+                "give all members the newest release of their own minor version first, and the next one \
+                 once `kprod etcd status` tells that they are well; the data is left as it is"
             }
         }
     }

@@ -64,7 +64,7 @@ fn stamps() -> Vec<Option<Stamp>> {
 }
 
 fn of(minor: u32) -> Version {
-    Version { minor: Minor::of_three(minor), patch: 9 }
+    Version { minor: Minor::of_three(minor), patch: 30 }
 }
 
 fn wrote(program: u32, cluster: u32) -> DataVersion {
@@ -104,7 +104,8 @@ fn mine() -> [Option<Listed>; 5] {
 fn speaks(cluster_id: ClusterId, is_healthy: bool, more: Option<Listed>) -> Answer {
     let others = [listed(2, "b", false, true), listed(3, "c", false, true)];
     let members = others.into_iter().chain(more).collect();
-    Answer::Speaks(View { cluster_id, is_healthy, cluster_version: Some(EVEN), members })
+    let (program, cluster_version) = (None, Some(EVEN));
+    Answer::Speaks(View { cluster_id, is_healthy, program, cluster_version, members })
 }
 
 fn answers() -> Vec<Answer> {
@@ -355,6 +356,7 @@ fn of_two_entries_the_lost_one_goes_first() {
     let answer = Answer::Speaks(View {
         cluster_id: FORMED,
         is_healthy: true,
+        program: None,
         cluster_version: None,
         members,
     });
@@ -370,6 +372,7 @@ fn of_five_members_two_may_be_replaced_one_after_the_other() {
     let answer = Answer::Speaks(View {
         cluster_id: FORMED,
         is_healthy: true,
+        program: None,
         cluster_version: Some(EVEN),
         members: list,
     });
@@ -523,6 +526,49 @@ fn a_member_may_go_back_until_the_cluster_version_has_risen() {
     let too_old = RefuseReason::ProgramTooOld { program: of(5), reached };
     assert_eq!(mixed(5, [None, Some(6)]), Start::Refuse(too_old), "it has risen meanwhile");
     assert_eq!(mixed(7, [None, Some(6)]), Start::Existing);
+}
+
+/// A program that brings the next minor version asks whoever has the data, and nobody once the data is
+/// of its own minor version.
+#[test]
+fn etcd_3_6_begins_with_data_of_3_5_26_or_later() {
+    let release = |patch| Some(Version { minor: EVEN, patch });
+    let stamp = Some(Stamp::new(&identity(), &first()));
+    let mut decided = [0, 0];
+    for (is_there, own) in [(false, None), (true, None), (true, release(9)), (true, release(25))]
+        .into_iter()
+        .chain([(true, release(26)), (true, Some(of(6)))])
+    {
+        for other in [None, release(25), release(26), Some(of(6))] {
+            let Answer::Speaks(view) = speaks(FORMED, true, mine()[1].clone()) else { continue };
+            let told = Answer::Speaks(View { program: other, ..view });
+            let well = speaks(FORMED, true, mine()[1].clone());
+            let mut volume = ours(stamp.clone(), is_there);
+            if let Volume::Ours { version, .. } = &mut volume {
+                *version = own.map(|own| DataVersion::begun(own, Some(EVEN)));
+            }
+            let sight = Sight {
+                program: of(6),
+                volume,
+                epoch: Some(first().closed(FORMED).unwrap()),
+                others: [("b".to_owned(), well), ("c".to_owned(), told)].into(),
+                ..blank()
+            };
+            let is_early = |wrote: Option<Version>| {
+                wrote.is_some_and(|wrote| wrote.minor == EVEN && wrote.patch < 26)
+            };
+            let fits = own == Some(of(6)) || !is_early(own) && !is_early(other);
+            let start = decide(&sight);
+            let is_refused = matches!(start, Start::Refuse(RefuseReason::ProgramTooSoon { .. }));
+            assert_eq!(is_refused, !fits, "{own:?}, {other:?}: {start}");
+            assert!(is_refused || !is_of_versions(&start), "{own:?}, {other:?}: {start}");
+            // On 3.5 it starts whatever the release is.
+            let before = Sight { program: of(5), ..sight };
+            assert!(!is_of_versions(&decide(&before)), "{own:?}, {other:?}");
+            decided[usize::from(is_refused)] += 1;
+        }
+    }
+    assert!(decided.iter().all(|count| *count > 5), "{decided:?}");
 }
 
 #[test]

@@ -215,8 +215,8 @@ mod tests {
             is_learner: name.is_empty(),
         };
         let members = vec![listed(1, "", "a"), listed(0xb, "b", "b"), listed(0xc, "b", "c")];
-        let (cluster_id, cluster_version) = (ClusterId(1), None);
-        let view = View { cluster_id, is_healthy: true, cluster_version, members };
+        let (cluster_id, program, cluster_version) = (ClusterId(1), None, None);
+        let view = View { cluster_id, is_healthy: true, program, cluster_version, members };
         let Peers::Listed(peers) = Peers::to_join(&identity("main"), &place("a"), &view) else {
             panic!("a joiner forms nothing");
         };

@@ -53,7 +53,7 @@ async fn restore_in<C: NodeCloud>(
     }
     machine.note_progress().await;
     let tools = Tools { server: machine.settings.etcd_program.clone() };
-    let tooling = Tooling::of(tools.version().await?.minor).map_err(SnapshotError::from)?;
+    let tooling = Tooling::of(tools.version().await?).map_err(SnapshotError::from)?;
     // On the member's own volume, so that a rename is all that is left to do.
     let beside = layout.volume.join("data.new");
     let args = Restore {

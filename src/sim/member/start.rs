@@ -145,9 +145,9 @@ impl StoredEtcd {
         let Some(formed) = token.filter(|token| self.closed.as_ref() == Some(*token)) else {
             return Answer::Silent;
         };
-        if member.run.as_ref().is_none_or(|run| run.since > now) {
+        let Some(run) = member.run.as_ref().filter(|run| run.since <= now) else {
             return Answer::Silent;
-        }
+        };
         let listed = self.members.iter().map(|(name, member)| Listed {
             id: MemberId(fnv(&member.volume_id) ^ fnv(name)),
             name: name.clone(),
@@ -158,6 +158,7 @@ impl StoredEtcd {
         Answer::Speaks(View {
             cluster_id: cluster_id(formed),
             is_healthy: self.is_healthy(name, now, ills),
+            program: Some(run.version),
             cluster_version: self.version(now),
             members: listed.collect(),
         })

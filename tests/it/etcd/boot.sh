@@ -31,6 +31,9 @@ mkdir /run/dev/disk/by-id
 mount --bind "$machine/by-id" /run/dev/disk/by-id
 mount --rbind /run/dev /dev
 
+# Where the image has programs of its own, they are in the usual ones' place.
+[ ! -d "$machine/bin" ] || mount -t overlay overlay -o "lowerdir=$machine/bin:/usr/bin" /usr/bin
+
 mount --bind "$machine/systemctl" "$(command -v systemctl)"
 
 # Where the image has an etcdctl of its own, the usual one stays at hand for it.

@@ -79,6 +79,16 @@ impl Slot {
         symlink(device, link).unwrap();
     }
 
+    /// Has machines that come from now on bring etcd's programs of a folder; those of `/usr/bin` are there
+    /// anyway.
+    pub(crate) fn bring(&self, programs: &Path) {
+        let link = self.folder.join("bin");
+        let _ = fs::remove_file(&link);
+        if programs != Path::new("/usr/bin") {
+            symlink(programs, link).unwrap();
+        }
+    }
+
     /// Starts a machine, which runs its user data.
     pub(crate) fn boot(&mut self, resolver: Ipv4Addr) {
         assert!(self.running.is_none(), "a slot holds one machine");

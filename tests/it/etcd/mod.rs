@@ -7,7 +7,9 @@
 //! made.
 //!
 //! Root and Debian's etcd-server and etcd-client are needed. Without them the tests say so and pass, unless
-//! `KPROD_TEST_NAMESPACES=must`.
+//! `KPROD_TEST_NAMESPACES=must`. An `etcd` that is elsewhere in `PATH` takes the place of Debian's, with the
+//! other programs of its folder; the story of an upgrade has the folders of later versions by
+//! `KPROD_TEST_ETCDS`.
 
 #![allow(clippy::print_stderr, reason = "what is left out is told, and what machines said")]
 
@@ -113,6 +115,14 @@ fn a_machine_that_slept_while_the_cluster_formed_forms_no_other() {
 #[test]
 fn etcd_of_a_version_that_does_not_fit_starts_on_no_data() {
     tell("etcd::stories::a_program_does_not_fit");
+}
+
+#[test]
+fn etcd_goes_up_one_minor_version_after_the_other_machine_by_machine() {
+    match std::env::var("KPROD_TEST_ETCDS") {
+        Ok(_) => tell("etcd::stories::etcd_goes_up"),
+        Err(_) => eprintln!("skipped: KPROD_TEST_ETCDS names no folders of later versions of etcd"),
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod snapshots;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kprod::boot::user_data::PART;
@@ -15,8 +15,8 @@ use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Call, Cloud, Parameters};
 use kprod::epoch;
 use kprod::etcd::epoch::Epoch;
-use kprod::etcd::names;
 use kprod::etcd::report::{MemberReport, MemberRole, report_key};
+use kprod::etcd::{Version, names};
 use kprod::node::etcd::client::Credentials;
 use kprod::roll::Policy;
 use tempfile::TempDir;
@@ -84,6 +84,7 @@ impl Scene {
             let user_data = part(&user_data(&cloud, group), PART);
             fs::write(slot.folder.join("user-data"), user_data).unwrap();
             fs::write(slot.folder.join("program"), &program).unwrap();
+            slot.bring(&usual_programs());
         }
         let runtime = tokio::runtime::Runtime::new().unwrap();
         Self { cluster, cloud, slots, disks, fleet, urls, runtime }
@@ -224,6 +225,16 @@ impl Scene {
 fn program(fleet: &Path) -> String {
     let (kprod, fleet) = (env!("CARGO_BIN_EXE_kprod"), fleet.display());
     format!("#!/bin/sh\nexec {kprod} \"$@\" --cloud sim --root {fleet}\n")
+}
+
+/// The folder of etcd's programs that this machine has.
+pub(crate) fn usual_programs() -> PathBuf {
+    Path::new(&sh("command -v etcd")).parent().unwrap().to_owned()
+}
+
+/// The version of etcd's programs of a folder.
+pub(crate) fn version_of(programs: &Path) -> Version {
+    Version::said_by_program(&sh(&format!("{}/etcd --version", programs.display()))).unwrap()
 }
 
 /// The user data of a group's machines, as the launch template that an apply made has it.

@@ -34,11 +34,13 @@ pub struct Status {
 pub(super) fn view(said: &Value, is_healthy: bool) -> Result<View, String> {
     let members = said.get("members").and_then(Value::as_array).map(Vec::as_slice);
     let members = members.unwrap_or_default().iter().map(listed).collect::<Result<_, _>>()?;
-    Ok(View { cluster_id: cluster_id(said)?, is_healthy, cluster_version: None, members })
+    let (cluster_id, program, cluster_version) = (cluster_id(said)?, None, None);
+    Ok(View { cluster_id, is_healthy, program, cluster_version, members })
 }
 
-pub(super) fn cluster_version(said: &Value) -> Option<Minor> {
-    Minor::decided(&text(said, "etcdcluster"))
+/// A member's own version, and the cluster's.
+pub(super) fn versions(said: &Value) -> (Option<Version>, Option<Minor>) {
+    (text(said, "etcdserver").parse().ok(), Minor::decided(&text(said, "etcdcluster")))
 }
 
 pub(super) fn status(said: &Value) -> Result<Status, String> {
@@ -149,11 +151,12 @@ mod tests {
     #[test]
     fn the_cluster_version_is_told_apart_from_the_members_own() {
         let said = |cluster: &str| json!({"etcdserver": "3.5.9", "etcdcluster": cluster});
-        assert_eq!(cluster_version(&said("3.4.0")), Some(Minor::of_three(4)));
+        let own = "3.5.9".parse().ok();
+        assert_eq!(versions(&said("3.4.0")), (own, Some(Minor::of_three(4))));
         for undecided in ["not_decided", "3.0.0", ""] {
-            assert_eq!(cluster_version(&said(undecided)), None);
+            assert_eq!(versions(&said(undecided)), (own, None));
         }
-        assert_eq!(cluster_version(&json!("hello")), None);
+        assert_eq!(versions(&json!("hello")), (None, None));
     }
 
     #[test]

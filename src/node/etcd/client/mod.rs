@@ -16,8 +16,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::etcd::Minor;
 use crate::etcd::start::{MemberId, View};
+use crate::etcd::{Minor, Version};
 
 pub use answer::Status;
 pub use http::Credentials;
@@ -86,18 +86,19 @@ impl EtcdClient {
         let list = self.ask(url, "/v3/cluster/member/list", &json!({})).await?;
         let view = answer::view(&list, is_healthy).map_err(|why| senseless(url, why))?;
         // Who gives the list speaks, whether it says its version or not.
-        let cluster_version = self.cluster_version(url).await.unwrap_or_default();
-        Ok(View { cluster_version, ..view })
+        let (program, cluster_version) = self.versions(url).await.unwrap_or_default();
+        Ok(View { program, cluster_version, ..view })
     }
 
-    /// The cluster version as a member knows it; none while it is not decided. The gateway does not tell
-    /// it: it is on a page of its own. Source: etcd `server/etcdserver/api/etcdhttp/version.go`.
+    /// The version of a member's program, and the cluster version as it knows it; none while that is not
+    /// decided. The gateway does not tell them: they are on a page of their own. Source: etcd
+    /// `server/etcdserver/api/etcdhttp/version.go`.
     ///
     /// # Errors
     /// When the member does not answer.
-    pub async fn cluster_version(&self, url: &str) -> Result<Option<Minor>, EtcdError> {
+    pub async fn versions(&self, url: &str) -> Result<(Option<Version>, Option<Minor>), EtcdError> {
         let said = self.exchange(url, "/version", None).await?;
-        Ok(answer::cluster_version(&said))
+        Ok(answer::versions(&said))
     }
 
     /// Reads something that takes a quorum.

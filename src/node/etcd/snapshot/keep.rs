@@ -128,7 +128,7 @@ impl<C: NodeCloud> Keeper<'_, C> {
             Some(version) => version,
             None => tools.version().await?,
         };
-        let revision = tools.revision(Tooling::of(etcd_version.minor)?, &file).await?;
+        let revision = tools.revision(Tooling::of(etcd_version)?, &file).await?;
         let taken = Taken { member: member.clone(), revision, at, content: content.clone() };
         let name = name(&taken);
         let place = |part: &str| object(&self.store.store, cluster, etcd, &name, part);
