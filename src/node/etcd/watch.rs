@@ -100,6 +100,7 @@ impl<C: NodeCloud> Watch<'_, C> {
                 noted = self.note_version(seen, noted).await;
                 let is_closed = known.epoch.cluster_id() == Some(seen.status.cluster_id);
                 if seen.is_voter() && is_closed && !std::mem::replace(&mut is_ready, true) {
+                    self.write_voter(&known.epoch).await;
                     self.machine.tell(self.identity, "is a healthy voter");
                     ready();
                 }
@@ -238,6 +239,19 @@ impl<C: NodeCloud> Watch<'_, C> {
                 let text = format!("the epoch could not be closed: {error}");
                 self.machine.tell(self.identity, &text);
             }
+        }
+    }
+
+    /// Has the cluster agree on a write once the member votes. etcd 3.4 notes in its data how far it has
+    /// come at writes, and at no change of members: where no write follows one, 3.5 makes the change once
+    /// more, marks the members as removed that are to come, and 3.6 goes by those marks.
+    /// Source: etcd v3.5.26 `server/etcdserver/server.go`, `apply`;
+    /// `server/etcdserver/api/membership/cluster.go`, `CleanupZombieMembersIfNeeded`.
+    async fn write_voter(&self, epoch: &Epoch) {
+        let member = &self.identity.member;
+        let Some(me) = epoch.members.get(member) else { return };
+        if let Err(error) = self.client.write_voter(&me.client_url, member).await {
+            self.machine.tell(self.identity, &format!("takes no write: {error}"));
         }
     }
 

@@ -340,8 +340,8 @@ fn everything_is_lost() {
     for (etcd, record) in &good {
         assert!(record.etcd_version.minor.major == 3, "{etcd}: {record:?}");
         assert_eq!(record.bytes % 512, 32, "{etcd}: {record:?}");
-        // Nothing was ever written to `events`.
-        assert_eq!(record.revision > 0, etcd == "main", "{etcd}: {record:?}");
+        // Nothing was ever written to `events` but by its members, once they voted.
+        assert!(record.revision > 0, "{etcd}: {record:?}");
     }
     for slot in scene.slots.values_mut() {
         slot.kill();

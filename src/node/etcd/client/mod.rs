@@ -26,6 +26,8 @@ pub use http::Credentials;
 const LIMIT: Duration = Duration::from_secs(5);
 /// What a read asks for to learn whether there is a quorum; whether there is such a key does not matter.
 const HEALTH_KEY: &str = "health";
+/// Where a member writes that it votes. Kubernetes' keys begin with `/registry`.
+const VOTER_KEY: &str = "kprod/voter";
 
 /// Why etcd did not do as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +110,15 @@ impl EtcdClient {
     pub async fn read_linearizable(&self, url: &str) -> Result<(), EtcdError> {
         let key = STANDARD.encode(HEALTH_KEY);
         self.ask(url, "/v3/kv/range", &json!({ "key": key, "keys_only": true })).await.map(|_| ())
+    }
+
+    /// Writes which member has come to vote last: one key for all of them.
+    ///
+    /// # Errors
+    /// When there is no quorum or no room, or no answer.
+    pub async fn write_voter(&self, url: &str, member: &str) -> Result<(), EtcdError> {
+        let (key, value) = (STANDARD.encode(VOTER_KEY), STANDARD.encode(member));
+        self.ask(url, "/v3/kv/put", &json!({ "key": key, "value": value })).await.map(|_| ())
     }
 
     /// What a member says of itself.
