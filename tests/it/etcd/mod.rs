@@ -34,7 +34,7 @@ const SCENE: [&str; 7] =
 /// Six and more servers of etcd at once are enough.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// The longest story takes three minutes on two cores.
+/// The longest story takes four minutes on two busy cores.
 const STORY_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Where clients reach a member, by its name; ports are those of kops.
