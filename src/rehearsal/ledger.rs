@@ -328,8 +328,12 @@ impl Ledger {
     /// that hold on.
     pub fn is_just_uncordoned(&self, now: Time, id: &str) -> bool {
         let began_away = self.machines.get(id).is_some_and(|book| book.is_begun && book.was_away);
-        let uncordoned = self.uncordoned_at.get(id);
-        began_away && uncordoned.is_some_and(|at| self.is_fresh(now, *at))
+        began_away && self.is_freshly_uncordoned(now, id)
+    }
+
+    /// Whether somebody took a machine's cordon off so lately that nobody can know.
+    pub fn is_freshly_uncordoned(&self, now: Time, id: &str) -> bool {
+        self.uncordoned_at.get(id).is_some_and(|at| self.is_fresh(now, *at))
     }
 
     /// What the world took so lately that nobody can know.

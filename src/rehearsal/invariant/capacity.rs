@@ -195,8 +195,7 @@ fn drained(look: &Look<'_>) -> Result<(), String> {
     }
     let nodes = truth::nodes(look.world, &ledger.cluster);
     for id in act.ends() {
-        let uncordoned = ledger.uncordoned_at.get(id);
-        if uncordoned.is_some_and(|at| ledger.is_fresh(look.world.now, *at)) {
+        if ledger.is_freshly_uncordoned(look.world.now, id) {
             continue;
         }
         let Some(node) = nodes.get(id).filter(|node| node.is_ready()) else { continue };

@@ -34,7 +34,7 @@ pub(crate) fn ask_resolver(folder: &Path) {
     sh(&format!("mount --bind {} $(readlink -f /etc/resolv.conf)", file.display()));
 }
 
-/// So long the processes of a machine may take to stop: one of them may be writing to its disk.
+/// So long processes may take to stop: one of them may be writing to its disk.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// A place for machines: what stays while machines come and go.
@@ -133,15 +133,7 @@ impl Slot {
     /// Has the whole machine stand still, while it uses nothing that others wait for; that is the account,
     /// which is simulated and a file here.
     pub(crate) fn freeze(&self, cloud: &SimCloud) {
-        let freeze = |_: &mut World| {
-            signal("STOP", &self.processes());
-            let began = Instant::now();
-            while !self.stands_still() {
-                assert!(began.elapsed() < STOP_MAX, "{}", self.log());
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        };
-        cloud.with_world(freeze).unwrap();
+        cloud.with_world(|_: &mut World| stop(|| self.processes())).unwrap();
     }
 
     /// Has it go on.
@@ -150,16 +142,19 @@ impl Slot {
     }
 
     /// Has the etcd of a member stand still, and nothing else on the machine.
+    #[cfg(feature = "aws")]
     pub(crate) fn freeze_etcd(&self, etcd: &str) {
         signal("STOP", &self.servers(etcd));
     }
 
     /// Has it go on.
+    #[cfg(feature = "aws")]
     pub(crate) fn thaw_etcd(&self, etcd: &str) {
         signal("CONT", &self.servers(etcd));
     }
 
     /// What runs the etcd of a member; its configuration file has the name of its etcd cluster.
+    #[cfg(feature = "aws")]
     fn servers(&self, etcd: &str) -> Vec<String> {
         let command = format!("/usr/bin/etcd\0--config-file\0/run/kprod/etcd/{etcd}.json\0");
         let is_it = |process: &String| {
@@ -168,15 +163,6 @@ impl Slot {
         let found: Vec<String> = self.processes().into_iter().filter(is_it).collect();
         assert_eq!(found.len(), 1, "{etcd}: {}", self.log());
         found
-    }
-
-    fn stands_still(&self) -> bool {
-        // Field 3, after the name in parentheses: `T` is stopped (proc(5)).
-        let state = |process: &String| {
-            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-            stat.rsplit(") ").next().and_then(|rest| rest.chars().next())
-        };
-        self.processes().iter().all(|process| matches!(state(process), None | Some('T' | 'Z')))
     }
 
     /// All in the namespace of processes that the machine's first one is in.
@@ -206,6 +192,27 @@ impl Drop for Slot {
             self.kill();
         }
     }
+}
+
+/// Has processes stand still. They are listed anew until all of them do, since one may have begun another.
+pub(crate) fn stop(processes: impl Fn() -> Vec<String>) {
+    signal("STOP", &processes());
+    let began = Instant::now();
+    while !processes().iter().all(stands_still) {
+        assert!(began.elapsed() < STOP_MAX, "{:?} do not stop", processes());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether no thread of a process runs.
+fn stands_still(process: &String) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return true };
+    // Field 3, after the name in parentheses: `T` is stopped (proc(5)).
+    let state = |stat: String| stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        matches!(state(stat), None | Some('T' | 'Z'))
+    })
 }
 
 fn signal(signal: &str, processes: &[String]) {

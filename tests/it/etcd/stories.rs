@@ -129,14 +129,8 @@ fn a_machine_sleeps() {
     for group in others {
         scene.boot(group);
     }
-    let began = Instant::now();
-    while scene.urls.keys().any(|etcd| scene.epoch(etcd).cluster_id().is_none()) {
-        if began.elapsed() > BOOT {
-            scene.show();
-            panic!("two of three do not form");
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    // Two of three form.
+    wait(&scene, |scene| scene.urls.keys().all(|etcd| scene.epoch(etcd).cluster_id().is_some()));
     let formed: Vec<_> = scene.urls.keys().map(|etcd| scene.epoch(etcd)).collect();
     scene.slots[sleeper].thaw();
     scene.wait_until_well(BOOT);
@@ -359,11 +353,7 @@ fn everything_is_lost() {
         let said = scene.slots.values().map(|slot| slot.log());
         said.filter(|said| said.contains("its sum is")).count() == scene.slots.len()
     };
-    let began = Instant::now();
-    while began.elapsed() < BOOT && !notice(&scene) {
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    assert!(notice(&scene), "{}", scene.slots[&groups[0]].log());
+    wait(&scene, notice);
     assert!(!scene.is_anybody_up("main", sequence), "main formed from a snapshot that was changed");
     assert_eq!(scene.epoch("main").cluster_id(), None);
 
@@ -407,12 +397,7 @@ fn one_member_is_left() {
     }
     let group = scene.group_of("main", "a");
     // The member of the time before stops by itself once it reads the new epoch.
-    let began = Instant::now();
-    let has_stopped = |scene: &Scene| scene.slots[&group].log().contains("of epoch 1");
-    while began.elapsed() < BOOT && !has_stopped(&scene) {
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    assert!(has_stopped(&scene), "{}", scene.slots[&group].log());
+    wait(&scene, |scene| scene.slots[&group].log().contains("of epoch 1"));
     scene.slots.get_mut(&group).unwrap().kill();
     begin_anew(&mut scene, 2);
     let lost = missing(&credentials, &urls["c"], count);
@@ -430,8 +415,7 @@ fn snapshots_change_on_their_way() {
     scene.spoil_disks();
     let scene = form(scene);
     // A machine says nothing twice in a row; what is written in between tells one notice from the next.
-    let credentials = scene.client("main");
-    let writer = Writer::start(&credentials, scene.urls["main"].values().cloned().collect());
+    let (_, writer) = begin_to_write(&scene, "main");
     let noticed = |scene: &Scene| {
         let said: Vec<String> = scene.slots.values().map(Slot::log).collect();
         let notice = "no snapshot was taken: the snapshot `just taken` cannot be used: its sum is";

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use kprod::etcd::snapshot::{List, Record, Request, prefix, request_key};
 use kprod::snapshot;
 
 use super::super::super::env::kprod;
-use super::super::machine::sh;
+use super::super::machine::{sh, stop};
 use super::{Scene, boot_ms};
 
 /// How long a member may take for what was asked for.
@@ -124,7 +123,7 @@ impl Scene {
             self.cloud.with_world(|world| {
                 let is_asked = keys.iter().all(|key| world.objects.contains_key(key));
                 if is_asked {
-                    stop(id);
+                    stop(|| vec![id.to_string()]);
                 }
                 is_asked
             })
@@ -151,22 +150,6 @@ impl Scene {
         let args = ["etcd", "restore", self.cluster, "--confirm", self.cluster];
         command.args(args).args(["--wait-timeout", "10m"]).args(more);
         command
-    }
-}
-
-/// Has a process stand still, with all its threads.
-fn stop(id: u32) {
-    sh(&format!("kill -STOP {id}"));
-    let began = Instant::now();
-    // Field 3, after the name in parentheses: `T` is stopped (proc(5)).
-    let is_stopped = |task: &Path| {
-        let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
-        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
-    };
-    let tasks = || fs::read_dir(format!("/proc/{id}/task")).unwrap();
-    while !tasks().all(|task| is_stopped(&task.unwrap().path())) {
-        assert!(began.elapsed() < PATIENCE, "{id} does not stop");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
