@@ -11,7 +11,7 @@ use super::scene::{Availability, GroupScene, MachineScene, Scene, count, later};
 use super::start::{begin as begin_with, candidates};
 use super::turn::Turn;
 use crate::roll::mark::{DetachMark, Raised, RollMark};
-use crate::roll::{Retire, Step, WaitReason};
+use crate::roll::{Retire, RolloutRole, Step, WaitReason};
 use crate::spec::IntOrPercent;
 
 /// Most machines that one call detaches.
@@ -193,8 +193,22 @@ pub(super) fn drain(scene: &Scene<'_>, group: &GroupScene<'_>, room: Option<i32>
         room = room.saturating_sub(i32::from(!is_spare));
     }
     if let Some((m, what)) = held {
-        turn.queue(group, Some(m), WaitReason::Limit { what }, None);
+        turn.queue(group, Some(m), WaitReason::Limit { what }, comes_until(scene));
     }
+}
+
+/// Until when a worker that is on its way may take, whosever it is: what lacks now is there then, or is
+/// replaced. Launches that end before they serve are not waited for for ever.
+fn comes_until(scene: &Scene<'_>) -> Option<Timestamp> {
+    let since = scene.o.memory.stuck_since.unwrap_or(scene.o.now);
+    let workers = scene.machines().filter(|(group, _)| group.policy.role == RolloutRole::Node);
+    let ends = workers.filter_map(|(group, m)| match m.availability {
+        Availability::Coming(until) | Availability::Soaking(until) => {
+            Some(until.min(later(since, group.policy.boot_timeout * 2)))
+        }
+        _ => None,
+    });
+    ends.max()
 }
 
 /// Whether this very turn takes a machine out of its group.

@@ -2,6 +2,7 @@
 //! once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::layout::{Layout, at};
 use crate::roll::decision::Verdict;
@@ -253,6 +254,38 @@ fn a_machine_that_never_joined_is_replaced_where_nothing_else_is_to_be_done() {
     layout.group("pool").mark = mark;
     let goes = |step: &Step| matches!(step, Step::Terminate { machines, .. } if machines.contains("pool-0"));
     assert!(steps(&layout).iter().any(goes));
+}
+
+/// `pool` waits for what `other` lacks: a machine that is as wanted, was launched a minute ago and never
+/// joins.
+fn held_up_by_another_group() -> Layout {
+    let mut layout =
+        Layout::new(&[("other", RolloutRole::Node, 1), ("pool", RolloutRole::Node, 2)]);
+    layout.policy.cluster.max_unavailable = Some(IntOrPercent::Int(1));
+    layout.limits("other").boot_timeout = Duration::from_secs(1800);
+    layout.renew("other-0");
+    layout.never_joins("other-0", at(-60));
+    layout.group("other").mark = None;
+    layout.observation.run_started_at = at(-3600);
+    layout
+}
+
+#[test]
+fn what_lacks_elsewhere_is_waited_for_until_it_may_be_replaced() {
+    let mut layout = held_up_by_another_group();
+    layout.observation.memory.stuck_since = Some(at(-1000));
+    let Verdict::Wait(waits) = layout.decide().verdict else { panic!("it has time left") };
+    assert_eq!(waits.iter().map(|wait| wait.deadline).collect::<Vec<_>>(), [Some(at(1740))]);
+    layout.seen_at(1740);
+    let goes = |step: &Step| matches!(step, Step::Mark { group, .. } if group == "other");
+    assert!(steps(&layout).iter().any(goes));
+}
+
+#[test]
+fn launches_elsewhere_that_never_last_are_not_waited_for_for_ever() {
+    let mut layout = held_up_by_another_group();
+    layout.observation.memory.stuck_since = Some(at(-3600));
+    assert!(matches!(layout.decide().verdict, Verdict::Halted(_)));
 }
 
 #[test]
