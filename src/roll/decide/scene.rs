@@ -454,10 +454,11 @@ pub(super) fn is_doubted(o: &Observation, node: &Node) -> bool {
     o.memory.cordoned.get(&node.name).is_some_and(|cordon| cordon.known_at.is_none())
 }
 
-/// Whether somebody else had cordoned a node before a roll did, or before its own cordon shows.
+/// Whether a node's cordon is somebody else's: it was there before a roll's, or before a roll's own shows.
+/// Whoever has taken theirs off does not want it any more.
 pub(super) fn was_cordoned(node: &Node) -> bool {
-    let is_others = node.unschedulable && drain_since(node).is_none();
-    is_others || node.annotations.contains_key(WAS_CORDONED_ANNOTATION)
+    let is_noted = || node.annotations.contains_key(WAS_CORDONED_ANNOTATION);
+    node.unschedulable && (drain_since(node).is_none() || is_noted())
 }
 
 /// A moment so much later; the end of the calendar if there is none.

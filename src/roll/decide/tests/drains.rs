@@ -8,7 +8,8 @@ use super::cordoned;
 use super::layout::{Layout, at, stuck_pod};
 use crate::kube::{Budget, LabelSelector, Owner, Pod, PodId, PodPhase};
 use crate::roll::decision::Verdict;
-use crate::roll::mark::DRAIN_ANNOTATION;
+use crate::roll::mark::{DRAIN_ANNOTATION, WAS_CORDONED_ANNOTATION};
+use crate::roll::observation::OwnCordon;
 use crate::roll::{
     DrainOutcome, EvictionAnswer, EvictionAttempt, Memory, RolloutRole, Stage, Step, TargetState,
     WaitReason,
@@ -187,6 +188,23 @@ fn somebody_elses_cordon_outlives_one_without_an_answer() {
     let is_kept =
         |step: &Step| matches!(step, Step::Release { node, uncordon: false } if node == "one-0");
     assert!(steps.iter().any(is_kept), "{steps:?}");
+}
+
+/// What this run remembers of the cordon is over then: the machine does not end by it, nor count as gone.
+#[test]
+fn somebody_elses_cordon_that_they_took_off_is_off_for_the_roll_too() {
+    let mut layout = drained();
+    let memory = &mut layout.observation.memory;
+    memory.cordoned.insert("one-0".to_owned(), OwnCordon { at: at(-2), known_at: Some(at(-2)) });
+    layout.renew("one-0");
+    let node = layout.node("one-0");
+    node.annotations.insert(WAS_CORDONED_ANNOTATION.to_owned(), "true".to_owned());
+    node.unschedulable = false;
+    let release = Step::Release { node: "one-0".to_owned(), uncordon: true };
+    assert!(steps(&layout).contains(&release));
+    layout.observation.memory.made(&release, at(0));
+    layout.node("one-0").annotations.clear();
+    assert!(!steps(&layout).contains(&release));
 }
 
 #[test]
