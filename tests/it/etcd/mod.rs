@@ -99,48 +99,48 @@ fn can_tell() -> Result<(), String> {
 
 #[test]
 fn members_outlive_their_machines_one_after_the_other() {
-    tell("etcd::stories::members_outlive_their_machines");
+    tell("etcd::stories::machines::members_outlive_their_machines");
 }
 
 #[test]
 fn a_member_whose_volume_is_lost_learns_and_without_any_volume_nothing_forms() {
-    tell("etcd::stories::volumes_are_lost");
+    tell("etcd::stories::machines::volumes_are_lost");
 }
 
 #[test]
 fn a_machine_that_slept_while_the_cluster_formed_forms_no_other() {
-    tell("etcd::stories::a_machine_sleeps");
+    tell("etcd::stories::machines::a_machine_sleeps");
 }
 
 #[test]
 fn etcd_of_a_version_that_does_not_fit_starts_on_no_data() {
-    tell("etcd::stories::a_program_does_not_fit");
+    tell("etcd::stories::versions::a_program_does_not_fit");
 }
 
 #[test]
 fn etcd_goes_up_one_minor_version_after_the_other_machine_by_machine() {
     match std::env::var("KPROD_TEST_ETCDS") {
-        Ok(_) => tell("etcd::stories::etcd_goes_up"),
+        Ok(_) => tell("etcd::stories::versions::etcd_goes_up"),
         Err(_) => eprintln!("skipped: KPROD_TEST_ETCDS names no folders of later versions of etcd"),
     }
 }
 
 #[test]
 fn five_members_and_a_cluster_for_events_form_side_by_side() {
-    tell("etcd::stories::five_members_form");
+    tell("etcd::stories::machines::five_members_form");
 }
 
 #[test]
 fn a_cluster_that_is_lost_wholly_begins_anew_with_its_snapshot() {
-    tell("etcd::stories::everything_is_lost");
+    tell("etcd::stories::snapshots::everything_is_lost");
 }
 
 #[test]
 fn a_cluster_begins_anew_with_the_one_member_that_is_left() {
-    tell("etcd::stories::one_member_is_left");
+    tell("etcd::stories::snapshots::one_member_is_left");
 }
 
 #[test]
 fn a_snapshot_that_changes_on_its_way_is_noticed_by_whoever_takes_it() {
-    tell("etcd::stories::snapshots_change_on_their_way");
+    tell("etcd::stories::snapshots::snapshots_change_on_their_way");
 }

@@ -80,18 +80,29 @@ impl Writer {
 
 /// The numbers below `count` that are not there.
 pub(crate) fn missing(credentials: &Credentials, url: &str, count: u64) -> BTreeSet<u64> {
-    let client = EtcdClient::new(credentials).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let body = json!({
         "key": STANDARD.encode("writer/"), "range_end": STANDARD.encode("writer0"), "keys_only": true,
     });
-    let said = runtime.block_on(client.ask(url, "/v3/kv/range", &body)).unwrap();
-    let found: BTreeSet<String> = said["kvs"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|kv| kv.get("key").and_then(Value::as_str).map(str::to_owned))
-        .collect();
+    let found: BTreeSet<String> =
+        read(credentials, url, &body).iter().map(|kv| text(kv, "key")).collect();
     (0..count).filter(|number| !found.contains(&key(*number))).collect()
+}
+
+/// The member that says in etcd's data that it came to vote last.
+pub(crate) fn last_voter(credentials: &Credentials, url: &str) -> String {
+    let found = read(credentials, url, &json!({ "key": STANDARD.encode("kprod/voter") }));
+    let member = found.first().map(|kv| text(kv, "value")).unwrap_or_default();
+    String::from_utf8(STANDARD.decode(member).unwrap()).unwrap()
+}
+
+/// What is there under some keys.
+fn read(credentials: &Credentials, url: &str, body: &Value) -> Vec<Value> {
+    let client = EtcdClient::new(credentials).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let said = runtime.block_on(client.ask(url, "/v3/kv/range", body)).unwrap();
+    said["kvs"].as_array().cloned().unwrap_or_default()
+}
+
+fn text(kv: &Value, field: &str) -> String {
+    kv.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
