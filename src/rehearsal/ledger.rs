@@ -316,9 +316,15 @@ impl Ledger {
         count(serve) + count(lost)
     }
 
+    /// Whether a machine serves since so lately that nobody can know: who ends it takes it for one that does
+    /// not.
+    pub fn serves_unknown(&self, now: Time, id: &str) -> bool {
+        self.has_just_joined(now, id) || self.is_just_uncordoned(now, id)
+    }
+
     /// Whether a machine serves for the first time, and so lately that nobody can know. One that kprod has
     /// begun with it has seen.
-    pub fn has_just_joined(&self, now: Time, id: &str) -> bool {
+    fn has_just_joined(&self, now: Time, id: &str) -> bool {
         let book = self.machines.get(id);
         book.is_some_and(|book| !book.is_begun && book.is_first && self.is_fresh(now, book.since))
     }
@@ -326,7 +332,7 @@ impl Ledger {
     /// Whether a machine that did not serve when kprod began with it serves since somebody took its cordon
     /// off, and so lately that nobody can know. What did serve then was taken away by kprod, within limits
     /// that hold on.
-    pub fn is_just_uncordoned(&self, now: Time, id: &str) -> bool {
+    fn is_just_uncordoned(&self, now: Time, id: &str) -> bool {
         let began_away = self.machines.get(id).is_some_and(|book| book.is_begun && book.was_away);
         began_away && self.is_freshly_uncordoned(now, id)
     }

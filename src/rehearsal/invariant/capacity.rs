@@ -112,9 +112,7 @@ fn workers_that_go<'a>(look: &Look<'a>) -> BTreeMap<&'a str, BTreeSet<&'a str>> 
         // One that ends without a drain had no node when it was looked at; it serves since. So does one
         // whose cordon, which was there before kprod's, was taken off a moment ago.
         act => {
-            let is_unknown =
-                |id: &str| ledger.has_just_joined(now, id) || ledger.is_just_uncordoned(now, id);
-            act.ends().into_iter().filter(|id| !is_unknown(id)).for_each(add);
+            act.ends().into_iter().filter(|id| !ledger.serves_unknown(now, id)).for_each(add);
         }
     }
     going

@@ -162,8 +162,9 @@ fn needed(look: &Look<'_>, act: Act<'_>) -> Result<(), String> {
     }
     let going: BTreeSet<&str> = act.ends().into_iter().chain(look.drained()).collect();
     for id in &going {
-        // It was begun with while nobody could use it. Who cordons it anew has seen that somebody can.
-        if look.drained() != Some(*id) && ledger.is_just_uncordoned(look.world.now, id) {
+        // It was begun with while nobody could use it, or had no node yet. Who cordons it has seen that
+        // somebody can.
+        if look.drained() != Some(*id) && ledger.serves_unknown(look.world.now, id) {
             continue;
         }
         let (Some(book), Some(machine)) = (ledger.machines.get(*id), look.world.machines.get(*id))

@@ -192,6 +192,32 @@ async fn a_machine_that_nobody_could_use_may_go_for_a_moment_after_somebody_unco
 }
 
 #[tokio::test]
+async fn a_newcomer_may_give_a_surge_back_for_a_moment_after_it_joins() {
+    let (mut world, mut ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Node);
+    let id = member(&world, &group);
+    world.machines.get_mut(&id).unwrap().version = 2;
+    ledger.groups.get_mut(&group).unwrap().raised = 1;
+    let end = Call::TerminateInstanceInAutoScalingGroup {
+        auto_scaling_group_name: group.clone(),
+        instance_ids: [id.clone()].into(),
+        should_decrement_desired_capacity: true,
+    };
+    let may = |world: &World, ledger: &Ledger| {
+        let act = Act::Cloud(&end);
+        i14(&Look { world, ledger, moment: Moment::Before { who: "run-1", act } }).is_ok()
+    };
+    let book = ledger.machines.get_mut(&id).unwrap();
+    (book.is_first, book.since) = (true, world.now);
+    assert!(may(&world, &ledger), "nobody can know");
+    world.advance_secs(Ledger::NOTICE_MS / 1000);
+    assert!(!may(&world, &ledger), "that was to be seen");
+    let book = ledger.machines.get_mut(&id).unwrap();
+    (book.is_first, book.since) = (false, world.now);
+    assert!(!may(&world, &ledger), "it has served before");
+}
+
+#[tokio::test]
 async fn at_the_end_a_machine_more_is_one_that_aws_balances_zones_with() {
     let (mut world, ledger) = settled().await;
     for machine in world.machines.values_mut() {
