@@ -34,12 +34,10 @@ fn members_outlive_their_machines() {
         scene.boot(group);
         scene.wait_until_well(BOOT);
         for (etcd, (credentials, _)) in etcds.iter().zip(&writers) {
-            let member = last_voter(credentials, scene.urls[etcd].values().next().unwrap());
-            assert_eq!(
-                scene.group_of(etcd, &member),
-                *group,
-                "{etcd} took no write of its new member"
-            );
+            let mut members = scene.urls[etcd].iter();
+            let (newcomer, url) =
+                members.find(|(member, _)| scene.group_of(etcd, member) == *group).unwrap();
+            assert_eq!(last_voter(credentials, url), *newcomer, "{etcd}: who came to vote last");
         }
         for (etcd, term) in terms(&scene) {
             let changes = term - before[&etcd];
