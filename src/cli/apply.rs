@@ -10,6 +10,7 @@ use super::args::{CloudArgs, InputArgs, PlanOptionArgs, SpecArgs, duration};
 use super::context::Context;
 use super::execute::{self, EventFormat, Execution};
 use super::kubernetes::KubeArgs;
+use super::node::own_programs;
 use super::pipeline::{self, Planned};
 use super::rolling::PaceArgs;
 use crate::error::{ExitCode, Failure};
@@ -38,8 +39,8 @@ pub(super) struct ApplyArgs {
     #[command(flatten)]
     pace: PaceArgs,
 
-    /// The file that `kprod node pin` pinned, to be written to the state bucket; the program that runs if
-    /// none is given. Needed once
+    /// The file that `kprod node pin` pinned, to be written to the state bucket; the kprod that runs, and
+    /// the kprod-node beside it, are looked at anyway. Needed once
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     node_program: Option<PathBuf>,
 
@@ -134,7 +135,7 @@ fn run_saved(context: &Context, args: &ApplyArgs, file: &Path) -> anyhow::Result
 
 /// Files one of which may be what machines are to fetch.
 fn programs(args: &ApplyArgs) -> Vec<PathBuf> {
-    args.node_program.clone().into_iter().chain(std::env::current_exe()).collect()
+    args.node_program.clone().into_iter().chain(own_programs().into_iter().flatten()).collect()
 }
 
 fn execution(args: &ApplyArgs) -> Execution {

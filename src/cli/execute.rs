@@ -249,8 +249,8 @@ async fn check_program(cloud: &AnyCloud, plan: &Plan) -> anyhow::Result<()> {
                 "the program that machines are to fetch is not here: it has {size} bytes and the \
                  SHA-256 {sha256}"
             );
-            let hint = "name its file with --node-program; or have machines run the kprod that runs \
-                        here: `kprod node pin`";
+            let hint = "name its file with --node-program; or have machines run what was built for \
+                        them with this kprod: `kprod node pin`";
             return Err(Failure::refused(message).hint(hint).into());
         }
     }

@@ -17,6 +17,8 @@ mod exit_codes;
 mod explain;
 mod kubernetes;
 mod lints;
+#[cfg(feature = "node")]
+mod machine;
 mod node;
 mod observe;
 mod pipeline;
@@ -39,6 +41,8 @@ mod validate;
 use std::ffi::OsString;
 
 use clap::Parser;
+#[cfg(feature = "node")]
+pub use machine::main as machine_main;
 
 use crate::apply::failure::cloud_failure;
 use crate::cloud::CloudError;
@@ -93,14 +97,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let ui = cli.global.ui();
-    match run(&ui, cli) {
-        Ok(code) => code,
-        Err(error) => {
-            let failure = as_failure(error);
-            ui.failure(&failure);
-            failure.code
-        }
-    }
+    let result = run(&ui, cli);
+    end(&ui, result)
 }
 
 fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
@@ -131,6 +129,15 @@ fn run(ui: &Ui, cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Lints(args) => lints::run(&context, &args),
         Command::ExitCodes(args) => exit_codes::run(&context, &args),
     }
+}
+
+/// Tells of a failure, and gives the exit code.
+fn end(ui: &Ui, result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        let failure = as_failure(error);
+        ui.failure(&failure);
+        failure.code
+    })
 }
 
 /// Help and version are answers (exit 0); anything else the parser refuses is a usage error.

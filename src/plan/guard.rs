@@ -145,8 +145,8 @@ fn no_program(desired: &ResourceSet) -> Option<Refusal> {
         message: "no program is pinned for the machines that host etcd: they would start nothing"
             .to_owned(),
         hint:
-            "`kprod node pin` pins the kprod that runs it, `kprod node pin FILE` another one; keep \
-               kprod.lock, which it writes, in Git"
+            "`kprod node pin` pins what was built for machines with this kprod, `kprod node pin FILE` \
+             another program; keep kprod.lock, which it writes, in Git"
                 .to_owned(),
     })
 }

@@ -2,6 +2,7 @@
 
     python boot.py parts           what stands ready for machines: the user data of each launch template,
                                    volumes and addresses by name, machines by group, records of the zones
+    python boot.py put             < {"bucket", "object", "file"}: makes the object of a file
     python boot.py parameters      < {"names": [...]}: what these parameters hold, by name
     python boot.py strangers       < {"bucket"}: a volume, a key and an object of another cluster, made;
                                    prints them
@@ -103,6 +104,11 @@ def trespass(asked):
     }
 
 
+def put(asked):
+    with open(asked["file"], "rb") as file:
+        s3.put_object(Bucket=asked["bucket"], Key=asked["object"], Body=file)
+
+
 def snapshots(asked):
     bucket, place = asked["bucket"], {"Bucket": asked["bucket"], "Key": asked["object"]}
     return {
@@ -142,6 +148,6 @@ def signature(asked):
 
 
 if __name__ == "__main__":
-    known = [parts, parameters, strangers, trespass, snapshots, signature]
+    known = [parts, put, parameters, strangers, trespass, snapshots, signature]
     part = {each.__name__: each for each in known}[sys.argv[1]]
     print(json.dumps(part(json.load(sys.stdin))))

@@ -27,7 +27,7 @@ use crate::node::etcd::{self, Announce, Machine, NodeError};
 ///
 /// Exit code 5 when only people can decide what is to happen with a member.
 #[derive(Debug, Args)]
-pub(super) struct EtcdArgs {
+pub(in crate::cli) struct EtcdArgs {
     /// What the machine's user data says of it
     #[arg(long, value_name = "FILE", default_value = SETTINGS_FILE)]
     settings: PathBuf,
@@ -40,7 +40,7 @@ pub(super) struct EtcdArgs {
     access: AccessArgs,
 }
 
-pub(super) fn run(context: &Context, args: &EtcdArgs) -> anyhow::Result<ExitCode> {
+pub(in crate::cli) fn run(context: &Context, args: &EtcdArgs) -> anyhow::Result<ExitCode> {
     let file = args.settings.display();
     let body = read_file(&args.settings)?;
     let settings =

@@ -1,8 +1,10 @@
 //! `kprod node` and what is below it.
 
 #[cfg(feature = "node")]
-mod etcd;
+pub(super) mod etcd;
 mod pin;
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -31,4 +33,18 @@ pub(super) fn run(context: &Context, args: &NodeArgs) -> anyhow::Result<ExitCode
         #[cfg(feature = "node")]
         NodeCommand::Etcd(args) => etcd::run(context, args),
     }
+}
+
+/// The program for machines as it is named beside the kprod it was built with (`src/bin`).
+const SMALL: &str = "kprod-node";
+
+/// What was built for machines with the kprod that runs, best first: the small program beside it, where
+/// it is, then kprod itself.
+///
+/// # Errors
+/// When the system does not tell which file is running.
+pub(super) fn own_programs() -> std::io::Result<Vec<PathBuf>> {
+    let own = std::env::current_exe()?;
+    let small = Some(own.with_file_name(SMALL)).filter(|file| file.is_file());
+    Ok(small.into_iter().chain([own]).collect())
 }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::super::context::{Context, read_file, write_file};
+use super::own_programs;
 use crate::boot::{Program, lock};
 use crate::error::{ExitCode, Failure};
 
@@ -14,10 +15,11 @@ use crate::error::{ExitCode, Failure};
 /// Writes kprod.lock, which lies beside vars/ and belongs into Git: the digest of the program that a
 /// machine which hosts etcd fetches and starts. Whoever plans then, with whatever kprod, plans the same
 /// machines. Another program rolls them, as the next plan shows. The first apply writes the program to the
-/// state bucket.
+/// state bucket. Machines need no more of kprod than the program kprod-node, which is built beside it.
 #[derive(Debug, Args)]
 pub(super) struct PinArgs {
-    /// The program, a kprod for the machines' system and processor; the one that runs if none is given
+    /// The program, a kprod-node or a kprod for the machines' system and processor; if none is given, the
+    /// kprod-node beside the kprod that runs, or that kprod
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -28,7 +30,7 @@ const ELF: &[u8] = b"\x7fELF";
 pub(super) fn run(context: &Context, args: &PinArgs) -> anyhow::Result<ExitCode> {
     let (file, version) = match &args.file {
         Some(file) => (file.clone(), None),
-        None => (own_program()?, Some(env!("CARGO_PKG_VERSION"))),
+        None => own_program()?,
     };
     let program = read(&file, version)?;
     let before = context.pinned()?;
@@ -44,19 +46,23 @@ pub(super) fn run(context: &Context, args: &PinArgs) -> anyhow::Result<ExitCode>
         Some(_) => "; the next plans roll the machines that host etcd",
         None => "",
     };
-    context.ui.status(&format!("pinned in {}{rolls}", lock::FILE));
+    context.ui.status(&format!("`{}` is pinned in {}{rolls}", file.display(), lock::FILE));
     Ok(ExitCode::Done)
 }
 
-/// The program that runs, if machines could run it.
-fn own_program() -> anyhow::Result<PathBuf> {
+/// The best that was built for machines with the program that runs, and its version where that is sure.
+fn own_program() -> anyhow::Result<(PathBuf, Option<&'static str>)> {
     if !cfg!(all(feature = "aws", feature = "node")) {
         let message = "this kprod was built without what machines need";
         let hint =
             "name one that was built with the features `aws` and `node`: `kprod node pin FILE`";
         return Err(Failure::error(message).hint(hint).into());
     }
-    std::env::current_exe().context("cannot tell which file is running")
+    let mut programs = own_programs().context("cannot tell which file is running")?;
+    let file = programs.remove(0);
+    // What else lies there may be of another build.
+    let is_running = programs.is_empty();
+    Ok((file, is_running.then_some(env!("CARGO_PKG_VERSION"))))
 }
 
 fn read(file: &Path, version: Option<&str>) -> anyhow::Result<Program> {

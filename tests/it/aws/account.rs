@@ -117,7 +117,7 @@ impl<'m> Account<'m> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kprod"));
         command.args(arguments).stdin(Stdio::null());
         if arguments.first() == Some(&"apply") {
-            command.args(["--node-program", PROGRAM_FILE]);
+            command.args(["--node-program", Fleet::PROGRAM]);
         }
         self.reach(&mut command);
         command
@@ -339,27 +339,52 @@ impl Heard {
     }
 }
 
-/// What machines are to fetch: this very kprod, which is too large to be passed around in tests.
-pub(super) const PROGRAM: &[u8] =
-    concat!("#!/bin/sh\nexec ", env!("CARGO_BIN_EXE_kprod"), " \"$@\"\n").as_bytes();
-/// The file that has it, in the fleet's folder.
-const PROGRAM_FILE: &str = "program";
+/// What machines are to fetch where none does: a program that starts the one for machines, which is too
+/// large to be passed around in each test.
+const SHIM: &str = concat!("#!/bin/sh\nexec ", env!("CARGO_BIN_EXE_kprod-node"), " \"$@\"\n");
+
+/// The repository's fleet, which pins a program that is there.
+pub(super) struct Fleet {
+    folder: PathBuf,
+    pub(super) program: Vec<u8>,
+}
+
+static FLEET: OnceLock<Fleet> = OnceLock::new();
+
+impl Fleet {
+    /// The file that has the program, in the folder.
+    const PROGRAM: &str = "program";
+
+    fn new(name: &str, program: Vec<u8>) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        crate::env::fleet_into(&folder);
+        std::fs::write(folder.join(Self::PROGRAM), &program).unwrap();
+        std::fs::write(folder.join(lock::FILE), lock::text(&Program::of(&program, None))).unwrap();
+        Self { folder, program }
+    }
+
+    /// That of this process.
+    pub(super) fn get() -> &'static Self {
+        FLEET.get_or_init(|| Self::new("aws-fleet", SHIM.as_bytes().to_vec()))
+    }
+
+    /// Has the machines of this process fetch the program for machines itself.
+    pub(super) fn of_real_machines() -> &'static Self {
+        let program = std::fs::read(env!("CARGO_BIN_EXE_kprod-node")).unwrap();
+        let fleet = Self::new("aws-fleet-real", program);
+        assert!(FLEET.set(fleet).is_ok(), "the process has another fleet already");
+        Self::get()
+    }
+
+    /// Where the program is.
+    pub(super) fn program_file(&self) -> PathBuf {
+        self.folder.join(Self::PROGRAM)
+    }
+}
 
 /// The program that the fleet pins.
 pub(super) fn program() -> Program {
-    Program::of(PROGRAM, None)
-}
-
-/// The repository's fleet, which pins a program that is there.
-fn fleet() -> &'static Path {
-    static FLEET: OnceLock<PathBuf> = OnceLock::new();
-    FLEET.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("aws-fleet");
-        crate::env::fleet_into(&folder);
-        std::fs::write(folder.join(PROGRAM_FILE), PROGRAM).unwrap();
-        std::fs::write(folder.join(lock::FILE), lock::text(&program())).unwrap();
-        folder
-    })
+    Program::of(&Fleet::get().program, None)
 }
 
 /// Points a program at an emulator, and at nothing else that this machine may know of AWS.
@@ -371,7 +396,7 @@ pub(super) fn account_of<'c>(command: &'c mut Command, url: &str) -> &'c mut Com
         }
     }
     command
-        .current_dir(fleet())
+        .current_dir(&Fleet::get().folder)
         .env("HOME", Path::new(env!("CARGO_TARGET_TMPDIR")))
         .env("AWS_ENDPOINT_URL", url)
         .env("AWS_ACCESS_KEY_ID", "testing")

@@ -13,12 +13,15 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kprod::boot::{Program, lock};
 use kprod::cloud::asset;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use super::account::{PROGRAM, program};
+use super::account::{program, said};
 use super::calls::Call;
 use super::{Moto, STAGING};
+use crate::env::kprod;
 use crate::etcd::machine::{Slot, make_vpc};
 use crate::etcd::tell;
 use cluster::{Cluster, Machines};
@@ -37,6 +40,17 @@ fn a_roll_replaces_machines_one_by_one_and_nothing_acknowledged_is_lost() {
     tell("aws::boot::roll::machines_are_rolled");
 }
 
+/// What was built for machines lies beside kprod, and is what they get where nobody names another file.
+#[test]
+fn the_program_beside_kprod_is_pinned() {
+    let folder = TempDir::new().unwrap();
+    let pinned = kprod(folder.path()).args(["node", "pin"]).output().unwrap();
+    assert!(pinned.status.success(), "{}", said(&pinned));
+    let lock = std::fs::read_to_string(folder.path().join(lock::FILE)).unwrap();
+    let beside = std::fs::read(env!("CARGO_BIN_EXE_kprod-node")).unwrap();
+    assert_eq!(lock::parse(&lock).unwrap(), Program::of(&beside, None));
+}
+
 /// Three machines are launched by an apply, fetch their program, form both etcd clusters and complete
 /// their launch; nothing that they ask for is denied. What belongs to another cluster is. They take
 /// snapshots, and when all of them are lost, others begin with these.
@@ -46,18 +60,22 @@ fn machines_boot() {
     make_vpc();
     let moto = Moto::start();
     let cluster = Cluster::applied(&moto);
-    let Cluster { owner, network, role, .. } = &cluster;
+    let Cluster { fleet, owner, network, role, .. } = &cluster;
     let ready = cluster.ready();
     let mut machines = Machines::of(&cluster, &ready);
     owner.calls();
     // Somebody has put something else of the same length there: it is not kept, and the real one is
     // fetched once it is back.
-    let put = |text: String| owner.write(network, &program_key(), &text);
-    put("x".repeat(PROGRAM.len()));
+    owner.write(network, &program_key(), &"x".repeat(fleet.program.len()));
     machines.boot();
     let refuses = |slot: &Slot| slot.log().contains("is not what its name says");
     wait_until(|| machines.slots.values().all(refuses), || machines.show());
-    put(String::from_utf8_lossy(PROGRAM).into_owned());
+    let real = json!({
+        "bucket": network.state_bucket,
+        "object": program_key(),
+        "file": fleet.program_file(),
+    });
+    owner.python("boot.py", &["put"], &real);
     machines.wait_until_up();
 
     let calls = owner.calls();

@@ -221,10 +221,10 @@ impl Scene {
     }
 }
 
-/// The program that is pinned for the machines: kprod, in the simulated account of a fleet.
+/// The program that is pinned for the machines: the one for machines, in the simulated account of a fleet.
 fn program(fleet: &Path) -> String {
-    let (kprod, fleet) = (env!("CARGO_BIN_EXE_kprod"), fleet.display());
-    format!("#!/bin/sh\nexec {kprod} \"$@\" --cloud sim --root {fleet}\n")
+    let (program, fleet) = (env!("CARGO_BIN_EXE_kprod-node"), fleet.display());
+    format!("#!/bin/sh\nexec {program} \"$@\" --cloud sim --root {fleet}\n")
 }
 
 /// The folder of etcd's programs that this machine has.

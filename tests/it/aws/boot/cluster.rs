@@ -12,7 +12,7 @@ use kprod::boot::user_data::{ENVIRONMENT_FILE, PART};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::super::account::{Account, Network, said};
+use super::super::account::{Account, Fleet, Network, said};
 use super::super::{Moto, STAGING};
 use super::{snapshots, wait_until};
 use crate::etcd::disk::Disks;
@@ -22,6 +22,8 @@ use crate::user_data::part;
 
 /// What there is before a machine runs.
 pub(super) struct Cluster<'m> {
+    /// It pins the program for machines itself.
+    pub(super) fleet: &'static Fleet,
     pub(super) owner: Account<'m>,
     pub(super) network: Network,
     /// With what a machine may do.
@@ -36,6 +38,7 @@ impl<'m> Cluster<'m> {
     /// Applied, with a machine in each group, whose launch nobody completes but itself. Its names are
     /// answered.
     pub(super) fn applied(moto: &'m Moto) -> Self {
+        let fleet = Fleet::of_real_machines();
         let owner = moto.account();
         let network = owner.network(STAGING);
         snapshots::make_bucket(&owner);
@@ -51,7 +54,7 @@ impl<'m> Cluster<'m> {
         );
         let heads = Arc::new(Mutex::new(Vec::new()));
         let emulator = forward(moto.port, heads.clone());
-        let cluster = Self { owner, network, role, heads, emulator };
+        let cluster = Self { fleet, owner, network, role, heads, emulator };
         dns::serve(RESOLVER, records(&cluster.ready()));
         cluster
     }
