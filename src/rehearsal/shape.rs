@@ -210,7 +210,9 @@ impl Shape {
         }
         text += "  etcdClusters:\n";
         for (etcd, count) in [("main", hosts.len()), ("events", 3)] {
-            let _ = writeln!(text, "  - name: {etcd}\n    etcdMembers:");
+            let store = format!("s3://backups.example.com/{CLUSTER}/etcd/{etcd}");
+            let _ = writeln!(text, "  - name: {etcd}\n    backups: {{backupStore: {store:?}}}");
+            text += "    etcdMembers:\n";
             for host in hosts.iter().take(count) {
                 let member = host.rsplit('-').next().unwrap_or(host);
                 let _ = writeln!(text, "    - {{name: m{member}, instanceGroup: {host}}}");
