@@ -44,6 +44,14 @@ pub fn script(settings: &Settings) -> String {
     text
 }
 
+/// What a machine's user data tells it; none where no part of it is a script of kprod's, or of one that
+/// this kprod does not read.
+pub fn settings_in(user_data: &str) -> Option<Settings> {
+    let (_, rest) = user_data.split_once(&format!("cat >{SETTINGS_FILE} <<'{END}'\n"))?;
+    let (body, _) = rest.split_once(&format!("\n{END}\n"))?;
+    Settings::parse(body.as_bytes()).ok()
+}
+
 /// What a machine is told, as JSON with a line for each field: short, and a plan that changes one shows no
 /// other.
 fn told(settings: &Settings) -> String {
@@ -102,7 +110,10 @@ mod tests {
         let lines = file(&script, SETTINGS_FILE).lines();
         assert!(lines.clone().any(|line| line == "\"region\":\"eu-west-3\","), "{script}");
         assert_eq!(lines.clone().count(), 11, "{script}");
-        assert_eq!(Settings::parse(file(&script, SETTINGS_FILE).as_bytes()), Ok(settings));
+        assert_eq!(Settings::parse(file(&script, SETTINGS_FILE).as_bytes()), Ok(settings.clone()));
+        let among_others = format!("--part\n#cloud-config\n--part\n{script}--part--\n");
+        assert_eq!(settings_in(&among_others), Some(settings));
+        assert_eq!(settings_in("#!/bin/sh\ncat /etc/kprod/node.json\n"), None);
         assert_eq!(file(&script, "/etc/kprod/fetch.py"), FETCH);
         assert_eq!(file(&script, &format!("/etc/systemd/system/{SERVICE}")), UNIT);
         for content in [FETCH, UNIT] {

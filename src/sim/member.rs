@@ -31,11 +31,12 @@ use super::{Machine, World, fnv};
 use crate::cloud::Entry;
 use crate::etcd::epoch::{epoch_key, snapshots_key};
 use crate::etcd::report::report_key;
+use crate::etcd::snapshot::Store;
 use crate::etcd::{MemberReport, Minor, Version};
 use crate::resource::FORMATTED_TAG;
 
 use ills::Ills;
-use run::{Machines, usual_version};
+use run::{Machines, usual_store, usual_version};
 use start::{Bucket, Data};
 pub use state::MemberState;
 
@@ -115,6 +116,9 @@ struct Run {
     /// Its program.
     #[serde(default = "usual_version")]
     version: Version,
+    /// Where its snapshots go, and when one is due, as its machine was told; none are taken without.
+    #[serde(default = "usual_store")]
+    snapshots: Option<Store>,
 }
 
 /// A term, from when on.
@@ -212,7 +216,11 @@ impl World {
             for (name, etcd) in etcds {
                 let ills = Ills::of(&self.faults.members, cluster, name);
                 let bucket = Bucket { cluster, etcd: name, objects: &self.objects };
-                let machines = Machines { all: &self.machines, etcds: &self.etcd_versions };
+                let machines = Machines {
+                    all: &self.machines,
+                    etcds: &self.etcd_versions,
+                    templates: &self.templates,
+                };
                 formatted.extend(etcd.follow_machines(&machines, &bucket, now, &ills));
                 etcd.elect(now, &ills);
                 etcd.raise_version(now);

@@ -39,7 +39,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ("restore", &["apply", "cloud", "epoch", "error", "etcd", "event", "plan", "resource", "roll"]),
     ("snapshot", &["cloud", "etcd"]),
     ("roll", &["apply", "cloud", "error", "etcd", "event", "kube", "plan", "resource", "spec"]),
-    ("sim", &["resource", "cloud", "etcd", "facts", "kube", "pki"]),
+    ("sim", &["boot", "resource", "cloud", "etcd", "facts", "kube", "pki"]),
     ("apply", &["plan", "cloud", "event", "resource", "error", "finding"]),
     ("doctor", &["plan", "cloud", "resource", "apply"]),
     (

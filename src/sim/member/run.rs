@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use super::ills::Ills;
 use super::start::{Bucket, LOOK_MS};
 use super::{Run, StoredEtcd, StoredMember};
+use crate::boot::{Settings, user_data};
+use crate::etcd::snapshot::{Schedule, Store};
 use crate::etcd::{Minor, Version};
-use crate::sim::Machine;
 use crate::sim::clock::Time;
+use crate::sim::{Machine, Shelf, StoredTemplate};
 
 /// Seconds from a running machine to the member's start: the least, and what its id adds.
 const START_SECS: (u64, u64) = (5, 10);
@@ -22,15 +24,34 @@ pub(super) fn usual_version() -> Version {
     Version { minor: Minor::of_three(5), patch: 30 }
 }
 
-/// Machines, and which etcd they run by their images.
+/// The snapshots of a member whose machine is told nothing at all, as in a world that no apply has made.
+pub(super) fn usual_store() -> Option<Store> {
+    Some(Store { store: "s3://simulated-snapshots".to_owned(), schedule: Schedule::USUAL })
+}
+
+/// Machines, which etcd they run by their images, and what they are told by their templates.
 pub(super) struct Machines<'a> {
     pub(super) all: &'a BTreeMap<String, Machine>,
     pub(super) etcds: &'a BTreeMap<String, Version>,
+    pub(super) templates: &'a Shelf<StoredTemplate>,
 }
 
 impl Machines<'_> {
     fn program(&self, machine: &Machine) -> Version {
         self.etcds.get(&machine.image_id).copied().unwrap_or_else(usual_version)
+    }
+
+    /// What a machine is told of a member's snapshots.
+    fn snapshots(&self, machine: &Machine, etcd: &str, member: &str) -> Option<Store> {
+        let Some(told) = self.settings(machine) else { return usual_store() };
+        let mut hosted = told.members.into_iter();
+        hosted.find(|hosted| hosted.etcd == etcd && hosted.member == member)?.snapshots
+    }
+
+    /// What a machine is told by the user data that it was launched with.
+    fn settings(&self, machine: &Machine) -> Option<Settings> {
+        let template = self.templates.get(&machine.launch_template_name)?;
+        user_data::settings_in(&template.versions.get(&machine.version)?.data.user_data)
     }
 }
 
@@ -71,9 +92,13 @@ impl StoredEtcd {
             };
             let program = machines.program(machine);
             self.start(&name, machine, program, bucket, now, ills);
-            match self.members.get(&name) {
-                Some(member) if member.run.is_some() => started.push(member.volume_id.clone()),
-                _ => self.waits = true,
+            let Some(member) = self.members.get_mut(&name) else { continue };
+            match &mut member.run {
+                Some(run) => {
+                    run.snapshots = machines.snapshots(machine, bucket.etcd, &name);
+                    started.push(member.volume_id.clone());
+                }
+                None => self.waits = true,
             }
         }
         started
@@ -104,6 +129,7 @@ impl Run {
         let since = from.plus_secs(secs(START_SECS, chance));
         let catch_up = if joins { LEARN_SECS } else { CATCH_UP_SECS };
         let caught_up_at = since.plus_secs(secs(catch_up, chance / 16));
-        Self { instance_id: machine.instance_id.clone(), since, caught_up_at, joins, version }
+        let (instance_id, snapshots) = (machine.instance_id.clone(), usual_store());
+        Self { instance_id, since, caught_up_at, joins, version, snapshots }
     }
 }

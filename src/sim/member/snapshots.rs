@@ -1,6 +1,7 @@
 //! Snapshots of simulated members: taken by the same decisions as on a real machine, in no time.
 //!
-//! What is in one is a line of text; its record and its place in the bucket are as those of a real one.
+//! What is in one is a line of text; its record and its place in the bucket are as those of a real one. How
+//! often they are taken, how long they are kept and where they go is what the member's machine was told.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,15 +10,13 @@ use super::start::cluster_id;
 use super::{StoredEtcd, StoredMember};
 use crate::etcd::epoch::{Epoch, epoch_key, snapshots_key};
 use crate::etcd::snapshot::{
-    Content, List, Member, Reason, Record, Request, Schedule, Sorted, Taken, Turn, name, object,
-    request_key, sha256_of, sort, turn,
+    Content, List, Member, Reason, Record, Request, Schedule, Sorted, Store, Taken, Turn, name,
+    object, request_key, sha256_of, sort, turn,
 };
 use crate::etcd::version::Version;
 use crate::sim::clock::Time;
 use crate::sim::{StoredObject, World};
 
-/// Where simulated members put their snapshots, whatever the spec says: the world does not know it.
-const STORE: &str = "s3://simulated-snapshots";
 /// Revisions of a simulated cluster are seconds since the beginning of 2026.
 const FIRST_SECOND: i64 = 1_767_225_600;
 /// Times of snapshots that are remembered: a report may be from a moment ago.
@@ -59,6 +58,12 @@ impl StoredEtcd {
         self.next_snapshot.is_none_or(|at| at <= now)
     }
 
+    /// Whether any member's machine was told where snapshots go.
+    fn has_store(&self) -> bool {
+        let mut runs = self.members.values().filter_map(|member| member.run.as_ref());
+        runs.any(|run| run.snapshots.is_some())
+    }
+
     /// The newest snapshot at a moment.
     pub(super) fn snapshot(&self, at: Time) -> Option<Time> {
         self.snapshots.iter().copied().filter(|taken| *taken <= at).max()
@@ -74,6 +79,9 @@ fn take(
     now: Time,
     ills: &Ills<'_>,
 ) -> Option<Time> {
+    if !known.has_store() {
+        return None;
+    }
     let epoch = epoch_of(objects, cluster, etcd).filter(|epoch| known.has_formed(&epoch.token))?;
     let key = snapshots_key(cluster, etcd);
     let mut list = match objects.get(&key) {
@@ -92,6 +100,7 @@ fn take(
     let mut times: VecDeque<Time> = known.snapshots.clone();
     for (member, stored) in &known.members {
         let Some(run) = stored.run.as_ref().filter(|run| run.since <= now) else { continue };
+        let Some(store) = &run.snapshots else { continue };
         let asks = Member {
             cluster,
             name: member,
@@ -100,7 +109,7 @@ fn take(
             voters: &voters,
             leader: leader.map(String::as_str),
         };
-        let reason = match turn(&asks, &list, request.as_ref(), &Schedule::USUAL, now.timestamp()) {
+        let reason = match turn(&asks, &list, request.as_ref(), &store.schedule, now.timestamp()) {
             Turn::Take(reason) => reason,
             Turn::NotBefore(at) => {
                 next.push(Time(at.as_millisecond()));
@@ -109,10 +118,11 @@ fn take(
         };
         let asked = request.as_ref().filter(|_| matches!(reason, Reason::Asked { .. }));
         let at = (now, term, run.version);
-        let record = record(cluster, etcd, member, &epoch, at, asked);
+        let place = Place { store, cluster, etcd };
+        let record = place.record(member, &epoch, at, asked);
         let body = content(cluster, etcd, &record.name);
         objects.insert(record.object.clone(), StoredObject::new(body, &record.name, now));
-        list = keep(objects, list.with(record), &epoch, now);
+        list = keep(objects, list.with(record), &store.schedule, &epoch, now);
         let etag = format!("snapshots-{}", now.0);
         objects.insert(key.clone(), StoredObject::new(list.to_bytes(), &etag, now));
         times.push_back(now);
@@ -135,35 +145,44 @@ fn content(cluster: &str, etcd: &str, name: &str) -> Vec<u8> {
     format!("SIMULATED snapshot {name} of etcd {etcd} of {cluster}\n").into_bytes()
 }
 
-fn record(
-    cluster: &str,
-    etcd: &str,
-    member: &str,
-    epoch: &Epoch,
-    (now, term, version): (Time, u64, Version),
-    asked: Option<&Request>,
-) -> Record {
-    let revision = u64::try_from(now.0 / 1000 - FIRST_SECOND).unwrap_or(1);
-    let at = now.timestamp();
-    let nothing = Content { bytes: 0, sha256: String::new() };
-    let name = name(&Taken { member: member.to_owned(), revision, at, content: nothing });
-    let body = content(cluster, etcd, &name);
-    Record {
-        object: object(STORE, cluster, etcd, &name, "snapshot.db"),
-        name,
-        member: member.to_owned(),
-        epoch: epoch.number,
-        token: epoch.token.clone(),
-        cluster_id: cluster_id(&epoch.token),
-        etcd_version: version,
-        revision,
-        term,
-        bytes: body.len() as u64,
-        sha256: sha256_of(&body),
-        taken_at: at,
-        verified_at: at,
-        certificates_sha256: sha256_of(b"{}"),
-        request: asked.map(|request| request.id.clone()),
+/// Where an etcd cluster's snapshots go.
+struct Place<'a> {
+    store: &'a Store,
+    cluster: &'a str,
+    etcd: &'a str,
+}
+
+impl Place<'_> {
+    fn record(
+        &self,
+        member: &str,
+        epoch: &Epoch,
+        (now, term, version): (Time, u64, Version),
+        asked: Option<&Request>,
+    ) -> Record {
+        let Self { store, cluster, etcd } = self;
+        let revision = u64::try_from(now.0 / 1000 - FIRST_SECOND).unwrap_or(1);
+        let at = now.timestamp();
+        let nothing = Content { bytes: 0, sha256: String::new() };
+        let name = name(&Taken { member: member.to_owned(), revision, at, content: nothing });
+        let body = content(cluster, etcd, &name);
+        Record {
+            object: object(&store.store, cluster, etcd, &name, "snapshot.db"),
+            name,
+            member: member.to_owned(),
+            epoch: epoch.number,
+            token: epoch.token.clone(),
+            cluster_id: cluster_id(&epoch.token),
+            etcd_version: version,
+            revision,
+            term,
+            bytes: body.len() as u64,
+            sha256: sha256_of(&body),
+            taken_at: at,
+            verified_at: at,
+            certificates_sha256: sha256_of(b"{}"),
+            request: asked.map(|request| request.id.clone()),
+        }
     }
 }
 
@@ -171,13 +190,14 @@ fn record(
 fn keep(
     objects: &mut BTreeMap<String, StoredObject>,
     list: List,
+    schedule: &Schedule,
     epoch: &Epoch,
     now: Time,
 ) -> List {
     let from = epoch.restored_from.as_ref().map(|from| from.snapshot.as_str());
     let held = list.snapshots.iter().filter(|record| Some(record.object.as_str()) == from);
     let held = held.map(|record| record.name.clone()).collect();
-    let Sorted { kept, gone } = sort(&list, &Schedule::USUAL, now.timestamp(), &held);
+    let Sorted { kept, gone } = sort(&list, schedule, now.timestamp(), &held);
     for record in gone {
         objects.remove(&record.object);
     }

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::boot::settings::ETCD_PROGRAM;
+use crate::boot::{Fetched, Hosted, Settings, user_data};
 use crate::etcd::epoch::{Epoch, epoch_key, snapshots_key};
 use crate::etcd::report::report_key;
-use crate::etcd::snapshot::{List, sha256_of};
+use crate::etcd::snapshot::{List, Request, Schedule, Store, request_key, sha256_of};
 use crate::etcd::{
     MemberReport, MemberRole, Minor, Topology, TopologyCluster, TopologyMember, Version,
 };
@@ -15,11 +17,17 @@ const CLUSTER: &str = "c.example.com";
 
 /// Three groups of one machine, each with a member.
 fn etcd_world() -> World {
+    etcd_world_told(|_| template_data(&[]).user_data)
+}
+
+/// The same, each machine with user data of its own.
+fn etcd_world_told(user_data: impl Fn(&str) -> String) -> World {
     let mut world = account(3);
     let mut main = TopologyCluster::default();
     for zone in ["a", "b", "c"] {
         let name = format!("host-{zone}");
-        template(&mut world, &name, template_data(&[]));
+        let data = LaunchTemplateData { user_data: user_data(zone), ..template_data(&[]) };
+        template(&mut world, &name, data);
         make(&mut world, &create(group(&name, 1, 1, zone))).unwrap();
         main.members.insert(zone.to_owned(), TopologyMember { group: name, zone: None });
     }
@@ -248,6 +256,63 @@ fn snapshots_are_taken_every_hour_until_they_fail() {
     assert_eq!(at(&mut world), second);
     world.advance_secs(7200);
     assert_eq!(at(&mut world), second);
+}
+
+/// User data of a machine that hosts a member of `main`, and is told where its snapshots go.
+fn told(member: &str, snapshots: Option<Store>) -> String {
+    user_data::script(&Settings {
+        format_version: Settings::FORMAT_VERSION,
+        cluster: CLUSTER.to_owned(),
+        account: None,
+        region: "eu-west-3".to_owned(),
+        config_base: format!("s3://state/{CLUSTER}"),
+        auto_scaling_group_name: format!("host-{member}"),
+        launch_hook: None,
+        members: vec![Hosted {
+            etcd: "main".to_owned(),
+            member: member.to_owned(),
+            quota_backend_bytes: None,
+            snapshots,
+        }],
+        etcd_program: ETCD_PROGRAM.into(),
+        program: Fetched { key: format!("assets/{CLUSTER}/0a"), size: 7 },
+    })
+}
+
+#[test]
+fn snapshots_are_taken_and_kept_as_the_machine_is_told() {
+    let schedule = Schedule { interval_secs: 600, keep_all_secs: 1800, keep_daily_secs: 0 };
+    let store = || Some(Store { store: format!("s3://state/{CLUSTER}/kept"), schedule });
+    let mut world = etcd_world_told(|member| told(member, store()));
+    world.advance_secs(4 * 3600);
+    let key = snapshots_key(CLUSTER, "main");
+    let list = List::parse(&key, &world.look_at_object(&key).unwrap().body).unwrap();
+    let taken: Vec<i64> = list.snapshots.iter().map(|one| one.taken_at.as_second()).collect();
+    assert!((3..=4).contains(&taken.len()), "half an hour, one every ten minutes: {taken:?}");
+    assert!(taken.windows(2).all(|two| (500..=700).contains(&(two[1] - two[0]))), "{taken:?}");
+    for record in &list.snapshots {
+        assert!(record.object.starts_with(&format!("s3://state/{CLUSTER}/kept/{CLUSTER}/main/")));
+    }
+    let objects = world.objects.keys().filter(|key| key.starts_with("s3://"));
+    assert_eq!(objects.count(), taken.len(), "what is kept no longer is gone");
+}
+
+#[test]
+fn no_snapshot_is_taken_where_the_machine_is_told_no_place() {
+    let mut world = etcd_world_told(|member| told(member, None));
+    let request = Request {
+        format_version: Request::FORMAT_VERSION,
+        id: "1".to_owned(),
+        asked_at: world.now.timestamp(),
+        member: None,
+        alone: false,
+    };
+    let key = request_key(CLUSTER, "main");
+    world.put_object(&key, request.to_bytes(), &crate::cloud::Condition::Any).unwrap().unwrap();
+    world.advance_secs(4 * 3600);
+    assert!(says(&mut world, "a").is_healthy);
+    assert_eq!(says(&mut world, "a").snapshot_at, None);
+    assert!(world.look_at_object(&snapshots_key(CLUSTER, "main")).is_none());
 }
 
 #[test]
