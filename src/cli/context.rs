@@ -11,7 +11,7 @@ use super::args::{CloudName, GlobalArgs, InputArgs, SetArgs, SpecArgs};
 use crate::boot::{Program, lock};
 use crate::error::{ExitCode, Failure};
 use crate::finding::{Finding, Severity, has_errors};
-use crate::lint;
+use crate::lint::{self, Seen};
 use crate::source::{self, Limits, LoadLimits, Rendered, Set, Tree};
 use crate::spec::{self, Field, Kind, Spec, Strictness};
 use crate::ui::Ui;
@@ -201,10 +201,21 @@ impl<'a> Context<'a> {
     }
 }
 
-/// What the lints say of a spec today, in UTC.
+/// What the lints say of a spec today.
 pub(super) fn lints(spec: &Spec) -> Vec<Finding> {
-    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-    lint::lint(spec, now.date())
+    lint::lint(spec, today())
+}
+
+/// What the lints say today of a cluster that was looked at. As with a spec, only `validate` tells again of
+/// what is waived.
+pub(super) fn lints_of_running(spec: &Spec, seen: &Seen) -> Vec<Finding> {
+    let findings = lint::lint_running(spec, seen, today()).into_iter();
+    findings.filter(|finding| finding.severity != Severity::Note).collect()
+}
+
+/// The day in UTC.
+fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// What rendered, or was ready, as a spec with every finding of every stage.

@@ -3,29 +3,29 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use jiff::Timestamp;
 
 use super::args::{CloudArgs, SpecArgs, TextOrJson};
-use super::context::{Context, Loaded};
+use super::context::{Context, Loaded, lints_of_running};
 use super::pipeline;
 use crate::apply::{self, journal, lease};
 use crate::cloud::any::AnyCloud;
 use crate::cloud::{Cloud, Observation};
 use crate::doctor::{self, Examination, Symptom, Trouble};
 use crate::error::ExitCode;
-use crate::etcd::snapshot::List;
+use crate::lint::{Seen, Snapshots};
 use crate::plan::{Plan, PlanOptions};
 use crate::roll::Policy;
+use crate::spec::Spec;
 use crate::ui::human::PlanView;
-use crate::{restore, snapshot, ui};
+use crate::{epoch, restore, snapshot, ui};
 
 /// Look for what stands in a cluster's way or was left behind, and name the way out
 ///
 /// Finds things that carry the cluster's tag and that nobody wants, things that a killed run made by
 /// half, things of others under the cluster's names, groups that lack machines, machines without a
-/// group, what earlier runs left in the state bucket, and
-/// snapshots of etcd that nobody takes any more. Reads only. Exit code 2 when something
-/// needs care.
+/// group, what earlier runs left in the state bucket, and what breaks a lint that is about the running
+/// cluster: snapshots of etcd that nobody takes (L25), authorities that end (L32). Reads only. Exit code 2
+/// when something needs care.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
     #[command(flatten)]
@@ -70,13 +70,12 @@ async fn examine(
         Ok(_) => journal::read_last(cloud, &plan.cluster).await.ok().flatten(),
         Err(_) => None,
     };
-    let policy = Policy::of(&loaded.spec);
-    let (snapshots, restore) = match &lease {
+    let (seen, restore) = match &lease {
         Ok(_) => (
-            newest_snapshots(cloud, &policy, plan).await,
+            look(cloud, &loaded.spec, observation).await,
             restore::read(cloud, &plan.cluster).await,
         ),
-        Err(_) => (BTreeMap::new(), Ok(None)),
+        Err(_) => (pipeline::seen(observation), Ok(None)),
     };
     let mut symptoms = doctor::examine(&Examination {
         plan,
@@ -84,8 +83,7 @@ async fn examine(
         instances: &instances,
         lease: lease.as_ref().ok().and_then(Option::as_ref),
         journal: journal.as_ref(),
-        snapshots: &snapshots,
-        snapshot_secs_max: policy.cluster.guard_limits(Timestamp::MIN).snapshot_age_max.as_secs(),
+        findings: &lints_of_running(&loaded.spec, &seen),
         restore_since: restore.ok().flatten().map(|restore| restore.began_at),
         now: cloud.now(),
     });
@@ -97,13 +95,27 @@ async fn examine(
     Ok(symptoms)
 }
 
-/// When the newest snapshots were taken. A list that cannot be read tells nothing; whoever needs it says so.
-async fn newest_snapshots(
-    cloud: &AnyCloud,
-    policy: &Policy,
-    plan: &Plan,
-) -> BTreeMap<String, Timestamp> {
-    let lists = snapshot::read_all(cloud, &plan.cluster, policy.topology.clusters.keys()).await;
-    let newest = |(etcd, list): (String, List)| Some((etcd, list.newest()?.taken_at));
-    lists.unwrap_or_default().into_iter().filter_map(newest).collect()
+/// All that the lints ask about a cluster that runs.
+async fn look(cloud: &AnyCloud, spec: &Spec, observation: &Observation) -> Seen {
+    let policy = Policy::of(spec);
+    let mut snapshots = BTreeMap::new();
+    for etcd in policy.topology.clusters.into_keys() {
+        if let Some(found) = newest_snapshot(cloud, spec.name(), &etcd).await {
+            snapshots.insert(etcd, found);
+        }
+    }
+    let snapshot_secs_max = policy.cluster.snapshot_age_max.as_secs();
+    Seen { now: cloud.now(), snapshots, snapshot_secs_max, ..pipeline::seen(observation) }
+}
+
+/// What is known of an etcd cluster's snapshots. One that nobody has formed needs none, and what cannot be
+/// read tells nothing; whoever needs it says so.
+async fn newest_snapshot(cloud: &AnyCloud, cluster: &str, etcd: &str) -> Option<Snapshots> {
+    let known = snapshot::read(cloud, cluster, etcd).await.ok()?;
+    if let Some(record) = known.list.newest() {
+        return Some(Snapshots::Newest(record.taken_at));
+    }
+    // That it has formed is the last that is written into an epoch.
+    let known = epoch::read(cloud, cluster, etcd).await.ok()??;
+    known.epoch.cluster_id().map(|_| Snapshots::NoneSince(known.written_at))
 }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::access::{AccessArgs, Home};
 use super::args::{CloudArgs, CloudName, PlanOptionArgs};
-use super::context::{Context, Loaded, read_file};
+use super::context::{Context, Loaded, lints_of_running, read_file};
 use super::{denied, policy};
 use crate::cloud::any::AnyCloud;
 use crate::cloud::retry::reader::ReadRetry;
@@ -18,6 +18,7 @@ use crate::desired;
 use crate::error::{ExitCode, Failure};
 use crate::finding::Finding;
 use crate::finding::did_you_mean;
+use crate::lint::Seen;
 use crate::permission::Scope;
 use crate::plan::file::SavedPlan;
 use crate::plan::{self, Held, Plan, PlanOptions};
@@ -232,7 +233,8 @@ pub(super) fn compare(
         findings.push(Finding::warning(message).hint("record with `kprod observe --deep`"));
     }
     let wanted = context.settle(Some(desired.resources), findings)?;
-    let plan = plan::make(&wanted, observation, options);
+    let mut plan = plan::make(&wanted, observation, options);
+    plan.findings.extend(lints_of_running(&loaded.spec, &seen(observation)));
     let scope = policy::scope(&loaded.spec);
     let held = Some(plan::hold(&plan, observation));
     let mut groups = observation.resources.values().filter(|found| found.ownership.is_owned());
@@ -240,6 +242,14 @@ pub(super) fn compare(
         groups.any(|found| found.group.as_ref().is_some_and(|group| !group.instances.is_empty()));
     let spec_digest = plan::file::spec_digest(&wanted);
     Ok(Planned { plan, query, scope, held, has_machines, spec_digest })
+}
+
+/// What an observation tells the lints: how authorities stand. Snapshots are no part of it; `doctor` looks
+/// for them.
+pub(super) fn seen(observation: &Observation) -> Seen {
+    let authorities = plan::authorities_in_need(observation).into_iter();
+    let authorities = authorities.map(|(key, state)| (key.to_string(), state)).collect();
+    Seen { authorities, ..Seen::default() }
 }
 
 fn read_observation(file: &Path) -> anyhow::Result<Observation> {

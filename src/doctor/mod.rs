@@ -6,15 +6,15 @@
 //! runs left in the state bucket.
 
 mod resources;
+mod rules;
 mod runs;
-
-use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use crate::apply::journal::JournalRecord;
 use crate::apply::lease::LeaseRecord;
 use crate::cloud::{Observation, TaggedInstance};
+use crate::finding::Finding;
 use crate::plan::Plan;
 
 /// All that is known of a patient.
@@ -30,10 +30,8 @@ pub struct Examination<'a> {
     pub lease: Option<&'a LeaseRecord>,
     /// The newest run.
     pub journal: Option<&'a JournalRecord>,
-    /// When the newest verified snapshot of each etcd cluster was taken, as far as there is one.
-    pub snapshots: &'a BTreeMap<String, Timestamp>,
-    /// How old it may be, in seconds.
-    pub snapshot_secs_max: u64,
+    /// What the lints say of the cluster as it runs, without what is waived.
+    pub findings: &'a [Finding],
     /// Since when a restore of etcd is under way.
     pub restore_since: Option<Timestamp>,
     /// Now, on the cloud's clock.
@@ -49,7 +47,7 @@ pub enum Trouble {
     Lease,
     /// The newest run did not do all that it should.
     Journal,
-    /// Members of etcd take no snapshots any more.
+    /// Members of etcd take no snapshots, or none any more.
     Snapshot,
     /// Somebody else's thing is where ours belongs.
     InTheWay,
@@ -91,12 +89,14 @@ pub struct Symptom {
     pub message: String,
     /// The way out.
     pub hint: String,
+    /// The lint that says so, such as `L25`; none for what no spec could waive.
+    pub lint: Option<&'static str>,
 }
 
 impl Symptom {
     /// A symptom of the cluster as a whole.
     pub fn new(trouble: Trouble, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { trouble, address: None, message: message.into(), hint: hint.into() }
+        Self { trouble, address: None, message: message.into(), hint: hint.into(), lint: None }
     }
 
     /// The same, of one thing.
@@ -113,7 +113,7 @@ pub fn examine(examination: &Examination<'_>) -> Vec<Symptom> {
     symptoms.extend(runs::lease(examination));
     symptoms.extend(runs::journal(examination));
     symptoms.extend(runs::restore(examination));
-    symptoms.extend(runs::snapshots(examination));
+    symptoms.extend(rules::broken(examination));
     symptoms.extend(resources::in_the_way(examination));
     symptoms.extend(resources::half_made(examination));
     symptoms.extend(resources::short_groups(examination));

@@ -116,14 +116,15 @@ pub(super) fn short_groups(examination: &Examination<'_>) -> Vec<Symptom> {
         .collect()
 }
 
-/// Authorities that end or have ended, or whose key is gone.
+/// Authorities whose key is gone, or that are not what they should be. A lint tells of those that end.
 pub(super) fn authorities(examination: &Examination<'_>) -> Vec<Symptom> {
     let told = plan::authorities_in_need(examination.observation).into_iter();
-    told.map(|(key, state)| {
-        let way_out = plan::authority_way_out(&state);
-        Symptom::new(Trouble::Certificate, state.to_string(), way_out).of(key)
-    })
-    .collect()
+    told.filter(|(_, state)| !state.ends())
+        .map(|(key, state)| {
+            let way_out = state.authority_way_out();
+            Symptom::new(Trouble::Certificate, state.to_string(), way_out).of(key)
+        })
+        .collect()
 }
 
 /// Owned things that the spec does not want.

@@ -1,7 +1,5 @@
 //! What earlier runs left in the state bucket.
 
-use jiff::Timestamp;
-
 use super::{Examination, Symptom, Trouble};
 
 /// Resources that a killed run had begun, named in a message.
@@ -65,25 +63,4 @@ pub(super) fn restore(examination: &Examination<'_>) -> Option<Symptom> {
     let message = format!("a restore of etcd that began at {since} is not finished");
     let hint = format!("`kprod etcd restore {}` goes on with it", examination.plan.cluster);
     Some(Symptom::new(Trouble::Journal, message, hint))
-}
-
-/// Snapshots that have become too old: whatever takes them fails.
-pub(super) fn snapshots(examination: &Examination<'_>) -> Vec<Symptom> {
-    let Examination { snapshots, snapshot_secs_max, now, .. } = examination;
-    let age = |at: &Timestamp| now.duration_since(*at).as_secs();
-    let is_old = |at: &Timestamp| u64::try_from(age(at)).is_ok_and(|age| age > *snapshot_secs_max);
-    let old = snapshots.iter().filter(|(_, at)| is_old(at));
-    let symptom = |(etcd, at): (&String, &Timestamp)| {
-        let message = format!(
-            "the newest verified snapshot of etcd {etcd} is {} min old, at most {} min count",
-            age(at) / 60,
-            snapshot_secs_max / 60
-        );
-        let hint = format!(
-            "see what the members' machines say; `kprod etcd snapshot {}` asks for one now",
-            examination.plan.cluster
-        );
-        Symptom::new(Trouble::Snapshot, message, hint)
-    };
-    old.map(symptom).collect()
 }

@@ -13,6 +13,7 @@ use crate::spec::{
 pub(super) const SIZE: Lint = Lint {
     id: "L18",
     asks: "enough etcd members: three at least, five where one may fail while another is replaced",
+    seen_by: &[],
 };
 
 /// Source: etcd FAQ, "Deploying etcd clusters across multiple data centers": a zone that holds a
@@ -20,19 +21,30 @@ pub(super) const SIZE: Lint = Lint {
 pub(super) const DOMAINS: Lint = Lint {
     id: "L19",
     asks: "no zone whose loss loses the quorum: members over three zones, or all in one",
+    seen_by: &[],
 };
 
 /// Source: etcd hardware guide, "Memory", "Disks" and "Example hardware configurations".
-pub(super) const MACHINES: Lint =
-    Lint { id: "L20", asks: "machines and disks that are fast enough for etcd at any hour" };
+pub(super) const MACHINES: Lint = Lint {
+    id: "L20",
+    asks: "machines and disks that are fast enough for etcd at any hour",
+    seen_by: &[],
+};
 
 /// EBS encrypts a volume when it is made, or never.
-pub(super) const ENCRYPTION: Lint =
-    Lint { id: "L24", asks: "encrypted volumes: all secrets of Kubernetes are on them" };
+pub(super) const ENCRYPTION: Lint = Lint {
+    id: "L24",
+    asks: "encrypted volumes: all secrets of Kubernetes are on them",
+    seen_by: &[],
+};
 
 /// Without a snapshot nothing brings a cluster back that a mistake has ended.
-pub(super) const BACKUPS: Lint =
-    Lint { id: "L25", asks: "hourly snapshots of each etcd cluster, kept for a week in one place" };
+pub const BACKUPS: Lint = Lint {
+    id: "L25",
+    asks: "snapshots of each etcd cluster: a place for them, one an hour, kept for a week, the newest \
+           no older than `snapshotAgeMax`",
+    seen_by: &["doctor"],
+};
 
 /// How much of what was written may be lost, and how late a mistake may be noticed, in seconds.
 const SNAPSHOT_SECS: u64 = 3600;
@@ -40,7 +52,7 @@ const KEPT_SECS: u64 = 7 * 86_400;
 
 /// A restore that nobody has tried is a hope: people and process rust faster than snapshots.
 pub(super) const DRILL: Lint =
-    Lint { id: "L68", asks: "a restore of etcd that was tried in the last 90 days" };
+    Lint { id: "L68", asks: "a restore of etcd that was tried in the last 90 days", seen_by: &[] };
 
 /// Days for which a drill counts: a quarter.
 const DRILL_DAYS: i32 = 90;

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::document::{Document, LineMap};
 use crate::finding::has_errors;
+use crate::pki::State;
 use crate::spec::{Strictness, read};
 use crate::yaml;
 
@@ -219,6 +222,99 @@ fn a_waiver_holds_for_its_lint_until_its_day() {
     assert_eq!(unknown, [("-", Error), ("L19", Error)]);
 }
 
+/// A moment of the running cluster, and one so many minutes before.
+fn now() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().unwrap()
+}
+
+fn before(mins: i64) -> Timestamp {
+    now() - jiff::SignedDuration::from_mins(mins)
+}
+
+/// What is seen of a cluster of which nothing but this is known.
+fn seen(snapshots: Option<Snapshots>, authority: Option<State>) -> Seen {
+    Seen {
+        now: now(),
+        snapshots: snapshots.map(|snapshots| ("main".to_owned(), snapshots)).into_iter().collect(),
+        snapshot_secs_max: 7200,
+        authorities: authority
+            .map(|state| ("authority/kubernetes.c".to_owned(), state))
+            .into_iter()
+            .collect(),
+    }
+}
+
+#[test]
+fn a_running_cluster_has_a_young_snapshot_once_it_is_older_than_one_may_be() {
+    for (snapshots, expected) in [
+        (None, None),
+        (Some(Snapshots::Newest(before(120))), None),
+        (Some(Snapshots::Newest(before(-5))), None),
+        (Some(Snapshots::NoneSince(before(120))), None),
+        (
+            Some(Snapshots::Newest(before(121))),
+            Some("the newest verified snapshot of etcd main is 121 min old, at most 120 min count"),
+        ),
+        (
+            Some(Snapshots::NoneSince(before(121))),
+            Some(
+                "there is no verified snapshot of etcd main, whose members formed it 121 min ago: \
+                 nothing would bring it back",
+            ),
+        ),
+    ] {
+        let found = lint_running(&spec(SOUND), &seen(snapshots, None), TODAY);
+        let told: Vec<_> = found.iter().map(|f| (f.lint, f.severity, f.message.as_str())).collect();
+        let expected = expected.map(|message| (Some("L25"), Severity::Warning, message));
+        assert_eq!(told, Vec::from_iter(expected), "{snapshots:?}");
+    }
+}
+
+#[test]
+fn what_has_no_place_for_snapshots_gets_none_from_whoever_asks_for_one() {
+    let never = seen(Some(Snapshots::NoneSince(before(999))), None);
+    let hint = |sketch| lint_running(&spec(sketch), &never, TODAY)[0].hint.clone().unwrap();
+    assert!(hint(SOUND).contains("kprod etcd snapshot c.example.com"));
+    let no_place = hint(Sketch { cluster: &["no base"], ..SOUND });
+    assert!(no_place.contains("backupStore") && !no_place.contains("kprod etcd snapshot"));
+}
+
+#[test]
+fn an_authority_that_ends_is_told_with_its_address() {
+    let (until, at) = (now(), now());
+    for (state, is_told) in [
+        (State::Valid { until: Some(until) }, false),
+        (State::Keyless, false),
+        (State::Ending { until }, true),
+        (State::Ended { at }, true),
+    ] {
+        let found = lint_running(&spec(SOUND), &seen(None, Some(state.clone())), TODAY);
+        let told = |f: &Finding| (f.lint, f.field.clone(), f.message == state.to_string());
+        let expected = (Some("L32"), Some("authority/kubernetes.c".to_owned()), true);
+        assert_eq!(
+            found.iter().map(told).collect::<Vec<_>>(),
+            Vec::from_iter(is_told.then_some(expected))
+        );
+    }
+}
+
+#[test]
+fn a_waiver_holds_for_the_running_cluster_as_well() {
+    let never = seen(Some(Snapshots::NoneSince(before(999))), Some(State::Ended { at: now() }));
+    let waived = |id: &str, day: &str| {
+        let cluster = format!("waivers: [{{lint: {id}, reason: a try, expires: {day}}}]");
+        let spec = spec(Sketch { cluster: &[&cluster], ..SOUND });
+        let found = lint_running(&spec, &never, TODAY);
+        let told = found.iter().map(|f| (f.lint.unwrap(), f.severity)).collect::<Vec<_>>();
+        // Whether it is needed only a look at the cluster tells; that it is over, its day.
+        (told, lint(&spec, TODAY).len())
+    };
+    use Severity::{Note, Warning};
+    assert_eq!(waived("L25", "2026-11-22"), (vec![("L25", Note), ("L32", Warning)], 0));
+    assert_eq!(waived("L32", "2026-11-22"), (vec![("L25", Warning), ("L32", Note)], 0));
+    assert_eq!(waived("L25", "2026-11-21"), (vec![("L25", Warning), ("L32", Warning)], 1));
+}
+
 /// Each rule of the list speaks, and nothing speaks that is not in the list.
 #[test]
 fn the_list_is_what_speaks() {
@@ -227,10 +323,16 @@ fn the_list_is_what_speaks() {
         Sketch { zones: "a", cluster: PRODUCTION, drill: None, ..SOUND },
         Sketch { member: &["encryptedVolume: false"], cluster: &["no base"], ..SOUND },
     ];
-    let heard: BTreeSet<&str> = sketches
+    let mut heard: BTreeSet<&str> = sketches
         .into_iter()
         .flat_map(|sketch| said(sketch).into_iter().map(|(id, _)| id))
         .collect();
+    let worst = seen(Some(Snapshots::NoneSince(before(999))), Some(State::Ended { at: now() }));
+    let running = lint_running(&spec(SOUND), &worst, TODAY);
+    let running: BTreeSet<&str> = running.iter().filter_map(|finding| finding.lint).collect();
+    let of_running = LINTS.iter().filter(|lint| !lint.seen_by.is_empty()).map(|lint| lint.id);
+    assert_eq!(running, of_running.collect());
+    heard.extend(running);
     let listed: Vec<&str> = LINTS.iter().map(|lint| lint.id).collect();
     assert!(listed.is_sorted());
     assert_eq!(heard, listed.into_iter().collect());

@@ -4,10 +4,10 @@ use jiff::civil::Date;
 
 use super::LINTS;
 use crate::finding::{Finding, Severity, did_you_mean};
-use crate::spec::{Field, Kind, Spec};
+use crate::spec::{Field, Kind, Spec, WaiverSpec};
 
 /// The findings, those that are waived as notes, and what is wrong with the waivers themselves: of no
-/// lint, at their end, needed by nothing.
+/// lint, at their end, needed by nothing. Whether a running cluster needs one is not known here.
 pub(super) fn apply(spec: &Spec, today: Date, findings: Vec<Finding>) -> Vec<Finding> {
     let mut findings = findings;
     let mut odd = Vec::new();
@@ -16,28 +16,41 @@ pub(super) fn apply(spec: &Spec, today: Date, findings: Vec<Finding>) -> Vec<Fin
         let places = spec.positions.places(&field);
         let said = |finding: Finding| finding.field(field.to_string()).places(places);
         let id = waiver.lint.as_str();
-        let mut meant = findings.iter_mut().filter(|finding| finding.lint == Some(id)).peekable();
-        // A day that cannot be read is past: it was told of.
-        let is_over = waiver.last_day().is_none_or(|last| last < today);
-        if !LINTS.iter().any(|lint| lint.id == id) {
+        let known = LINTS.iter().find(|lint| lint.id == id);
+        let is_of_cluster = known.is_some_and(|lint| !lint.seen_by.is_empty());
+        let is_needed = is_of_cluster || findings.iter().any(|finding| finding.lint == Some(id));
+        if known.is_none() {
             let near = did_you_mean(id, LINTS.iter().map(|lint| lint.id));
             let hint = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "`kprod lints` lists them".to_owned(),
             };
             odd.push(said(Finding::error(format!("there is no lint `{id}`")).hint(hint)));
-        } else if meant.peek().is_none() {
+        } else if !is_needed {
             let message = format!("nothing here needs a waiver of {id}");
             odd.push(said(Finding::warning(message).hint("take it out")));
-        } else if is_over {
+        } else if is_over(waiver, today) {
             let message = format!("the waiver of {id} ended on {}", waiver.expires);
             odd.push(said(Finding::warning(message).hint("mend what it names, or give a new day")));
-        } else {
-            meant.for_each(|finding| waive(finding, &waiver.expires, &waiver.reason));
         }
     }
+    apply_to(spec, today, &mut findings);
     findings.extend(odd);
     findings
+}
+
+/// Makes notes of the findings that are waived.
+pub(super) fn apply_to(spec: &Spec, today: Date, findings: &mut [Finding]) {
+    for waiver in spec.cluster.spec.waivers.iter().filter(|waiver| !is_over(waiver, today)) {
+        let meant =
+            findings.iter_mut().filter(|finding| finding.lint == Some(waiver.lint.as_str()));
+        meant.for_each(|finding| waive(finding, &waiver.expires, &waiver.reason));
+    }
+}
+
+/// Whether it holds no more. A day that cannot be read is past: it was told of.
+fn is_over(waiver: &WaiverSpec, today: Date) -> bool {
+    waiver.last_day().is_none_or(|last| last < today)
 }
 
 fn waive(finding: &mut Finding, expires: &str, reason: &str) {

@@ -54,7 +54,7 @@ pub use leaf::{
     LEAF_DAYS, LeafReport, LeafRequest, Member, MemberLeaf, Usage, api_server_client, leaves_key,
 };
 pub use secret::Secret;
-pub use standing::{Renewal, State, renewal, state_of_authority, state_of_leaf};
+pub use standing::{PUT_KEY_BACK, Renewal, State, renewal, state_of_authority, state_of_leaf};
 pub use status::{AuthorityStatus, LeafStatus, MemberLeaves, Status};
 
 /// What is wrong with a key or a certificate. No message holds any of it.

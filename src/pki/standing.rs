@@ -12,6 +12,13 @@ use super::issue::{PrivateKey, check_public};
 use super::leaf::{LEAF_DAYS, LeafRequest};
 use super::{Authority, PkiError};
 
+/// What to do about an authority that ends: nobody replaces one by himself.
+const SUCCEED: &str = "make a cluster beside this one and move to it in time; what an authority \
+                       signed is refused the moment another takes its place";
+/// What to do about an authority whose key is gone.
+pub const PUT_KEY_BACK: &str = "put its secret parameter back as it was; what a new key signs would be \
+                                refused by all that trust its certificate";
+
 const DAY_SECS: i64 = 86_400;
 /// Once so much of an authority is left, its successor is due: in the last year before its end each leaf
 /// gets shorter.
@@ -87,6 +94,29 @@ impl State {
             State::Ended { .. } => "ended",
             State::Early { .. } => "early",
             State::Wrong { .. } => "wrong",
+        }
+    }
+
+    /// Whether its time is over, or too short.
+    pub fn ends(&self) -> bool {
+        matches!(self, State::Ending { .. } | State::Ended { .. })
+    }
+
+    /// What to do about an authority that does not stand well.
+    pub fn authority_way_out(&self) -> &'static str {
+        match self {
+            State::Missing => {
+                "`kprod apply CLUSTER` makes it; if it was there before, put its parameters back instead"
+            }
+            State::Keyless => PUT_KEY_BACK,
+            State::Wrong { .. } => {
+                "somebody wrote over it: put back what was there, which the parameter's history has"
+            }
+            State::Early { .. } => "set the clock of whoever made it, and of who refuses it",
+            State::Valid { .. }
+            | State::Due { .. }
+            | State::Ending { .. }
+            | State::Ended { .. } => SUCCEED,
         }
     }
 

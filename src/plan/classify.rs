@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::FieldClass;
 use super::path::Difference;
 use super::rollout;
-use super::standing::PUT_KEY_BACK;
 use crate::cloud::{Observation, Observed};
+use crate::pki::PUT_KEY_BACK;
 use crate::resource::{Kind, read_target};
 
 /// When an entry of the table has two classes, what decides between them.

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::compare::Comparison;
-use super::standing::PUT_KEY_BACK;
 use super::template::WantedContent;
 use super::{
     Action, Change, FieldChange, FieldClass, ForeignResource, PlanOptions, Refusal, classify,
@@ -14,6 +13,7 @@ use super::{
 use super::{order, path};
 use crate::cloud::{Observation, epoch};
 use crate::finding::did_you_mean;
+use crate::pki::PUT_KEY_BACK;
 use crate::resource::{Attribute, FORMATTED_TAG, Key, Kind, Resource, ResourceSet, etcd_tag};
 
 /// The guard of machines that would end without a drain; a roll is its answer.

@@ -26,7 +26,7 @@ pub use guard::{LOST_EPOCH_WAY_OUT, etcd_remains};
 pub use hold::{Held, Leaving, hold};
 pub use make::{PlanOptions, describe_foreign, make};
 pub use precondition::{precondition, precondition_holds};
-pub use standing::{authorities_in_need, authority_way_out};
+pub use standing::authorities_in_need;
 pub use template::{existing_version, merge_versions, versions_to_read};
 
 use serde::{Deserialize, Serialize};

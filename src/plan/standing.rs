@@ -7,31 +7,6 @@ use crate::finding::Finding;
 use crate::pki::{self, State, state_of_authority};
 use crate::resource::{Attribute, Key, Kind, Resource};
 
-/// What to do about an authority that ends: nobody replaces one by himself.
-const SUCCEED: &str = "make a cluster beside this one and move to it in time; what an authority \
-                       signed is refused the moment another takes its place";
-
-/// What to do about an authority whose key is gone.
-pub(super) const PUT_KEY_BACK: &str = "put its secret parameter back as it was; what a new key \
-                                       signs would be refused by all that trust its certificate";
-
-/// What to do about an authority that does not stand well.
-pub fn authority_way_out(state: &State) -> &'static str {
-    match state {
-        State::Missing => {
-            "`kprod apply CLUSTER` makes it; if it was there before, put its parameters back instead"
-        }
-        State::Keyless => PUT_KEY_BACK,
-        State::Wrong { .. } => {
-            "somebody wrote over it: put back what was there, which the parameter's history has"
-        }
-        State::Early { .. } => "set the clock of whoever made it, and of who refuses it",
-        State::Valid { .. } | State::Due { .. } | State::Ending { .. } | State::Ended { .. } => {
-            SUCCEED
-        }
-    }
-}
-
 /// Each authority of ours that does not stand well, by its address. Whether a key is there only a deep
 /// look tells.
 pub fn authorities_in_need(observation: &Observation) -> Vec<(Key, State)> {
@@ -63,12 +38,14 @@ fn state_of(
     }
 }
 
-/// A remark for each of them but those that the plan refuses, which says it already.
+/// A remark for each of them but those whose key is gone, which the plan refuses and so says already, and
+/// those that end, of which a lint tells.
 pub(super) fn findings(observation: &Observation) -> Vec<Finding> {
     let told = authorities_in_need(observation).into_iter();
-    let told = told.filter(|(_, state)| *state != State::Keyless);
+    let told = told.filter(|(_, state)| *state != State::Keyless && !state.ends());
     let remark = |(key, state): (Key, State)| {
-        Finding::warning(state.to_string()).hint(authority_way_out(&state)).field(key.to_string())
+        let finding = Finding::warning(state.to_string()).field(key.to_string());
+        finding.hint(state.authority_way_out())
     };
     told.map(remark).collect()
 }

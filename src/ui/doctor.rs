@@ -25,9 +25,10 @@ pub fn symptoms(plan: &Plan, symptoms: &[Symptom], view: PlanView) -> String {
 
 fn write_one(text: &mut String, symptom: &Symptom, view: PlanView) {
     let word = word(symptom.trouble);
+    let lint = symptom.lint.map(|lint| format!(" [{lint}]")).unwrap_or_default();
     let label = match &symptom.address {
-        Some(address) => format!("{word}: {address}"),
-        None => word.to_owned(),
+        Some(address) => format!("{word}{lint}: {address}"),
+        None => format!("{word}{lint}"),
     };
     let _ = writeln!(text, "{}", view.style.heading(&label));
     let _ = writeln!(text, "  {}", wrap(&symptom.message, view.width, 2, 2));

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::Style;
 use super::finding::wrap;
 use crate::pki::{MemberLeaves, Place, State, Status};
-use crate::plan::authority_way_out;
 
 /// Digits of a fingerprint that tell two apart at a glance.
 const SHOWN: usize = 16;
@@ -90,7 +89,7 @@ fn complaints(status: &Status) -> Vec<(String, &State, &'static str)> {
         .authorities
         .iter()
         .filter(|one| !one.state.is_well())
-        .map(|one| (one.authority.to_string(), &one.state, authority_way_out(&one.state)));
+        .map(|one| (one.authority.to_string(), &one.state, one.state.authority_way_out()));
     let leaves = status.members.iter().flat_map(|member| {
         let wrong = member.leaves.iter().filter(|(_, leaf)| !leaf.state.is_well());
         wrong.map(move |(kind, leaf)| {

@@ -202,3 +202,74 @@ fn snapshots_that_nobody_takes_any_more_are_told() {
         "{told:?}"
     );
 }
+
+/// Has the spec waive a rule.
+fn waive(fleet: &TempDir, lint: &str) {
+    let vars = fleet.path().join(format!("vars/{STAGING}.yaml"));
+    let mut text = std::fs::read_to_string(&vars).unwrap();
+    text.push_str(&format!(
+        "\nwaivers:\n- {{lint: {lint}, reason: a try, expires: \"9999-12-31\"}}\n"
+    ));
+    std::fs::write(&vars, text).unwrap();
+}
+
+#[test]
+fn that_there_never_was_a_snapshot_is_told_once_there_should_be_one() {
+    let fails = |cloud: &SimCloud| {
+        cloud
+            .with_world(|world| world.faults.failing_snapshots.insert(STAGING.to_owned()))
+            .unwrap();
+    };
+    let (fleet, cloud) = fleet_with(fails, 0);
+    for _ in 0..2 {
+        assert_eq!(symptoms(&fleet), [""; 0], "its members have just formed it, or are about to");
+        cloud.with_world(|world| world.advance_secs(3600)).unwrap();
+    }
+    cloud.with_world(|world| world.advance_secs(600)).unwrap();
+    let told = symptoms(&fleet);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].starts_with("snapshot -: there is no verified snapshot of etcd events, whose"),
+        "{told:?}"
+    );
+    let (_, out, _) = run(fleet.path(), &["doctor", STAGING]);
+    assert!(out.contains("Snapshots of etcd [L25]\n"), "{out}");
+    assert!(
+        out.contains("  hint: see what the members' machines say; `kprod etcd snapshot\n"),
+        "{out}"
+    );
+    waive(&fleet, "L25");
+    assert_eq!(symptoms(&fleet), [""; 0]);
+    let (code, _, said) = run(fleet.path(), &["validate", STAGING]);
+    assert_eq!((code, said.contains("L25")), (0, false), "{said}");
+}
+
+#[test]
+fn authorities_that_end_are_told_by_plan_and_doctor() {
+    let (fleet, cloud) = applied();
+    cloud
+        .with_world(|world| {
+            world.faults.failing_snapshots.insert(STAGING.to_owned());
+            world.advance_secs(8 * 366 * 86_400);
+        })
+        .unwrap();
+    let plan = || {
+        let (code, out, said) = run(fleet.path(), &["plan", STAGING, "-o", "json"]);
+        let told: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{said}"));
+        let remarks = told["remarks"].as_array().unwrap();
+        let lints: Vec<String> = remarks
+            .iter()
+            .map(|remark| remark["lint"].as_str().unwrap_or("-").to_owned())
+            .collect();
+        (code, lints)
+    };
+    // All but the service account's, which is a key without an end.
+    assert_eq!(plan(), (0, vec!["L32".to_owned(); 5]));
+    let (_, out, _) = run(fleet.path(), &["plan", STAGING]);
+    assert!(out.contains(" [L32]"), "{out}");
+    let ends = |symptom: &&String| symptom.starts_with("certificate authority/");
+    assert_eq!(symptoms(&fleet).iter().filter(ends).count(), 5);
+    waive(&fleet, "L32");
+    assert_eq!(plan(), (0, Vec::new()));
+    assert_eq!(symptoms(&fleet).iter().filter(ends).count(), 0);
+}

@@ -20,7 +20,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ("source", &["finding", "yaml", "document"]),
     ("boot", &["etcd"]),
     ("spec", &["boot", "etcd", "finding", "yaml", "document", "facts"]),
-    ("lint", &["finding", "spec"]),
+    ("lint", &["finding", "spec", "pki"]),
     ("pki", &["etcd"]),
     ("desired", &["boot", "spec", "resource", "facts", "finding", "cloud", "state", "etcd", "pki"]),
     ("cloud", &["boot", "resource", "facts", "sim", "state", "etcd", "pki"]),
@@ -41,7 +41,7 @@ pub(crate) const IMPORTS: &[(&str, &[&str])] = &[
     ("roll", &["apply", "cloud", "error", "etcd", "event", "kube", "plan", "resource", "spec"]),
     ("sim", &["boot", "resource", "cloud", "etcd", "facts", "kube", "pki"]),
     ("apply", &["plan", "cloud", "event", "resource", "error", "finding"]),
-    ("doctor", &["plan", "cloud", "resource", "apply"]),
+    ("doctor", &["finding", "lint", "plan", "cloud", "resource", "apply"]),
     (
         "ui",
         &[

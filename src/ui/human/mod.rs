@@ -225,20 +225,21 @@ fn remarks(text: &mut String, findings: &[Finding], view: PlanView) {
     }
     let title = format!("Remarks ({})", findings.len());
     let _ = writeln!(text, "{}\n", view.style.heading(&title));
-    let mut by_message: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
+    let mut by_message: BTreeMap<String, Vec<&Finding>> = BTreeMap::new();
     for finding in findings {
-        by_message.entry(&finding.message).or_default().push(finding);
+        let lint = finding.lint.map(|lint| format!(" [{lint}]")).unwrap_or_default();
+        by_message.entry(format!("{}{lint}", finding.message)).or_default().push(finding);
     }
     for (message, findings) in by_message {
         if let [finding] = findings.as_slice() {
             let line = match finding.field.as_deref() {
                 Some(field) => format!("{field}: {message}"),
-                None => message.to_owned(),
+                None => message,
             };
             let _ = writeln!(text, "  {}", wrap(&line, view.width, 2, 4));
         } else {
             // The same is said once, of all that it is true of.
-            let _ = writeln!(text, "  {}:", wrap(message, view.width, 2, 4));
+            let _ = writeln!(text, "  {}:", wrap(&message, view.width, 2, 4));
             let shown = if view.verbose { findings.len() } else { LISTED_MAX };
             for field in findings.iter().take(shown).filter_map(|f| f.field.as_deref()) {
                 let _ = writeln!(text, "    {}", wrap(field, view.width, 4, 6));

@@ -8,6 +8,7 @@
 //! | `symptoms[].trouble` | `state`, `lease`, `journal`, `snapshot`, `in_the_way`, `half_made`, `machines`, `certificate`, `orphan` |
 //! | `symptoms[].address` | a resource's address, or an instance's id; null for the cluster as a whole |
 //! | `symptoms[].message`, `hint` | what is the matter, and the way out |
+//! | `symptoms[].lint` | the rule that is broken, which the spec may waive, such as `L25`; or null |
 
 use serde::Serialize;
 use serde_json::Value;
@@ -36,6 +37,7 @@ struct SymptomJson<'a> {
     address: Option<&'a str>,
     message: &'a str,
     hint: &'a str,
+    lint: Option<&'static str>,
 }
 
 /// Symptoms in the form above.
@@ -55,6 +57,7 @@ pub fn doctor(plan: &Plan, symptoms: &[Symptom]) -> Value {
                 address: symptom.address.as_deref(),
                 message: &symptom.message,
                 hint: &symptom.hint,
+                lint: symptom.lint,
             })
             .collect(),
     };

@@ -18,7 +18,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::pki::{AuthorityStatus, MemberLeaves, State, Status};
-use crate::plan::authority_way_out;
 use crate::ui::pki::LEAF_WAY_OUT;
 
 /// Version of the form.
@@ -91,7 +90,7 @@ fn authority<'a>(one: &'a AuthorityStatus, cluster: &str) -> AuthorityJson<'a> {
         state: one.state.word(),
         until: one.state.until(),
         message: message(&one.state),
-        way_out: (!one.state.is_well()).then(|| authority_way_out(&one.state)),
+        way_out: (!one.state.is_well()).then(|| one.state.authority_way_out()),
     }
 }
 

@@ -33,7 +33,7 @@
 //! | `foreign[].why` | `kops`, `other_cluster`, `untagged` |
 //! | `foreign_rules` | others' rules in our security groups: `address`, `rules` |
 //! | `refusals` | what stands against an apply: `guard`, `address`, `message`, `hint` |
-//! | `remarks` | what does not: `severity`, `address`, `message`, `hint` |
+//! | `remarks` | what does not: `severity`, `address`, `message`, `hint`, and `lint`, the rule that says so, or null |
 
 use serde::Serialize;
 use serde_json::Value;
@@ -157,6 +157,7 @@ struct RemarkJson {
     address: Option<String>,
     message: String,
     hint: Option<String>,
+    lint: Option<&'static str>,
 }
 
 /// The plan as JSON.
@@ -339,6 +340,7 @@ fn remarks(plan: &Plan) -> Vec<RemarkJson> {
             address: finding.field.clone(),
             message: finding.message.clone(),
             hint: finding.hint.clone(),
+            lint: finding.lint,
         })
         .collect()
 }
