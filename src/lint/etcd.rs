@@ -236,7 +236,7 @@ fn drill(cluster: &EtcdClusterSpec, field: &Field, notes: &mut Notes) {
         (None, _) => "nobody says when a restore of `main` was last tried".to_owned(),
     };
     let field = field.clone().key("backups").key("lastDrill");
-    let hint =
-        "restore its newest snapshot into a cluster of another name, then write down the day";
+    let hint = "have a cluster that may stand still begin anew, `kprod etcd restore CLUSTER --latest`, or \
+                with copies of these snapshots (README, \"A drill\"), then write down the day";
     notes.add(DRILL, Severity::Warning, &field, Said { message, hint });
 }

@@ -18,6 +18,7 @@ mod contract;
 mod crash;
 mod desired;
 mod doctor;
+mod drill;
 mod env;
 mod epochs;
 #[cfg(feature = "node")]
