@@ -12,6 +12,7 @@ mod moment;
 mod request;
 mod retention;
 mod schedule;
+mod slot;
 #[cfg(test)]
 mod tests;
 mod tool;

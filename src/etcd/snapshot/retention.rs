@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::slot::Slots;
 use super::{List, Record, Schedule};
 
 /// A list, sorted into what is kept and what goes.
@@ -17,13 +18,24 @@ pub struct Sorted {
     pub gone: Vec<Record>,
 }
 
-/// Sorts a list. The newest one is always kept, of every epoch, and so is each that is `held`: an epoch
-/// is beginning with it.
-pub fn sort(list: &List, schedule: &Schedule, now: Timestamp, held: &BTreeSet<String>) -> Sorted {
+/// Sorts a cluster's list. The newest one is always kept, of every epoch, and so is each that is `held`: an
+/// epoch is beginning with it.
+///
+/// A snapshot is of the day that its slot began in: of `main` and `events`, which are asked in the same slot,
+/// the last ones of a day are of one time, on whichever side of midnight each was taken.
+pub fn sort(
+    list: &List,
+    cluster: &str,
+    schedule: &Schedule,
+    now: Timestamp,
+    held: &BTreeSet<String>,
+) -> Sorted {
+    let slots = Slots::of(cluster, schedule);
     let mut last_of_day: BTreeMap<Date, &Record> = BTreeMap::new();
     let mut newest: BTreeMap<&str, &Record> = BTreeMap::new();
     for record in &list.snapshots {
-        let day = record.taken_at.to_zoned(TimeZone::UTC).date();
+        let begun_at = slots.begin(slots.at(record.taken_at));
+        let day = begun_at.to_zoned(TimeZone::UTC).date();
         keep_later(last_of_day.entry(day).or_insert(record), record);
         keep_later(newest.entry(record.token.as_str()).or_insert(record), record);
     }

@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::slot::Slots;
 use super::*;
 use crate::etcd::epoch::ClusterId;
 
+const CLUSTER: &str = "c.example.com";
 const TOKEN: &str = "main.c.1.7";
 const NOW: i64 = 1_800_000_000;
 
@@ -52,7 +54,7 @@ fn voters(count: usize) -> BTreeSet<String> {
 
 fn member<'a>(name: &'a str, voters: &'a BTreeSet<String>) -> Member<'a> {
     let (token, leader) = (TOKEN, Some("b"));
-    Member { cluster: "c.example.com", name, token, is_well: true, voters, leader }
+    Member { cluster: CLUSTER, name, token, is_well: true, voters, leader }
 }
 
 fn schedule(interval_secs: u64) -> Schedule {
@@ -99,10 +101,12 @@ proptest! {
         let whole = list(ages.iter().map(|age| NOW - age));
         let held = BTreeSet::from([whole.snapshots[held.index(whole.snapshots.len())].name.clone()]);
         let usual = Schedule::USUAL;
-        let Sorted { kept, gone } = sort(&whole, &usual, at(NOW), &held);
+        let Sorted { kept, gone } = sort(&whole, CLUSTER, &usual, at(NOW), &held);
         prop_assert_eq!(kept.snapshots.len() + gone.len(), whole.snapshots.len());
         prop_assert_eq!(kept.newest(), whole.newest());
-        let day = |r: &Record| r.taken_at.as_second().div_euclid(86_400);
+        // A snapshot is of the day that its slot began in.
+        let slots = Slots::of(CLUSTER, &usual);
+        let day = |r: &Record| slots.begin(slots.at(r.taken_at)).as_second().div_euclid(86_400);
         for record in &gone {
             let age = NOW - record.taken_at.as_second();
             prop_assert!(age > usual.keep_all_secs as i64 && !held.contains(&record.name));
@@ -119,7 +123,37 @@ proptest! {
                     || is_newest || held.contains(&record.name)
             );
         }
-        prop_assert_eq!(sort(&kept, &usual, at(NOW), &held).gone, Vec::new());
+        prop_assert_eq!(sort(&kept, CLUSTER, &usual, at(NOW), &held).gone, Vec::new());
+    }
+
+    /// `main` and `events`, asked in the same slots, each some minutes later than its slot begins: whatever is
+    /// kept of one for its day has a partner that is kept of the other.
+    #[test]
+    fn days_of_main_and_events_are_kept_together(
+        cluster in "[a-z]{1,12}",
+        late in prop::collection::vec((0..TOGETHER_SECS_MAX, 0..TOGETHER_SECS_MAX), 24 * 9),
+        past in 0..3600_i64,
+    ) {
+        let slots = Slots::of(&cluster, &Schedule::USUAL);
+        let (now, count) = (NOW + past, late.len() as i64);
+        let last = slots.at(at(now)) - 1;
+        let begun = |index: usize| slots.begin(last - count + 1 + index as i64).as_second();
+        let main = list(late.iter().enumerate().map(|(index, (after, _))| begun(index) + after));
+        let events = list(late.iter().enumerate().map(|(index, (_, after))| begun(index) + after));
+        let sorted = [main, events].map(|list| {
+            sort(&list, &cluster, &Schedule::USUAL, at(now), &BTreeSet::new()).kept
+        });
+        let lists = BTreeMap::from([("main", &sorted[0]), ("events", &sorted[1])].map(|(etcd, kept)| (etcd.to_owned(), kept.clone())));
+        // What is about to be kept no longer for its hour may be without its partner.
+        let is_settled = |record: &&Record| {
+            let age = now - record.taken_at.as_second();
+            (age - Schedule::USUAL.keep_all_secs as i64).abs() > 3600
+        };
+        let days: Vec<&Record> = sorted.iter().flat_map(|kept| &kept.snapshots).filter(is_settled).collect();
+        prop_assert!(days.len() > 80);
+        for record in days {
+            prop_assert!(at_once(&lists, &record.name).is_ok(), "{}", record.name);
+        }
     }
 
     /// While all are well, members that ask at any moment take one in each slot and no more, whoever

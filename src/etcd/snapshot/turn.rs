@@ -1,15 +1,14 @@
 //! Who takes a snapshot now: one healthy member at a time, the leader last.
 //!
-//! Time is cut into slots as long as the interval; when they begin follows from the cluster's name, so
-//! that a fleet's clusters do not all write at once, and `main` and `events` of one cluster do. In each
-//! slot one snapshot is due. Members take turns; who is next in turn steps in some minutes later if the
-//! one before does not manage. A claim in the list, written under a condition, keeps two from taking one
-//! at the same time.
+//! In each slot of time one snapshot is due. Members take turns; who is next in turn steps in some minutes
+//! later if the one before does not manage. A claim in the list, written under a condition, keeps two from
+//! taking one at the same time.
 
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::slot::Slots;
 use super::{List, Request, Schedule};
 
 /// How long a claim holds, in seconds: a snapshot of the largest database is taken, uploaded and read
@@ -96,16 +95,11 @@ pub fn turn(
 fn due_at(member: &Member<'_>, list: &List, schedule: &Schedule, now: Timestamp) -> Timestamp {
     // Without any of this epoch there is nothing to wait for.
     let Some(newest) = list.newest_of(member.token) else { return now };
-    let interval = i64::try_from(schedule.interval_secs.max(1)).unwrap_or(i64::MAX);
-    let offset = i64::try_from(spread(member.cluster) % schedule.interval_secs.max(1)).unwrap_or(0);
-    let slot = (now.as_second() - offset).div_euclid(interval);
-    let begin = |slot: i64| {
-        let second = slot.saturating_mul(interval).saturating_add(offset);
-        Timestamp::from_second(second).unwrap_or(Timestamp::MAX)
-    };
-    let due = if newest.taken_at < begin(slot) { slot } else { slot.saturating_add(1) };
+    let slots = Slots::of(member.cluster, schedule);
+    let slot = slots.at(now);
+    let due = if newest.taken_at < slots.begin(slot) { slot } else { slot.saturating_add(1) };
     let step = i64::try_from(STEP_IN_SECS.min(schedule.interval_secs / 6)).unwrap_or(0);
-    plus(begin(due), step.saturating_mul(rank(member, due)))
+    plus(slots.begin(due), step.saturating_mul(rank(member, due)))
 }
 
 /// How many go before this member: in each slot another follower begins, and the leader, which has most
@@ -130,11 +124,4 @@ fn plus(at: Timestamp, secs: i64) -> Timestamp {
 
 fn later(now: Timestamp, secs: u64) -> Timestamp {
     plus(now, i64::try_from(secs).unwrap_or(i64::MAX))
-}
-
-/// FNV-1a of a name: spreads clusters over the interval.
-fn spread(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

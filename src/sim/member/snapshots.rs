@@ -122,7 +122,7 @@ fn take(
         let record = place.record(member, &epoch, at, asked);
         let body = content(cluster, etcd, &record.name);
         objects.insert(record.object.clone(), StoredObject::new(body, &record.name, now));
-        list = keep(objects, list.with(record), &store.schedule, &epoch, now);
+        list = place.keep(objects, list.with(record), &epoch, now);
         let etag = format!("snapshots-{}", now.0);
         objects.insert(key.clone(), StoredObject::new(list.to_bytes(), &etag, now));
         times.push_back(now);
@@ -184,22 +184,22 @@ impl Place<'_> {
             request: asked.map(|request| request.id.clone()),
         }
     }
-}
-
-/// Takes out what is kept no longer.
-fn keep(
-    objects: &mut BTreeMap<String, StoredObject>,
-    list: List,
-    schedule: &Schedule,
-    epoch: &Epoch,
-    now: Time,
-) -> List {
-    let from = epoch.restored_from.as_ref().map(|from| from.snapshot.as_str());
-    let held = list.snapshots.iter().filter(|record| Some(record.object.as_str()) == from);
-    let held = held.map(|record| record.name.clone()).collect();
-    let Sorted { kept, gone } = sort(&list, schedule, now.timestamp(), &held);
-    for record in gone {
-        objects.remove(&record.object);
+    /// Takes out what is kept no longer.
+    fn keep(
+        &self,
+        objects: &mut BTreeMap<String, StoredObject>,
+        list: List,
+        epoch: &Epoch,
+        now: Time,
+    ) -> List {
+        let from = epoch.restored_from.as_ref().map(|from| from.snapshot.as_str());
+        let held = list.snapshots.iter().filter(|record| Some(record.object.as_str()) == from);
+        let held = held.map(|record| record.name.clone()).collect();
+        let schedule = &self.store.schedule;
+        let Sorted { kept, gone } = sort(&list, self.cluster, schedule, now.timestamp(), &held);
+        for record in gone {
+            objects.remove(&record.object);
+        }
+        kept
     }
-    kept
 }

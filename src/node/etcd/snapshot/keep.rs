@@ -225,7 +225,8 @@ impl<C: NodeCloud> Keeper<'_, C> {
                 .map(|held| held.name.clone())
                 .collect();
             let with = known.list.with(record.clone());
-            let Sorted { kept, gone } = sort(&with, &self.store.schedule, cloud.now(), &held);
+            let Sorted { kept, gone } =
+                sort(&with, cluster, &self.store.schedule, cloud.now(), &held);
             match snapshot::follow(cloud, cluster, etcd, &known, kept).await {
                 Err(SnapshotStoreError::Store(StoreError::Conflict(_)))
                     if attempt < RECORDS_MAX => {}
