@@ -8,6 +8,11 @@ use super::Content;
 use crate::etcd::epoch::ClusterId;
 use crate::etcd::version::Version;
 
+/// What etcd gave, among the objects of a snapshot.
+pub const SNAPSHOT_PART: &str = "snapshot.db";
+/// The cluster's certificates beside it.
+pub const CERTIFICATES_PART: &str = "certificates.json";
+
 /// The content of [`super::snapshots_key`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -186,7 +191,7 @@ pub fn prefix(store: &str, cluster: &str, etcd: &str) -> String {
     format!("{}/{cluster}/{etcd}/", store.trim_end_matches('/'))
 }
 
-/// Where a snapshot of a name lies, below a store; its certificates lie beside it under `certificates.json`.
+/// Where a part of a snapshot lies, below a store.
 pub fn object(store: &str, cluster: &str, etcd: &str, name: &str, part: &str) -> String {
     format!("{}{name}/{part}", prefix(store, cluster, etcd))
 }

@@ -19,10 +19,12 @@ mod tool;
 mod turn;
 
 pub use content::{Content, ContentError, examine, hex, sha256_of};
-pub use list::{Claim, List, ListError, Record, Taken, name, object, prefix};
+pub use list::{
+    CERTIFICATES_PART, Claim, List, ListError, Record, SNAPSHOT_PART, Taken, name, object, prefix,
+};
 pub use moment::{Moment, MomentError, TOGETHER_SECS_MAX, at_once, newest_together};
 pub use request::{REQUEST_SECS_MAX, Request, request_key};
-pub use retention::{Sorted, sort};
+pub use retention::{Lying, Sorted, UPLOAD_SECS_MAX, discarded, sort};
 pub use schedule::{Schedule, Store};
 pub use tool::{BUMP_REVISIONS, Restore, Tooling, ToolingError};
 pub use turn::{CLAIM_SECS_MAX, Member, Reason, Turn, turn};

@@ -1,4 +1,5 @@
-//! Which snapshots are kept: all of them for some days, then the last one of each day.
+//! Which snapshots are kept: all of them for some days, then the last one of each day. And what goes out of
+//! the archive: what has left the list, and nothing that may ever have been in it besides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +8,10 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::slot::Slots;
-use super::{List, Record, Schedule};
+use super::{List, Record, SNAPSHOT_PART, Schedule};
+
+/// What lies in the archive without a snapshot is somebody's upload for as long as this, in seconds.
+pub const UPLOAD_SECS_MAX: i64 = 86_400;
 
 /// A list, sorted into what is kept and what goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +20,17 @@ pub struct Sorted {
     pub kept: List,
     /// What goes, oldest first.
     pub gone: Vec<Record>,
+}
+
+/// An object of the archive that lies where an etcd cluster's snapshots do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lying {
+    /// The snapshot that it is of.
+    pub name: String,
+    /// Which part of it.
+    pub part: String,
+    /// When it was written, on the store's clock.
+    pub written_at: Timestamp,
 }
 
 /// Sorts a cluster's list. The newest one is always kept, of every epoch, and so is each that is `held`: an
@@ -50,6 +65,33 @@ pub fn sort(
     };
     let (kept, gone) = list.snapshots.iter().cloned().partition(is_kept);
     Sorted { kept: List { snapshots: kept, ..list.clone() }, gone }
+}
+
+/// The names whose objects go out of the archive: those that were taken out of the list, and what is left of
+/// uploads that broke off.
+///
+/// A snapshot without a record may have had one: the list may have been lost, or an earlier one put back. So
+/// one that is there is left alone, and nothing goes that may be from before the list.
+pub fn discarded(
+    kept: &List,
+    gone: &BTreeSet<String>,
+    lying: &[Lying],
+    now: Timestamp,
+) -> BTreeSet<String> {
+    let mut by_name: BTreeMap<&str, Vec<&Lying>> = BTreeMap::new();
+    for one in lying {
+        by_name.entry(one.name.as_str()).or_default().push(one);
+    }
+    let oldest = kept.snapshots.iter().map(|record| record.taken_at).min();
+    let broke_off = |one: &&Lying| {
+        one.part != SNAPSHOT_PART
+            && oldest.is_some_and(|oldest| one.written_at > oldest)
+            && now.duration_since(one.written_at).as_secs() > UPLOAD_SECS_MAX
+    };
+    let goes = |(name, parts): &(&str, Vec<&Lying>)| {
+        kept.find(name).is_none() && (gone.contains(*name) || parts.iter().all(broke_off))
+    };
+    by_name.into_iter().filter(goes).map(|(name, _)| name.to_owned()).collect()
 }
 
 fn keep_later<'a>(known: &mut &'a Record, record: &'a Record) {

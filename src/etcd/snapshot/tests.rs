@@ -15,6 +15,7 @@ use crate::etcd::epoch::ClusterId;
 const CLUSTER: &str = "c.example.com";
 const TOKEN: &str = "main.c.1.7";
 const NOW: i64 = 1_800_000_000;
+const DAY: i64 = 86_400;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -124,6 +125,39 @@ proptest! {
             );
         }
         prop_assert_eq!(sort(&kept, CLUSTER, &usual, at(NOW), &held).gone, Vec::new());
+    }
+
+    /// Whatever lies in the archive: what goes has left the list, or never was a snapshot. Nothing goes that is
+    /// from before the list, and nothing at all while there is none: snapshots whose list was lost, or put
+    /// back as it once was, are all there.
+    #[test]
+    fn no_snapshot_goes_that_may_have_been_listed(
+        listed in prop::collection::btree_set(0..60 * DAY, 0..20),
+        gone in prop::collection::btree_set(0..60 * DAY, 0..5),
+        lying in prop::collection::vec((0..60 * DAY, any::<bool>(), any::<bool>()), 0..40),
+    ) {
+        let list = list(listed.iter().map(|age| NOW - age));
+        let of = |ages: &BTreeSet<i64>| ages.iter().map(|age| record(NOW - age, TOKEN).name).collect();
+        let (listed, gone): (BTreeSet<String>, BTreeSet<String>) = (of(&listed), of(&gone));
+        let part = |age: i64, part: &str| {
+            Lying { name: record(NOW - age, TOKEN).name, part: part.to_owned(), written_at: at(NOW - age + 3) }
+        };
+        let parts = |&(age, is_whole, has_certificates): &(i64, bool, bool)| {
+            let beside = has_certificates.then(|| part(age, CERTIFICATES_PART));
+            is_whole.then(|| part(age, SNAPSHOT_PART)).into_iter().chain(beside).collect::<Vec<_>>()
+        };
+        let lying: Vec<Lying> = lying.iter().flat_map(parts).collect();
+        let goes = discarded(&list, &gone, &lying, at(NOW));
+        let oldest = list.snapshots.first().map(|record| record.taken_at);
+        for one in &lying {
+            let is_whole = lying.iter().any(|other| other.name == one.name && other.part == SNAPSHOT_PART);
+            let is_old = NOW - one.written_at.as_second() > UPLOAD_SECS_MAX;
+            let broke_off = !is_whole && is_old && oldest.is_some_and(|oldest| one.written_at > oldest);
+            let has_left = gone.contains(&one.name);
+            let wanted = !listed.contains(&one.name) && (has_left || broke_off);
+            prop_assert_eq!(goes.contains(&one.name), wanted, "{:?}", one);
+        }
+        prop_assert_eq!(discarded(&List::empty(), &BTreeSet::new(), &lying, at(NOW)), BTreeSet::new());
     }
 
     /// `main` and `events`, asked in the same slots, each some minutes later than its slot begins: whatever is

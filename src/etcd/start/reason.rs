@@ -157,7 +157,7 @@ impl RefuseReason {
             }
             RefuseReason::HasSnapshots => {
                 "`kprod etcd restore` forms the cluster from one; if it is to begin empty, move the \
-                 list of snapshots out of the state bucket first"
+                 snapshots out of `backupStore` first, and then their list out of the state bucket"
             }
             RefuseReason::ProgramTooOld { .. } => {
                 "give the group an image with etcd of the cluster's minor version, or the one above it; \

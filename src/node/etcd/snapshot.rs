@@ -30,6 +30,8 @@ pub(super) use save::Tools;
 pub(super) struct Shared {
     health: Mutex<Option<Health>>,
     newest: Mutex<Option<Timestamp>>,
+    /// Snapshots that have left the list, and may still lie in the archive.
+    gone: Mutex<BTreeSet<String>>,
     is_taking: AtomicBool,
 }
 

@@ -10,8 +10,8 @@ use super::start::cluster_id;
 use super::{StoredEtcd, StoredMember};
 use crate::etcd::epoch::{Epoch, epoch_key, snapshots_key};
 use crate::etcd::snapshot::{
-    Content, List, Member, Reason, Record, Request, Schedule, Sorted, Store, Taken, Turn, name,
-    object, request_key, sha256_of, sort, turn,
+    Content, List, Member, Reason, Record, Request, SNAPSHOT_PART, Sorted, Store, Taken, Turn,
+    name, object, request_key, sha256_of, sort, turn,
 };
 use crate::etcd::version::Version;
 use crate::sim::clock::Time;
@@ -167,7 +167,7 @@ impl Place<'_> {
         let name = name(&Taken { member: member.to_owned(), revision, at, content: nothing });
         let body = content(cluster, etcd, &name);
         Record {
-            object: object(&store.store, cluster, etcd, &name, "snapshot.db"),
+            object: object(&store.store, cluster, etcd, &name, SNAPSHOT_PART),
             name,
             member: member.to_owned(),
             epoch: epoch.number,
@@ -184,6 +184,7 @@ impl Place<'_> {
             request: asked.map(|request| request.id.clone()),
         }
     }
+
     /// Takes out what is kept no longer.
     fn keep(
         &self,

@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::save::Tools;
 use super::{Health, Shared, SnapshotError, lock, look_into};
 use crate::cloud::StoreError;
-use crate::cloud::archive::{Address, OBJECT_BYTES_MAX};
+use crate::cloud::archive::{Address, OBJECT_BYTES_MAX, Stored};
 use crate::etcd::snapshot::{
-    Content, Member, Reason, Record, Request, Sorted, Store, Taken, Tooling, Turn, name, object,
-    prefix, sha256_of, sort, turn,
+    CERTIFICATES_PART, Content, Lying, Member, Reason, Record, Request, SNAPSHOT_PART, Sorted,
+    Store, Taken, Tooling, Turn, discarded, name, object, prefix, sha256_of, sort, turn,
 };
 use crate::etcd::start::Identity;
 use crate::node::etcd::layout::Layout;
@@ -28,8 +26,6 @@ const PAUSE: Duration = Duration::from_secs(10);
 const LIST_MS: u64 = 60_000;
 /// How often a record is written: another member may write the list at the same moment.
 const RECORDS_MAX: usize = 5;
-/// Objects that no record names are somebody's upload for as long as this, in seconds.
-const ORPHAN_SECS: i64 = 86_400;
 
 /// Takes the snapshots of a member.
 pub(in crate::node::etcd) struct Keeper<'a, C> {
@@ -120,7 +116,7 @@ impl<C: NodeCloud> Keeper<'_, C> {
         let Identity { cluster, etcd, member } = self.identity;
         let cloud = &self.machine.cloud;
         let tools = Tools { server: self.machine.settings.etcd_program.clone() };
-        let file = folder.join("snapshot.db");
+        let file = folder.join(SNAPSHOT_PART);
         let at = cloud.now();
         self.save(&tools, health, &file, request.is_some_and(|request| request.alone)).await?;
         let content = look_into(file.clone(), "just taken").await?;
@@ -134,9 +130,9 @@ impl<C: NodeCloud> Keeper<'_, C> {
         let place = |part: &str| object(&self.store.store, cluster, etcd, &name, part);
 
         let certificates = self.certificates(folder).await?;
-        self.put(&place("certificates.json"), folder.join("certificates.json"), &certificates)
-            .await?;
-        let address = place("snapshot.db");
+        let beside = folder.join(CERTIFICATES_PART);
+        self.put(&place(CERTIFICATES_PART), beside, &certificates).await?;
+        let address = place(SNAPSHOT_PART);
         self.put(&address, file, &content).await?;
         let found = self.read_back(&address, folder.join("again.db")).await?;
         if found != content {
@@ -186,7 +182,7 @@ impl<C: NodeCloud> Keeper<'_, C> {
         let public = self.machine.cloud.public(&self.identity.cluster).await?;
         let body = serde_json::to_vec_pretty(&public).unwrap_or_default();
         let content = Content { bytes: body.len() as u64, sha256: sha256_of(&body) };
-        let path = folder.join("certificates.json");
+        let path = folder.join(CERTIFICATES_PART);
         off_thread(move || write_whole(&path, &body, 0o600)).await?;
         Ok(content)
     }
@@ -233,7 +229,8 @@ impl<C: NodeCloud> Keeper<'_, C> {
                 Err(error) => return Err(error.into()),
                 Ok(known) => {
                     *lock(&self.shared.newest) = known.list.newest().map(|record| record.taken_at);
-                    if let Err(error) = self.prune(&known, &gone).await {
+                    lock(&self.shared.gone).extend(gone.into_iter().map(|record| record.name));
+                    if let Err(error) = self.prune(&known).await {
                         self.tell(&format!(
                             "snapshots that are kept no longer are still there: {error}"
                         ));
@@ -245,22 +242,26 @@ impl<C: NodeCloud> Keeper<'_, C> {
         Ok(())
     }
 
-    /// Removes what no record names: what has just left the list, and what a taker that was killed left
-    /// behind long ago.
-    async fn prune(&self, known: &Known, gone: &[Record]) -> Result<(), SnapshotError> {
+    /// Removes what has left the list, and what is left of an upload that broke off long ago. What could not
+    /// be removed is tried again after the next snapshot.
+    async fn prune(&self, known: &Known) -> Result<(), SnapshotError> {
         let Identity { cluster, etcd, .. } = self.identity;
         let cloud = &self.machine.cloud;
         let place: Address = prefix(&self.store.store, cluster, etcd).parse()?;
-        let now = cloud.now();
-        for stored in cloud.stored(&place).await? {
-            let below = stored.address.key.strip_prefix(&place.key);
-            let Some((name, _)) = below.and_then(|below| below.split_once('/')) else { continue };
-            let is_gone = gone.iter().any(|record| record.name == name);
-            let is_old = age_secs(stored.written_at, now) > ORPHAN_SECS;
-            if known.list.find(name).is_none() && (is_gone || is_old) {
-                cloud.discard(&stored.address).await?;
+        let stored = cloud.stored(&place).await?;
+        let lying: Vec<(Lying, Address)> =
+            stored.into_iter().filter_map(|stored| below(&place, stored)).collect();
+        let gone = lock(&self.shared.gone).clone();
+        let all: Vec<Lying> = lying.iter().map(|(lying, _)| lying.clone()).collect();
+        let goes = discarded(&known.list, &gone, &all, cloud.now());
+        // The snapshot before what lies beside it: then it is known for what is left of one.
+        for is_snapshot in [true, false] {
+            let parts = lying.iter().filter(|(one, _)| (one.part == SNAPSHOT_PART) == is_snapshot);
+            for (_, address) in parts.filter(|(one, _)| goes.contains(&one.name)) {
+                cloud.discard(address).await?;
             }
         }
+        lock(&self.shared.gone).clear();
         Ok(())
     }
 
@@ -269,6 +270,9 @@ impl<C: NodeCloud> Keeper<'_, C> {
     }
 }
 
-fn age_secs(at: Timestamp, now: Timestamp) -> i64 {
-    now.duration_since(at).as_secs()
+/// An object as part of a snapshot, below the place of all of them.
+fn below(place: &Address, stored: Stored) -> Option<(Lying, Address)> {
+    let (name, part) = stored.address.key.strip_prefix(&place.key)?.split_once('/')?;
+    let (name, part) = (name.to_owned(), part.to_owned());
+    Some((Lying { name, part, written_at: stored.written_at }, stored.address))
 }
