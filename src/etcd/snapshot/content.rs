@@ -48,26 +48,16 @@ pub enum ContentError {
 ///
 /// # Errors
 /// When it cannot be read, or is not what etcd sent.
-pub fn examine(mut file: impl Read) -> Result<Content, ContentError> {
+pub fn examine(file: impl Read) -> Result<Content, ContentError> {
     let (mut whole, mut database) = (Sha256::new(), Sha256::new());
-    let mut bytes: u64 = 0;
     // The last bytes read, which may be the sum.
     let mut tail: Vec<u8> = Vec::with_capacity(SUM_BYTES + CHUNK_BYTES);
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let count = match file.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let read = chunk.get(..count).unwrap_or_default();
-        bytes = bytes.saturating_add(count as u64);
+    let bytes = read_whole(file, |read| {
         whole.update(read);
         tail.extend_from_slice(read);
         let settled = tail.len().saturating_sub(SUM_BYTES);
         database.update(tail.drain(..settled).as_slice());
-    }
+    })?;
     if bytes % PAGE_BYTES != SUM_BYTES as u64 || bytes <= PAGE_BYTES {
         return Err(ContentError::NoSum { bytes });
     }
@@ -76,6 +66,33 @@ pub fn examine(mut file: impl Read) -> Result<Content, ContentError> {
         return Err(ContentError::WrongSum { found, wanted });
     }
     Ok(Content { bytes, sha256: hex(&whole.finalize()) })
+}
+
+/// Reads a file from end to end, whatever it is.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sum(file: impl Read) -> io::Result<Content> {
+    let mut whole = Sha256::new();
+    let bytes = read_whole(file, |read| whole.update(read))?;
+    Ok(Content { bytes, sha256: hex(&whole.finalize()) })
+}
+
+/// Reads to the end, piece by piece, and gives the length.
+fn read_whole(mut file: impl Read, mut take: impl FnMut(&[u8])) -> io::Result<u64> {
+    let mut bytes: u64 = 0;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(bytes),
+            Ok(count) => {
+                bytes = bytes.saturating_add(count as u64);
+                take(chunk.get(..count).unwrap_or_default());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The SHA-256 of bytes, in hex.

@@ -18,7 +18,7 @@ mod tests;
 mod tool;
 mod turn;
 
-pub use content::{Content, ContentError, examine, hex, sha256_of};
+pub use content::{Content, ContentError, examine, hex, sha256_of, sum};
 pub use list::{
     CERTIFICATES_PART, Claim, List, ListError, Record, SNAPSHOT_PART, Taken, name, object, prefix,
 };

@@ -4,6 +4,7 @@
 //! It goes on beside the watch over the member, which says how the member is: a large database takes
 //! minutes, and reports go on meanwhile.
 
+mod deliver;
 mod keep;
 mod save;
 

@@ -61,7 +61,7 @@ pub enum HostError {
 }
 
 impl HostError {
-    fn file(action: &'static str, path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
+    pub(super) fn file(action: &'static str, path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
         HostError::File { action, path: path.into(), cause }
     }
 }

@@ -1,14 +1,15 @@
 //! Looking, deciding, taking, recording, pruning.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::deliver::{Part, deliver};
 use super::save::Tools;
 use super::{Health, Shared, SnapshotError, lock, look_into};
 use crate::cloud::StoreError;
-use crate::cloud::archive::{Address, OBJECT_BYTES_MAX, Stored};
+use crate::cloud::archive::{Address, Stored};
 use crate::etcd::snapshot::{
     CERTIFICATES_PART, Content, Lying, Member, Reason, Record, Request, SNAPSHOT_PART, Sorted,
     Store, Taken, Tooling, Turn, discarded, name, object, prefix, sha256_of, sort, turn,
@@ -127,18 +128,17 @@ impl<C: NodeCloud> Keeper<'_, C> {
         let revision = tools.revision(Tooling::of(etcd_version)?, &file).await?;
         let taken = Taken { member: member.clone(), revision, at, content: content.clone() };
         let name = name(&taken);
-        let place = |part: &str| object(&self.store.store, cluster, etcd, &name, part);
-
+        let part = |part: &str, content: &Content| Part {
+            object: object(&self.store.store, cluster, etcd, &name, part),
+            file: folder.join(part),
+            content: content.clone(),
+        };
         let certificates = self.certificates(folder).await?;
-        let beside = folder.join(CERTIFICATES_PART);
-        self.put(&place(CERTIFICATES_PART), beside, &certificates).await?;
-        let address = place(SNAPSHOT_PART);
-        self.put(&address, file, &content).await?;
-        let found = self.read_back(&address, folder.join("again.db")).await?;
-        if found != content {
-            let (found, wanted) = (found.sha256, content.sha256);
-            return Err(SnapshotError::Changed { object: address, found, wanted });
-        }
+        let beside = part(CERTIFICATES_PART, &certificates);
+        let whole = part(SNAPSHOT_PART, &content);
+        let address = whole.object.clone();
+        // What lies there without a snapshot broke off on its way: the snapshot is the last to come.
+        deliver(cloud, &[beside, whole]).await?;
         Ok(Record {
             name,
             object: address,
@@ -185,24 +185,6 @@ impl<C: NodeCloud> Keeper<'_, C> {
         let path = folder.join(CERTIFICATES_PART);
         off_thread(move || write_whole(&path, &body, 0o600)).await?;
         Ok(content)
-    }
-
-    async fn put(
-        &self,
-        object: &str,
-        file: PathBuf,
-        content: &Content,
-    ) -> Result<(), SnapshotError> {
-        let address: Address = object.parse()?;
-        Ok(self.machine.cloud.store(&address, &file, content).await?)
-    }
-
-    async fn read_back(&self, object: &str, into: PathBuf) -> Result<Content, SnapshotError> {
-        let address: Address = object.parse()?;
-        if !self.machine.cloud.fetch(&address, &into, OBJECT_BYTES_MAX).await? {
-            return Err(SnapshotError::Missing { object: object.to_owned() });
-        }
-        look_into(into, object).await
     }
 
     /// Writes the record, and takes out of the list what is kept no longer. What lies in the archive
