@@ -16,6 +16,7 @@ use super::volume::Attached;
 use super::watch::Watch;
 use crate::etcd::snapshot::CLAIM_SECS_MAX;
 use crate::etcd::start::Identity;
+use crate::node::host::{off_thread, remove_folder};
 use crate::node::time::sleep;
 
 /// How often a life may fail before the program ends, and how long it rests in between; systemd then
@@ -80,17 +81,21 @@ async fn life<C: NodeCloud>(
 }
 
 /// Watches, and takes snapshots beside it. A snapshot that is under way when the watch ends is finished
-/// first, since each begins with all of the database.
-async fn beside<T>(
-    watching: impl Future<Output = T>,
+/// first, since each begins with all of the database; not where the member is refused, which serves what
+/// others have left behind for as long as it runs.
+async fn beside(
+    watching: impl Future<Output = Result<(), NodeError>>,
     keeping: impl Future<Output = ()>,
     shared: &Shared,
-) -> T {
+) -> Result<(), NodeError> {
     tokio::pin!(watching, keeping);
     let ended = tokio::select! {
         ended = &mut watching => ended,
         () = &mut keeping => watching.await,
     };
+    if let Err(NodeError::Refused { .. }) = ended {
+        return ended;
+    }
     for _ in 0..TAKING_SECS_MAX {
         if !shared.is_taking() {
             break;
@@ -132,6 +137,37 @@ async fn live<C: NodeCloud>(
     };
     if let Err(NodeError::Refused { .. }) = ended {
         beginner.stop().await?;
+        // A snapshot may have been under way.
+        let folder = layout.snapshots.clone();
+        off_thread(move || remove_folder(&folder)).await?;
     }
     ended
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::future::{pending, ready};
+
+    use super::*;
+    use crate::etcd::start::RefuseReason;
+
+    #[tokio::test]
+    async fn who_is_refused_waits_for_no_snapshot_and_who_lives_on_does() {
+        let shared = &Shared::default();
+        shared.set_taking(true);
+        let identity =
+            Identity { cluster: "c".to_owned(), etcd: "main".to_owned(), member: "a".to_owned() };
+        let reason = Box::new(RefuseReason::Removed);
+        let refused = Err(NodeError::Refused { identity, reason });
+        let wait = |ended| {
+            let watched = beside(ready(ended), pending(), shared);
+            tokio::time::timeout(Duration::from_millis(300), watched)
+        };
+        assert!(matches!(wait(refused).await, Ok(Err(NodeError::Refused { .. }))));
+        assert!(wait(Ok(())).await.is_err(), "a snapshot is under way");
+        shared.set_taking(false);
+        assert!(matches!(wait(Ok(())).await, Ok(Ok(()))));
+    }
 }

@@ -126,6 +126,11 @@ impl Shared {
     pub(super) fn is_taking(&self) -> bool {
         self.is_taking.load(Ordering::SeqCst)
     }
+
+    /// Says whether one is being taken.
+    pub(super) fn set_taking(&self, is_taking: bool) {
+        self.is_taking.store(is_taking, Ordering::SeqCst);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

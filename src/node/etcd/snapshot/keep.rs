@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::deliver::{Part, deliver};
@@ -46,7 +45,7 @@ impl<C: NodeCloud> Keeper<'_, C> {
                 known = None;
                 self.tell(&format!("no snapshot was taken: {error}"));
             }
-            self.shared.is_taking.store(false, Ordering::SeqCst);
+            self.shared.set_taking(false);
             sleep(PAUSE).await;
         }
     }
@@ -77,7 +76,7 @@ impl<C: NodeCloud> Keeper<'_, C> {
         else {
             return Ok(());
         };
-        self.shared.is_taking.store(true, Ordering::SeqCst);
+        self.shared.set_taking(true);
         let claimed = list.list.claimed(&self.identity.member, cloud.now());
         match snapshot::follow(cloud, cluster, etcd, list, claimed).await {
             // Somebody else was faster; look again.
