@@ -41,19 +41,19 @@ pub(super) struct Beginner<'a, C> {
 
 /// Whether etcd runs after a step.
 enum Step {
-    /// It does.
-    Started,
+    /// It does, under this epoch.
+    Started(Box<Epoch>),
     /// Not yet: look again.
     Again,
 }
 
 impl<C: NodeCloud> Beginner<'_, C> {
-    /// Looks, decides and acts until etcd runs.
+    /// Looks, decides and acts until etcd runs; gives the epoch that it was started under.
     ///
     /// # Errors
     /// [`NodeError::Refused`] when only people can decide; etcd does not run then. Any other one says
     /// what failed, and leaves etcd as it was.
-    pub(super) async fn begin(&self, volume: &mut Attached) -> Result<(), NodeError> {
+    pub(super) async fn begin(&self, volume: &mut Attached) -> Result<Epoch, NodeError> {
         let mut why = String::new();
         for _ in 0..LOOKS_MAX {
             let looked_at = boot_ms();
@@ -63,7 +63,7 @@ impl<C: NodeCloud> Beginner<'_, C> {
             machine.tell(identity, &start.to_string());
             why = start.to_string();
             match self.act(start, &look, looked_at, volume).await {
-                Ok(Step::Started) => return Ok(()),
+                Ok(Step::Started(epoch)) => return Ok(*epoch),
                 Ok(Step::Again) => {}
                 // Members refuse changes while they are not sure of each other.
                 Err(NodeError::Etcd(error)) => {
@@ -191,14 +191,15 @@ impl<C: NodeCloud> Beginner<'_, C> {
         .await?;
         let Identity { cluster, etcd, .. } = self.identity;
         let now = epoch::read(&self.machine.cloud, cluster, etcd).await?;
-        if now.is_none_or(|now| now.epoch != *epoch) || boot_ms() - at > LOOK_AGE_MAX_MS {
+        let Some(now) = now.filter(|now| now.epoch == *epoch) else { return Ok(Step::Again) };
+        if boot_ms() - at > LOOK_AGE_MAX_MS {
             return Ok(Step::Again);
         }
         note_version(self.layout, DataVersion::begun(sight.program, reached(sight))).await?;
         let service = self.layout.service.clone();
         off_thread(move || service.start()).await?;
         self.machine.note_progress().await;
-        Ok(Step::Started)
+        Ok(Step::Started(Box::new(now.epoch)))
     }
 
     fn place<'e>(&self, epoch: &'e Epoch) -> Option<&'e Place> {

@@ -123,9 +123,9 @@ async fn live<C: NodeCloud>(
         .map_err(|why| NodeError::Leaves { identity: identity.clone(), why: Box::new(why) })?;
     let client = &EtcdClient::new(&layout.credentials())?;
     let beginner = Beginner { machine, identity, hosted, layout, client };
-    beginner.begin(&mut volume).await?;
+    let started = &beginner.begin(&mut volume).await?;
     let shared = &Shared::default();
-    let watch = Watch { machine, identity, layout, client, shared };
+    let watch = Watch { machine, identity, layout, client, shared, started };
     // Nobody listens any more once the launch is over.
     let watching = watch.watch(|| drop(ready.send(identity.clone())));
     let ended = match &hosted.snapshots {

@@ -4,18 +4,24 @@
 //! member is goes to its key in the state bucket. When its epoch is over, the member is stopped: it is
 //! of a cluster that people have left behind.
 
+mod owed;
+mod told;
+mod under;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::owed::Owed;
+use self::under::Under;
 use super::client::{EtcdClient, EtcdError, Status};
 use super::layout::Layout;
 use super::machine::{Machine, NodeCloud, NodeError};
-use super::snapshot::{Health, Shared};
+use super::snapshot::Shared;
 use super::volume::note_version;
 use crate::cloud::{Condition, StoreError};
 use crate::epoch::{self, EpochStoreError, Known};
 use crate::etcd::epoch::{Epoch, Phase, Place};
-use crate::etcd::report::{MemberReport, MemberRole, report_key};
+use crate::etcd::report::{MemberReport, report_key};
 use crate::etcd::start::{Identity, Listed, RefuseReason, View};
 use crate::etcd::version::DataVersion;
 use crate::node::time::{boot_ms, sleep};
@@ -24,8 +30,6 @@ use crate::node::time::{boot_ms, sleep};
 const FAST: Duration = Duration::from_secs(1);
 /// From then on: reports are this far apart.
 const SLOW: Duration = Duration::from_secs(10);
-/// Between two reads of the epoch, once it is closed.
-const EPOCH_MS: u64 = 60_000;
 /// How long a member is watched over before its life begins anew, as it does after a reboot: its
 /// certificates are renewed where they are due, and the client takes the new ones.
 const DAY_MS: u64 = 86_400_000;
@@ -39,13 +43,16 @@ pub(super) struct Watch<'a, C> {
     pub(super) layout: &'a Layout,
     pub(super) client: &'a EtcdClient,
     pub(super) shared: &'a Shared,
+    /// The epoch that etcd was started under.
+    pub(super) started: &'a Epoch,
 }
 
 /// What was seen of a member at a moment.
 struct Seen {
     status: Status,
     view: View,
-    alarms: BTreeSet<String>,
+    /// The alarms that are raised; none if nobody could read them.
+    alarms: Option<BTreeSet<String>>,
     lag: u64,
 }
 
@@ -59,6 +66,11 @@ impl Seen {
         let votes = self.mine().is_some_and(|listed| !listed.is_learner && listed.is_started());
         votes && self.view.is_healthy && self.status.leader.is_some()
     }
+
+    /// Whether it may be counted on: nobody knows that while its alarms are not read.
+    fn is_healthy(&self) -> bool {
+        self.view.is_healthy && self.alarms.is_some()
+    }
 }
 
 impl<C: NodeCloud> Watch<'_, C> {
@@ -69,27 +81,26 @@ impl<C: NodeCloud> Watch<'_, C> {
     /// [`NodeError::Refused`] when the epoch belongs to another cluster now; the caller stops etcd. Trouble
     /// that passes is told and outlived.
     pub(super) async fn watch(&self, mut ready: impl FnMut()) -> Result<(), NodeError> {
-        let (mut known, mut read_at) = (None, 0);
+        let mut under = Under::new(self.started.clone());
         let mut noted = None;
         let (mut gone, mut applied) = (0, 0);
         let mut is_ready = false;
+        let mut owed = Owed::new();
         let began_at = boot_ms();
         loop {
-            let is_due = boot_ms() - read_at > EPOCH_MS;
-            let is_open = |known: &Known| known.epoch.phase == Phase::Open;
-            if (is_due || known.as_ref().is_none_or(is_open))
+            if under.is_due(boot_ms())
                 && let Some(newest) = self.read_epoch().await
             {
-                self.check(known.as_ref(), &newest)?;
-                (known, read_at) = (Some(newest), boot_ms());
+                under.take(newest, boot_ms()).map_err(|reason| self.refused(reason))?;
             }
-            let epoch = known.as_ref().map(|known| &known.epoch);
+            let known = under.known();
+            let epoch = known.map(|known| &known.epoch);
             let seen = match epoch {
                 Some(epoch) => self.see(epoch).await,
                 None => None,
             };
             gone = if seen.is_some() { 0 } else { gone + 1 };
-            if let (Some(seen), Some(known)) = (&seen, &known) {
+            if let (Some(seen), Some(known)) = (&seen, known) {
                 if seen.status.applied > applied {
                     applied = seen.status.applied;
                     if !is_ready {
@@ -99,13 +110,17 @@ impl<C: NodeCloud> Watch<'_, C> {
                 self.care(seen, known).await?;
                 noted = self.note_version(seen, noted).await;
                 let is_closed = known.epoch.cluster_id() == Some(seen.status.cluster_id);
-                if seen.is_voter() && is_closed && !std::mem::replace(&mut is_ready, true) {
-                    self.write_voter(&known.epoch).await;
-                    self.machine.tell(self.identity, "is a healthy voter");
-                    ready();
+                if seen.is_voter() && is_closed {
+                    if owed.is_due() {
+                        owed.note(self.write_voter(&known.epoch).await);
+                    }
+                    if !std::mem::replace(&mut is_ready, true) {
+                        self.machine.tell(self.identity, "is a healthy voter");
+                        ready();
+                    }
                 }
             }
-            self.shared.see(epoch.map(|epoch| health(seen.as_ref(), epoch)));
+            self.shared.see(epoch.map(|epoch| told::health(seen.as_ref(), epoch)));
             self.report(seen.as_ref(), epoch).await;
             if gone >= GONE_MAX || boot_ms().saturating_sub(began_at) > DAY_MS {
                 return Ok(());
@@ -125,16 +140,6 @@ impl<C: NodeCloud> Watch<'_, C> {
         }
     }
 
-    /// The member was started under one epoch; under another one it is not to go on.
-    fn check(&self, known: Option<&Known>, newest: &Known) -> Result<(), NodeError> {
-        let Some(known) = known else { return Ok(()) };
-        if known.epoch.token == newest.epoch.token {
-            return Ok(());
-        }
-        let (found, wanted) = (known.epoch.number, newest.epoch.number);
-        Err(self.refused(RefuseReason::OtherEpoch { found, wanted }))
-    }
-
     /// Asks the member what it is; none when it does not answer.
     async fn see(&self, epoch: &Epoch) -> Option<Seen> {
         let me = epoch.members.get(&self.identity.member)?;
@@ -144,7 +149,7 @@ impl<C: NodeCloud> Watch<'_, C> {
                 false => self.client.view(&me.client_url).await?,
                 true => self.view_of_others(epoch, &status).await?,
             };
-            let alarms = self.client.alarms(&me.client_url).await.unwrap_or_default();
+            let alarms = self.alarms(&status, &me.client_url).await;
             let committed = self.committed_by_leader(&status, &view).await;
             let lag = committed.max(status.committed).saturating_sub(status.applied);
             Ok(Seen { status, view, alarms, lag })
@@ -153,6 +158,21 @@ impl<C: NodeCloud> Watch<'_, C> {
             Ok(seen) => Some(seen),
             Err::<_, EtcdError>(error) => {
                 self.machine.tell(self.identity, &format!("does not answer: {error}"));
+                None
+            }
+        }
+    }
+
+    /// The alarms as the member knows them; none if it does not tell. A learner is not asked: it tells nothing
+    /// of the sort, and counts for nothing.
+    async fn alarms(&self, status: &Status, url: &str) -> Option<BTreeSet<String>> {
+        if status.is_learner {
+            return Some(BTreeSet::new());
+        }
+        match self.client.alarms(url).await {
+            Ok(alarms) => Some(alarms),
+            Err(error) => {
+                self.machine.tell(self.identity, &format!("its alarms were not read: {error}"));
                 None
             }
         }
@@ -242,17 +262,19 @@ impl<C: NodeCloud> Watch<'_, C> {
         }
     }
 
-    /// Has the cluster agree on a write once the member votes. etcd 3.4 notes in its data how far it has
-    /// come at writes, and at no change of members: where no write follows one, 3.5 makes the change once
-    /// more, marks the members as removed that are to come, and 3.6 goes by those marks.
+    /// Has the cluster agree on a write once the member votes; whether it did. etcd 3.4 notes in its data how
+    /// far it has come at writes, and at no change of members: where no write follows one, 3.5 makes the change
+    /// once more, marks the members as removed that are to come, and 3.6 goes by those marks.
     /// Source: etcd v3.5.26 `server/etcdserver/server.go`, `apply`;
     /// `server/etcdserver/api/membership/cluster.go`, `CleanupZombieMembersIfNeeded`.
-    async fn write_voter(&self, epoch: &Epoch) {
+    async fn write_voter(&self, epoch: &Epoch) -> bool {
         let member = &self.identity.member;
-        let Some(me) = epoch.members.get(member) else { return };
-        if let Err(error) = self.client.write_voter(&me.client_url, member).await {
+        let Some(me) = epoch.members.get(member) else { return false };
+        let written = self.client.write_voter(&me.client_url, member).await;
+        if let Err(error) = &written {
             self.machine.tell(self.identity, &format!("takes no write: {error}"));
         }
+        written.is_ok()
     }
 
     /// Asks the others for a vote; the leader gives it once the learner has caught up. A learner itself
@@ -272,24 +294,7 @@ impl<C: NodeCloud> Watch<'_, C> {
         let blank = blank_report(self.machine, self.identity);
         let report = match seen {
             None => blank,
-            Some(seen) => {
-                let members = seen.view.members.iter();
-                let name = |id| {
-                    let listed = seen.view.members.iter().find(|listed| listed.id == id);
-                    listed.map(|listed| name_of(listed, epoch))
-                };
-                MemberReport {
-                    is_healthy: seen.view.is_healthy,
-                    term: seen.status.term,
-                    leader: seen.status.leader.and_then(name),
-                    lag: seen.lag,
-                    alarms: seen.alarms.clone(),
-                    members: members.map(|listed| (name_of(listed, epoch), role(listed))).collect(),
-                    version: seen.status.version,
-                    cluster_version: seen.view.cluster_version,
-                    ..blank
-                }
-            }
+            Some(seen) => told::report(seen, epoch, blank),
         };
         let report = MemberReport { snapshot_at: self.shared.newest(), ..report };
         write(self.machine, self.identity, &report).await;
@@ -297,24 +302,6 @@ impl<C: NodeCloud> Watch<'_, C> {
 
     fn refused(&self, reason: RefuseReason) -> NodeError {
         NodeError::Refused { identity: self.identity.clone(), reason: Box::new(reason) }
-    }
-}
-
-/// How a member is, for whoever takes a snapshot of it.
-fn health(seen: Option<&Seen>, epoch: &Epoch) -> Health {
-    let Some(seen) = seen else {
-        let (version, leader, voters) = (None, None, BTreeSet::new());
-        return Health { epoch: epoch.clone(), is_well: false, version, term: 0, voters, leader };
-    };
-    let named = |listed: &Listed| name_of(listed, Some(epoch));
-    let leader = seen.view.members.iter().find(|listed| Some(listed.id) == seen.status.leader);
-    Health {
-        epoch: epoch.clone(),
-        is_well: seen.is_voter() && epoch.cluster_id() == Some(seen.status.cluster_id),
-        version: seen.status.version,
-        term: seen.status.term,
-        voters: seen.view.voters().map(named).collect(),
-        leader: leader.map(named),
     }
 }
 
@@ -348,23 +335,5 @@ async fn write<C: NodeCloud>(machine: &Machine<C>, identity: &Identity, report: 
     let body = serde_json::to_vec(report).unwrap_or_default();
     if let Err(error) = machine.cloud.put(&key, body, Condition::Any).await {
         machine.tell(identity, &format!("its report was not written: {error}"));
-    }
-}
-
-/// Who has not started has no name of its own: the epoch knows it by its address.
-fn name_of(listed: &Listed, epoch: Option<&Epoch>) -> String {
-    if !listed.name.is_empty() {
-        return listed.name.clone();
-    }
-    let mut places = epoch.into_iter().flat_map(|epoch| &epoch.members);
-    let place = places.find(|(_, place)| listed.peer_urls.contains(&place.peer_url));
-    place.map_or_else(|| listed.id.to_string(), |(name, _)| name.clone())
-}
-
-fn role(listed: &Listed) -> MemberRole {
-    match (listed.is_started(), listed.is_learner) {
-        (false, _) => MemberRole::Unstarted,
-        (true, true) => MemberRole::Learner,
-        (true, false) => MemberRole::Voter,
     }
 }

@@ -58,10 +58,16 @@ pub(super) fn status(said: &Value) -> Result<Status, String> {
     })
 }
 
-pub(super) fn alarms(said: &Value) -> BTreeSet<String> {
-    let alarms = said.get("alarms").and_then(Value::as_array).map(Vec::as_slice);
-    let names = alarms.unwrap_or_default().iter().map(|alarm| text(alarm, "alarm"));
-    names.filter(|name| !name.is_empty()).collect()
+/// The alarms that are raised. An answer that names no cluster is none of etcd's, and says nothing about
+/// alarms either.
+pub(super) fn alarms(said: &Value) -> Result<BTreeSet<String>, String> {
+    cluster_id(said)?;
+    let alarms = match said.get("alarms") {
+        None | Some(Value::Null) => return Ok(BTreeSet::new()),
+        Some(alarms) => alarms.as_array().ok_or_else(|| format!("`alarms` is {alarms}"))?,
+    };
+    let names = alarms.iter().map(|alarm| text(alarm, "alarm"));
+    Ok(names.filter(|name| !name.is_empty()).collect())
 }
 
 pub(super) fn added(said: &Value) -> Result<MemberId, String> {
@@ -166,6 +172,17 @@ mod tests {
         }
         let nameless = json!({"header": {"cluster_id": "1"}, "members": [{"name": "a"}]});
         assert!(view(&nameless, true).is_err());
+    }
+
+    #[test]
+    fn only_etcd_says_that_no_alarm_is_raised() {
+        let header = json!({"cluster_id": "1"});
+        assert_eq!(alarms(&json!({"header": header})), Ok(BTreeSet::new()));
+        let raised = json!({"header": header, "alarms": [{"memberID": "1", "alarm": "NOSPACE"}]});
+        assert_eq!(alarms(&raised), Ok(["NOSPACE".to_owned()].into()));
+        for said in [json!({}), json!("hello"), json!({"header": header, "alarms": "?"})] {
+            assert!(alarms(&said).is_err(), "{said}");
+        }
     }
 
     #[test]

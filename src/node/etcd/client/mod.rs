@@ -133,10 +133,10 @@ impl EtcdClient {
     /// The alarms that are raised in the cluster.
     ///
     /// # Errors
-    /// When the member does not answer.
+    /// When the member does not answer, or not as etcd does.
     pub async fn alarms(&self, url: &str) -> Result<BTreeSet<String>, EtcdError> {
         let said = self.ask(url, "/v3/maintenance/alarm", &json!({ "action": "GET" })).await?;
-        Ok(answer::alarms(&said))
+        answer::alarms(&said).map_err(|why| senseless(url, why))
     }
 
     /// Adds a learner at an address.
