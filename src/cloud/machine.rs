@@ -45,7 +45,8 @@ pub trait MachineCloud: Send + Sync {
         device: &str,
     ) -> impl Future<Output = Result<(), CloudError>> + Send;
 
-    /// Notes on a volume that it is about to be formatted: it counts as blank never again.
+    /// Notes on a volume who is about to format it: for everybody else it counts as blank never again.
+    /// Saying it twice does no harm.
     ///
     /// # Errors
     /// When the tag may not have been set; the volume must not be formatted then.
@@ -81,8 +82,8 @@ pub struct MemberVolume {
     pub volume_id: String,
     /// The machine that holds it.
     pub attached_to: Option<String>,
-    /// Whether it was ever to be formatted.
-    pub is_formatted: bool,
+    /// What its tag says of whoever was to format it: the machine. None if nobody ever was.
+    pub formatted_by: Option<String>,
 }
 
 /// A launch that a hook holds back.

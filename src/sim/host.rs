@@ -28,7 +28,7 @@ impl World {
         let told = of_member.map(|stored| MemberVolume {
             volume_id: stored.volume_id.clone(),
             attached_to: stored.attached_to.clone(),
-            is_formatted: stored.volume.tags.contains_key(FORMATTED_TAG),
+            formatted_by: stored.volume.tags.get(FORMATTED_TAG).cloned(),
         });
         told.collect()
     }

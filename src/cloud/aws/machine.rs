@@ -143,10 +143,11 @@ fn told(volume: &Volume) -> Option<MemberVolume> {
         state.is_none_or(|state| *state != VolumeAttachmentState::Detached)
     };
     let mut holders = volume.attachments().iter().filter(|held| is_held(held.state()));
+    let marked = volume.tags().iter().find(|tag| tag.key() == Some(FORMATTED_TAG));
     Some(MemberVolume {
         volume_id: volume.volume_id()?.to_owned(),
         attached_to: holders.find_map(|held| held.instance_id()).map(str::to_owned),
-        is_formatted: volume.tags().iter().any(|tag| tag.key() == Some(FORMATTED_TAG)),
+        formatted_by: marked.map(|tag| tag.value().unwrap_or_default().to_owned()),
     })
 }
 

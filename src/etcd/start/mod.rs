@@ -54,7 +54,7 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Volume {
     /// Nothing, and it never held anything: no signature, a first MiB of zeroes, and no tag that says
-    /// it was formatted.
+    /// it was to be formatted; or one of this machine's, which has not come to it yet.
     Blank,
     /// Nothing, although its tag says that it was formatted: what was on it is lost.
     Emptied,

@@ -40,8 +40,11 @@ pub enum WaitReason {
 /// Why people have to decide.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefuseReason {
-    /// What was there is lost, or somebody cleared it.
-    #[error("the volume was formatted once and is empty now")]
+    /// What was there is lost, or somebody cleared it; or its machine was ended right before it made a file
+    /// system, which nobody else can know.
+    #[error(
+        "the volume was to be formatted once, says its tag `kprod.dev/formatted`, and is empty now"
+    )]
     Emptied,
     /// Not for kprod to overwrite.
     #[error("the volume holds what kprod did not put there: {what}")]
@@ -137,7 +140,12 @@ impl RefuseReason {
     /// What people can do about it.
     pub fn way_out(&self) -> &'static str {
         match self {
-            RefuseReason::Emptied | RefuseReason::Strange { .. } => {
+            RefuseReason::Emptied => {
+                "where the member has never run on it, its machine was ended before it made a file system: \
+                 remove that tag, then end the machine, and the next one makes it; else see who emptied the \
+                 volume, then delete it by name and apply: the member joins on a new one"
+            }
+            RefuseReason::Strange { .. } => {
                 "look at what is on the volume; if nothing of it is needed, delete the volume by name \
                  and apply: the member then joins on a new one"
             }

@@ -18,6 +18,8 @@ pub(super) struct Layout {
     pub(super) config: PathBuf,
     /// Where a snapshot lies on its way: on the machine's own disk, so that the member's has peace.
     pub(super) snapshots: PathBuf,
+    /// What is noted while a file system is about to be made: on the machine's own disk as well.
+    pub(super) formatting: PathBuf,
     /// Its service.
     pub(super) service: Service,
 }
@@ -31,6 +33,7 @@ impl Layout {
             pki: PathBuf::from(format!("/etc/kprod/pki/etcd-{etcd}")),
             config: PathBuf::from(format!("/run/kprod/etcd/{etcd}.json")),
             snapshots: PathBuf::from(format!("/var/lib/kprod/snapshots/{etcd}")),
+            formatting: PathBuf::from(format!("/var/lib/kprod/formatting/{etcd}.json")),
             service: Service { unit: format!("kprod-etcd-{etcd}.service") },
         }
     }

@@ -1,13 +1,16 @@
 //! A member's volume: found by its tags, attached, looked at, formatted once, mounted.
 
+mod begun;
+
 use std::path::Path;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use self::begun::Begun;
 use super::layout::Layout;
 use super::machine::{Machine, NodeCloud, NodeError};
-use crate::cloud::machine::MemberVolume;
+use crate::cloud::machine::{MachineCloud, MemberVolume};
 use crate::cloud::{CloudError, CloudErrorKind};
 use crate::etcd::epoch::Epoch;
 use crate::etcd::start::{Identity, Stamp, Volume};
@@ -20,13 +23,17 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How often is looked: for 15 minutes. A machine that shuts down holds its volume for as long as its
 /// services take to stop, and EC2 for some minutes more.
 const LOOKS_MAX: usize = 450;
+/// How often the tag is written that comes before a file system: for a minute. Once more does no harm, and an
+/// answer that was lost may have been a yes.
+const MARKS_MAX: usize = 30;
 
 /// A member's volume on its machine.
 #[derive(Clone, Debug)]
 pub(super) struct Attached {
-    volume_id: String,
+    /// The volume and the machine, as they are noted when a file system is about to be made.
+    mine: Begun,
     device: BlockDevice,
-    is_formatted: bool,
+    formatted_by: Option<String>,
 }
 
 impl Attached {
@@ -48,8 +55,9 @@ impl Attached {
                 let id = volume.volume_id.clone();
                 match off_thread(move || BlockDevice::of_volume(&id)).await? {
                     Some(device) => {
-                        let MemberVolume { volume_id, is_formatted, .. } = volume;
-                        return Ok(Self { volume_id, device, is_formatted });
+                        let MemberVolume { volume_id, formatted_by, .. } = volume;
+                        let mine = Begun { volume_id, instance_id: machine.instance_id.clone() };
+                        return Ok(Self { mine, device, formatted_by });
                     }
                     None => "the machine does not see its disk".clone_into(&mut trouble),
                 }
@@ -69,14 +77,16 @@ impl Attached {
     /// # Errors
     /// When the disk cannot be read or mounted.
     pub(super) async fn inspect(&self, layout: &Layout) -> Result<Volume, NodeError> {
-        let (device, layout) = (self.device.clone(), layout.clone());
-        let is_formatted = self.is_formatted;
+        let (Self { mine, device, formatted_by }, layout) = (self.clone(), layout.clone());
         let seen = off_thread(move || {
             Ok(match device.contents()? {
-                Contents::Nothing if is_formatted => Volume::Emptied,
-                Contents::Nothing => Volume::Blank,
+                Contents::Nothing => {
+                    let noted = Begun::read(&layout.formatting)?;
+                    mine.nothing_on_it(formatted_by.as_deref(), noted.as_ref())
+                }
                 Contents::Else(what) => Volume::Strange { what },
                 Contents::Ours => {
+                    Begun::forget(&layout.formatting)?;
                     device.mount(&layout.volume)?;
                     let has_data = layout.data_mark().exists();
                     match (note(&layout.stamp())?, note(&layout.version())?) {
@@ -97,7 +107,7 @@ impl Attached {
     }
 
     /// Makes a file system on a blank volume and mounts it. The tag comes first: whatever happens from
-    /// then on, the volume is never taken for blank again.
+    /// then on, the volume is blank for nobody else again.
     ///
     /// # Errors
     /// When the tag may not have been set, or the disk cannot be formatted.
@@ -106,15 +116,30 @@ impl Attached {
         machine: &Machine<C>,
         layout: &Layout,
     ) -> Result<(), NodeError> {
-        machine.cloud.mark_formatted(&self.volume_id, &machine.instance_id).await?;
-        self.is_formatted = true;
-        let (device, folder) = (self.device.clone(), layout.volume.clone());
+        let (mine, note) = (self.mine.clone(), layout.formatting.clone());
+        off_thread(move || mine.write(&note)).await?;
+        mark(&machine.cloud, &self.mine, PAUSE).await?;
+        self.formatted_by = Some(self.mine.instance_id.clone());
+        let (device, layout) = (self.device.clone(), layout.clone());
         let made = off_thread(move || {
             device.format()?;
-            device.mount(&folder)
+            Begun::forget(&layout.formatting)?;
+            device.mount(&layout.volume)
         });
         Ok(made.await?)
     }
+}
+
+/// Sets the tag, as often as another attempt may help.
+async fn mark(cloud: &impl MachineCloud, begun: &Begun, pause: Duration) -> Result<(), CloudError> {
+    let mark = || cloud.mark_formatted(&begun.volume_id, &begun.instance_id);
+    for _ in 1..MARKS_MAX {
+        match mark().await {
+            Err(error) if error.kind.is_retriable() => sleep(pause).await,
+            done => return done,
+        }
+    }
+    mark().await
 }
 
 /// Writes whose data the volume is about to hold.
@@ -194,6 +219,75 @@ impl From<CloudError> for NodeError {
         match error.kind {
             CloudErrorKind::Denied => NodeError::Denied(error),
             _ => NodeError::Cloud(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::cloud::machine::{Hook, Launch};
+
+    /// An account in which setting the tag fails so often, with the tag set or not.
+    struct Flaky {
+        kind: CloudErrorKind,
+        failures: usize,
+        calls: Mutex<Vec<(String, String)>>,
+    }
+
+    impl MachineCloud for Flaky {
+        async fn this_instance(&self, _: &str) -> Result<String, CloudError> {
+            Ok("i-1".to_owned())
+        }
+
+        async fn member_volumes(
+            &self,
+            _: &str,
+            _: &str,
+            _: &str,
+        ) -> Result<Vec<MemberVolume>, CloudError> {
+            Ok(Vec::new())
+        }
+
+        async fn attach_volume(&self, _: &str, _: &str, _: &str) -> Result<(), CloudError> {
+            Ok(())
+        }
+
+        async fn mark_formatted(&self, volume_id: &str, value: &str) -> Result<(), CloudError> {
+            let mut calls = self.calls.lock().unwrap();
+            calls.push((volume_id.to_owned(), value.to_owned()));
+            match calls.len() > self.failures {
+                true => Ok(()),
+                false => Err(CloudError::new(self.kind, "CreateTags", "Some", "trouble")),
+            }
+        }
+
+        async fn extend_launch(&self, _: &Launch) -> Result<Hook, CloudError> {
+            Ok(Hook::Gone)
+        }
+
+        async fn complete_launch(&self, _: &Launch) -> Result<Hook, CloudError> {
+            Ok(Hook::Gone)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_tag_is_set_again_where_that_may_help_and_not_for_ever() {
+        let begun = Begun { volume_id: "vol-1".to_owned(), instance_id: "i-1".to_owned() };
+        for kind in CloudErrorKind::ALL {
+            for failures in [0, 1, MARKS_MAX - 1, MARKS_MAX, 3 * MARKS_MAX] {
+                let cloud = Flaky { kind, failures, calls: Mutex::default() };
+                let set = mark(&cloud, &begun, Duration::ZERO).await;
+                let calls = cloud.calls.into_inner().unwrap();
+                let tries = if kind.is_retriable() { MARKS_MAX } else { 1 };
+                assert_eq!(calls.len(), tries.min(failures + 1), "{kind:?}, {failures}");
+                assert_eq!(set.is_ok(), failures < tries, "{kind:?}, {failures}");
+                assert!(calls.iter().all(|call| *call == ("vol-1".to_owned(), "i-1".to_owned())));
+            }
         }
     }
 }

@@ -84,6 +84,19 @@ pub fn remove_folder(path: &Path) -> Result<(), HostError> {
     }
 }
 
+/// Removes a file, and has the disk know it; one that is not there is gone already.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove_whole(path: &Path) -> Result<(), HostError> {
+    let removed = || match fs::remove_file(path) {
+        Ok(()) => File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    removed().map_err(|cause| HostError::file("cannot remove", path, cause))
+}
+
 /// Renames a folder to a name that is not taken, and has the disk know it.
 ///
 /// # Errors

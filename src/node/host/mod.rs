@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 pub use block::{BlockDevice, Contents};
 pub use files::{
-    copy_with_sum, fresh_folder, open, read_if_there, remove_folder, rename_whole, write_whole,
+    copy_with_sum, fresh_folder, open, read_if_there, remove_folder, remove_whole, rename_whole,
+    write_whole,
 };
 pub use program::version_said;
 pub use run::run_tool;
@@ -61,7 +62,11 @@ pub enum HostError {
 }
 
 impl HostError {
-    pub(super) fn file(action: &'static str, path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
+    pub(super) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        cause: std::io::Error,
+    ) -> Self {
         HostError::File { action, path: path.into(), cause }
     }
 }

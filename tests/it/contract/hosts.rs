@@ -61,7 +61,7 @@ pub(super) async fn volumes<C: Cloud + MachineCloud>(scene: &Scene<'_, C>) {
     let id = scene.made(scene.create_volume(&volume_a, "a")).await;
     let (name_ab, volume_ab) = volume("b", "ab");
     let elsewhere = scene.made(scene.create_volume(&volume_ab, "ab")).await;
-    let free = MemberVolume { volume_id: id.clone(), attached_to: None, is_formatted: false };
+    let free = MemberVolume { volume_id: id.clone(), attached_to: None, formatted_by: None };
     scene.volumes("a", |found| found == [free.clone()]).await;
     scene.volumes("ab", |found| found.len() == 1 && found[0].volume_id == elsewhere).await;
     scene.volumes("b", <[MemberVolume]>::is_empty).await;
@@ -76,7 +76,7 @@ pub(super) async fn volumes<C: Cloud + MachineCloud>(scene: &Scene<'_, C>) {
     }
 
     cloud.mark_formatted(&id, &machines[0]).await.unwrap();
-    scene.volumes("a", |found| found.len() == 1 && found[0].is_formatted).await;
+    scene.volumes("a", |found| found.len() == 1 && found[0].formatted_by == held).await;
     let mut marked = volume_a;
     marked.tags.insert(FORMATTED_TAG.to_owned(), machines[0].clone());
     scene.shows(&name_a, &Resource::Volume(marked)).await;

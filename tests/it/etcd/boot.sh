@@ -36,9 +36,14 @@ mount --rbind /run/dev /dev
 
 mount --bind "$machine/systemctl" "$(command -v systemctl)"
 
-# Where the image has an etcdctl of its own, the usual one stays at hand for it.
+# Where the image has a tool of its own, the usual one stays at hand for it.
+mkdir /run/usual
+if [ -f "$machine/mkfs.ext4" ]; then
+    touch /run/usual/mkfs.ext4
+    mount --bind "$(command -v mkfs.ext4)" /run/usual/mkfs.ext4
+    mount --bind "$machine/mkfs.ext4" "$(command -v mkfs.ext4)"
+fi
 if [ -f "$machine/etcdctl" ]; then
-    mkdir /run/usual
     touch /run/usual/etcdctl
     mount --bind /usr/bin/etcdctl /run/usual/etcdctl
     mount --bind "$machine/etcdctl" /usr/bin/etcdctl

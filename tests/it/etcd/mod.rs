@@ -113,6 +113,11 @@ fn a_machine_that_slept_while_the_cluster_formed_forms_no_other() {
 }
 
 #[test]
+fn a_file_system_that_is_not_made_at_once_is_made_later() {
+    tell("etcd::stories::machines::a_file_system_is_not_made_at_once");
+}
+
+#[test]
 fn etcd_of_a_version_that_does_not_fit_starts_on_no_data() {
     tell("etcd::stories::versions::a_program_does_not_fit");
 }
