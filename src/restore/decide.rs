@@ -20,19 +20,23 @@ pub fn decide(journal: &Journal, sight: &Sight) -> Result<Step, RestoreError> {
         let volumes = old.into_iter().map(|(id, key)| (id.clone(), key.clone())).collect();
         return Ok(Step::SetAside { volumes });
     }
+    let Some(noted) = &journal.machines else {
+        return Ok(Step::NoteMachines { machines: all_hosts(sight) });
+    };
+    let leaving = there(sight, noted);
+    if !leaving.is_empty() {
+        return Ok(Step::EndMachines { machines: leaving });
+    }
+    let ending: BTreeSet<_> =
+        sight.ending.values().flatten().filter(|id| noted.contains(*id)).cloned().collect();
+    if !ending.is_empty() {
+        return Ok(Step::AwaitEnd { machines: ending });
+    }
     let made: BTreeSet<_> = sight.volumes.values().collect();
     let missing = sight.wanted.iter().filter(|key| !made.contains(key));
     let missing: BTreeSet<_> = missing.cloned().collect();
     if !missing.is_empty() {
         return Ok(Step::MakeVolumes { volumes: missing });
-    }
-    let Some(noted) = &journal.machines else {
-        let hosts = sight.hosts.keys().filter_map(|group| sight.machines.get(group));
-        return Ok(Step::NoteMachines { machines: hosts.flatten().cloned().collect() });
-    };
-    let leaving = there(sight, noted);
-    if !leaving.is_empty() {
-        return Ok(Step::EndMachines { machines: leaving });
     }
     let members = waiting(journal, sight);
     if members.is_empty() {
@@ -46,7 +50,13 @@ pub fn decide(journal: &Journal, sight: &Sight) -> Result<Step, RestoreError> {
     }
 }
 
-/// Those of some machines that are there, of groups that host members.
+/// The machines of all groups that host members, those that end already among them.
+fn all_hosts(sight: &Sight) -> BTreeSet<String> {
+    let of_group = |group| [&sight.machines, &sight.ending].map(|machines| machines.get(group));
+    sight.hosts.keys().flat_map(of_group).flatten().flatten().cloned().collect()
+}
+
+/// Those of some machines that are there and stay, of groups that host members.
 fn there(sight: &Sight, machines: &BTreeSet<String>) -> BTreeMap<String, BTreeSet<String>> {
     let mut found = BTreeMap::new();
     for (group, known) in &sight.machines {
@@ -78,17 +88,27 @@ fn unfenced(journal: &Journal, sight: &Sight) -> Result<Option<String>, RestoreE
 
 /// The members that are not healthy voters of the new epoch yet. While that is open, nobody is: what
 /// members say then is of the epoch before.
-fn waiting(journal: &Journal, sight: &Sight) -> BTreeSet<(String, String)> {
+pub(super) fn waiting(journal: &Journal, sight: &Sight) -> BTreeSet<(String, String)> {
     let is_formed = |etcd: &String| {
         let epoch = sight.epochs.get(etcd);
         epoch.is_some_and(|epoch| matches!(epoch.phase, Phase::Closed { .. }))
     };
-    let members = sight.hosts.values().flatten();
+    let members =
+        sight.hosts.iter().flat_map(|(group, members)| members.iter().map(move |m| (group, m)));
     members
-        .filter(|(etcd, _)| journal.targets.contains_key(etcd))
-        .filter(|member| !is_formed(&member.0) || !sight.well.contains(*member))
-        .cloned()
+        .filter(|(_, (etcd, _))| journal.targets.contains_key(etcd))
+        .filter(|(group, member)| !is_formed(&member.0) || !is_well(journal, sight, group, member))
+        .map(|(_, member)| member.clone())
         .collect()
+}
+
+/// Whether a member is well on a machine that stays: what one says that ends will not be true for long,
+/// nor what another machine says than its group's.
+fn is_well(journal: &Journal, sight: &Sight, group: &str, member: &(String, String)) -> bool {
+    let Some(machine) = sight.well.get(member) else { return false };
+    let has_to_go = journal.machines.as_ref().is_some_and(|noted| noted.contains(machine));
+    let stays = sight.machines.get(group).is_some_and(|machines| machines.contains(machine));
+    stays && !has_to_go
 }
 
 /// The machines of the groups that host members who are waited for.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::journal::{remove, write};
+use super::look::{Seen, volumes};
 use super::{Journal, RestoreError, Sight, Step, Target, decide, read};
 use crate::apply::failure::RERUN;
 use crate::apply::lease::{self, Lease, LeaseRequest, later, sleep_or_stop};
@@ -16,10 +17,10 @@ use crate::apply::{
 use crate::cloud::{Call, Cloud, CloudErrorKind, Observation, Query};
 use crate::epoch::{self, EpochStoreError};
 use crate::error::{ExitCode, Failure};
-use crate::etcd::{Epoch, Facts, Limits, MemberFact, MemberRole, Topology};
+use crate::etcd::{Facts, Topology};
 use crate::event::Event;
 use crate::plan::Plan;
-use crate::resource::{Attribute, DIGEST_TAG, Key, Kind, OWNER_TAG, Resource, SET_ASIDE_TAG, Tags};
+use crate::resource::{DIGEST_TAG, Key, OWNER_TAG, Resource, SET_ASIDE_TAG, Tags};
 use crate::roll::members;
 
 /// Between two looks.
@@ -127,6 +128,7 @@ impl<C: Cloud> Run<'_, C> {
                     self.apply(&plan, &query, announce).await?;
                     self.take_lease().await.map(|()| Made::Done)
                 }
+                Step::AwaitEnd { .. } => self.await_end(&step, deadline).await,
                 Step::Wait { machines, .. } => {
                     self.wait(&mut journal, &step, machines, deadline).await
                 }
@@ -188,7 +190,7 @@ impl<C: Cloud> Run<'_, C> {
             let kept = lease.keep(self.cloud).await;
             kept.map_err(|error| lease_failure(&error, &self.request.cluster))?;
         }
-        let RestoreRequest { cluster, topology, volumes: wanted, .. } = self.request;
+        let RestoreRequest { cluster, topology, volumes, .. } = self.request;
         let mut epochs = BTreeMap::new();
         for etcd in journal.targets.keys() {
             if let Some(known) = self.epoch(etcd).await? {
@@ -198,23 +200,8 @@ impl<C: Cloud> Run<'_, C> {
         let observation = self.observe().await?;
         let facts = members::read(self.cloud, cluster, topology, &Facts::new()).await;
         let facts = facts.map_err(|error| self.store(&error))?;
-        let mut hosts: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
-        let mut well = BTreeSet::new();
-        for (etcd, members) in &topology.clusters {
-            for (member, place) in &members.members {
-                let name = (etcd.clone(), member.clone());
-                hosts.entry(place.group.clone()).or_default().insert(name.clone());
-                let fact = facts.get(etcd).and_then(|members| members.get(member));
-                if let (Some(fact), Some(epoch)) = (fact, epochs.get(etcd))
-                    && self.is_well(fact, epoch)
-                {
-                    well.insert(name);
-                }
-            }
-        }
-        let machines = machines(&observation);
-        let (volumes, wanted) = (volumes(&observation), wanted.clone());
-        Ok(Sight { epochs, volumes, wanted, machines, hosts, well })
+        let seen = Seen { epochs, observation: &observation, facts: &facts, now: self.cloud.now() };
+        Ok(seen.sight(topology, volumes))
     }
 
     async fn epoch(&self, etcd: &str) -> Result<Option<epoch::Known>, Failure> {
@@ -222,14 +209,14 @@ impl<C: Cloud> Run<'_, C> {
         read.map_err(|error| halted(error.to_string()))
     }
 
-    /// Whether a member has said lately that it is well, as one of the epoch's members, all of whom vote.
-    fn is_well(&self, fact: &MemberFact, epoch: &Epoch) -> bool {
-        let MemberFact { report, written_at, .. } = fact;
-        let age = self.cloud.now().duration_since(*written_at);
-        let is_young = age.unsigned_abs() <= Limits::REPORT_AGE_MAX;
-        let all_vote = report.members.keys().eq(epoch.members.keys())
-            && report.members.values().all(|role| *role == MemberRole::Voter);
-        is_young && report.is_healthy && report.leader.is_some() && all_vote
+    /// Waits for machines to end, which takes as long as load balancers and hooks hold on to them.
+    async fn await_end(&self, step: &Step, deadline: Timestamp) -> Result<Made, Failure> {
+        if self.cloud.now() >= deadline {
+            return Err(halted(step.to_string()).hint(format!(
+                "see what holds them: a load balancer that drains, or a termination hook; {RERUN}"
+            )));
+        }
+        self.pause().await.map(|()| Made::Done)
     }
 
     /// Waits; when that has taken too long, the next run replaces the machines of those who are not well.
@@ -286,7 +273,9 @@ impl<C: Cloud> Run<'_, C> {
                 // A look right away would see them still.
                 self.pause().await.map(|()| Made::Done)
             }
-            Step::MakeVolumes { .. } | Step::Wait { .. } | Step::Finish => Ok(Made::Done),
+            Step::AwaitEnd { .. } | Step::MakeVolumes { .. } | Step::Wait { .. } | Step::Finish => {
+                Ok(Made::Done)
+            }
         }
     }
 
@@ -430,32 +419,6 @@ fn short(id: u64) -> String {
 fn makes_a_member(key: &str) -> bool {
     [OWNER_TAG, DIGEST_TAG, "KubernetesCluster"].contains(&key)
         || ["k8s.io/", "kubernetes.io/"].iter().any(|prefix| key.starts_with(prefix))
-}
-
-/// The members' volumes by id.
-pub fn volumes(observation: &Observation) -> BTreeMap<String, Key> {
-    let owned = observation
-        .resources
-        .iter()
-        .filter(|(key, found)| key.kind == Kind::Volume && found.ownership.is_owned());
-    let id = |(key, found): (&Key, &crate::cloud::Observed)| {
-        Some((found.attributes.get(&Attribute::Id)?.clone(), key.clone()))
-    };
-    owned.filter_map(id).collect()
-}
-
-/// The machines of all groups that do not end already.
-fn machines(observation: &Observation) -> BTreeMap<String, BTreeSet<String>> {
-    let mut machines: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (key, found) in &observation.resources {
-        let Some(group) = &found.group else { continue };
-        let stays = group
-            .instances
-            .iter()
-            .filter(|machine| !machine.lifecycle_state.starts_with("Terminat"));
-        machines.insert(key.name.clone(), stays.map(|m| m.instance_id.clone()).collect());
-    }
-    machines
 }
 
 fn halted(why: impl Into<String>) -> Failure {

@@ -25,7 +25,7 @@ pub struct Journal {
     pub targets: BTreeMap<String, Target>,
     /// Ids of the volumes that were there before.
     pub old_volumes: BTreeSet<String>,
-    /// Machines that have to go; not known before the new volumes are there.
+    /// Machines that have to go; not known before the old volumes are set aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machines: Option<BTreeSet<String>>,
     /// Machines whose members did not form in time: they go as well, unless their members are well by

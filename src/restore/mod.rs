@@ -7,13 +7,15 @@
 //!
 //! The order is what makes it safe. First each epoch is followed by one that begins with its snapshot:
 //! from then on no member of the old cluster starts again, and those that run stop. Then the old volumes
-//! are set aside: they keep their data, lose their members' tags, and are never deleted. New volumes are
-//! made, and the machines replaced, whose members find blank volumes and an epoch that tells them what to
-//! begin with.
+//! are set aside: they keep their data, lose their members' tags, and are never deleted. The machines end,
+//! and only when they are gone are new volumes made: a machine that is about to end takes none of them, and
+//! forms nothing. Those that their groups bring find blank volumes and an epoch that tells them what to
+//! begin with. Whoever says that it is well counts only on a machine that stays.
 
 mod decide;
 mod driver;
 mod journal;
+mod look;
 #[cfg(test)]
 mod tests;
 
@@ -24,8 +26,9 @@ use crate::etcd::snapshot::{Moment, Record, Tooling, ToolingError};
 use crate::resource::Key;
 
 pub use decide::decide;
-pub use driver::{RestoreReport, RestoreRequest, VolumePlan, run, volumes};
+pub use driver::{RestoreReport, RestoreRequest, VolumePlan, run};
 pub use journal::{Journal, Target, journal_key, read};
+pub use look::volumes;
 
 /// What a restore does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +43,7 @@ pub enum Step {
         /// Their addresses, by id.
         volumes: BTreeMap<String, Key>,
     },
-    /// Members get volumes that never held anything.
-    MakeVolumes {
-        /// Their addresses.
-        volumes: BTreeSet<Key>,
-    },
-    /// It is noted which machines have to go: those that were there before the volumes were.
+    /// It is noted which machines have to go: those that were there before the old volumes were set aside.
     NoteMachines {
         /// Their ids.
         machines: BTreeSet<String>,
@@ -54,6 +52,16 @@ pub enum Step {
     EndMachines {
         /// Ids by group.
         machines: BTreeMap<String, BTreeSet<String>>,
+    },
+    /// Machines that have to go end, and are waited for: as long as they run they would take new volumes.
+    AwaitEnd {
+        /// Their ids.
+        machines: BTreeSet<String>,
+    },
+    /// Members get volumes that never held anything.
+    MakeVolumes {
+        /// Their addresses.
+        volumes: BTreeSet<Key>,
     },
     /// Members form their clusters.
     Wait {
@@ -75,12 +83,15 @@ pub struct Sight {
     pub volumes: BTreeMap<String, Key>,
     /// The addresses that members' volumes should have.
     pub wanted: BTreeSet<Key>,
-    /// Machines that are there and do not end, by group.
+    /// Machines that are there and stay, by group.
     pub machines: BTreeMap<String, BTreeSet<String>>,
+    /// Machines that are there and end or leave, by group.
+    pub ending: BTreeMap<String, BTreeSet<String>>,
     /// Groups, with the members that each hosts, as etcd cluster and member.
     pub hosts: BTreeMap<String, BTreeSet<(String, String)>>,
-    /// Members that have lately said that they are healthy voters.
-    pub well: BTreeSet<(String, String)>,
+    /// Members that have lately said that they are healthy voters, with the machine that said so, which is
+    /// in service.
+    pub well: BTreeMap<(String, String), String>,
 }
 
 /// Why a restore cannot go on.
@@ -150,6 +161,9 @@ impl std::fmt::Display for Step {
             Step::EndMachines { machines } => {
                 let count = machines.values().map(BTreeSet::len).sum();
                 write!(f, "{} ended; their groups bring others", some(count, "machine"))
+            }
+            Step::AwaitEnd { machines } => {
+                write!(f, "waiting for {} to end", some(machines.len(), "machine"))
             }
             Step::Wait { members, .. } => {
                 let names: Vec<String> =

@@ -28,7 +28,8 @@ fn key(etcd: &str, member: &str) -> Key {
     Key::new(Kind::Volume, format!("{member}.etcd-{etcd}.c"))
 }
 
-/// A cluster of three machines, some of whose volumes and machines are lost.
+/// A cluster of three machines, some of whose volumes are lost; machines that are not among those that
+/// stay end already.
 fn world(volumes: u8, machines: u8) -> (Journal, Sight) {
     let mut sight = Sight::default();
     for (index, etcd) in ETCDS.iter().enumerate() {
@@ -42,11 +43,12 @@ fn world(volumes: u8, machines: u8) -> (Journal, Sight) {
             let name = ((*etcd).to_owned(), (*member).to_owned());
             sight.hosts.entry((*member).to_owned()).or_default().insert(name.clone());
             // What members of the old cluster say counts for nothing.
-            sight.well.insert(name);
-            if machines & (1 << at) != 0 {
-                let ids = BTreeSet::from([format!("i-old-{member}")]);
-                sight.machines.insert((*member).to_owned(), ids);
-            }
+            sight.well.insert(name, format!("i-old-{member}"));
+            let ids = BTreeSet::from([format!("i-old-{member}")]);
+            match machines & (1 << at) {
+                0 => sight.ending.insert((*member).to_owned(), ids),
+                _ => sight.machines.insert((*member).to_owned(), ids),
+            };
         }
     }
     // A worker, which is none of a restore's business.
@@ -62,6 +64,25 @@ fn world(volumes: u8, machines: u8) -> (Journal, Sight) {
         stuck: BTreeSet::new(),
     };
     (journal, sight)
+}
+
+/// The groups have brought other machines.
+fn newcomers(sight: &mut Sight) {
+    for member in MEMBERS {
+        let ids = BTreeSet::from([format!("i-new-{member}")]);
+        sight.machines.insert(member.to_owned(), ids);
+    }
+}
+
+/// A restore that is over but for its last step.
+fn done() -> (Journal, Sight) {
+    let (mut journal, mut sight) = world(7, 7);
+    loop {
+        match decide(&journal, &sight).unwrap() {
+            Step::Finish => return (journal, sight),
+            step => make(&step, &mut journal, &mut sight),
+        }
+    }
 }
 
 /// What a step leads to.
@@ -84,12 +105,14 @@ fn make(step: &Step, journal: &mut Journal, sight: &mut Sight) {
                 assert_ne!(group, "nodes");
                 let there = sight.machines.get_mut(group).unwrap();
                 there.retain(|id| !ids.contains(id));
+                sight.ending.entry(group.clone()).or_default().extend(ids.clone());
             }
         }
+        Step::AwaitEnd { .. } => sight.ending.clear(),
         Step::Wait { .. } => {
-            for member in MEMBERS {
-                let ids = BTreeSet::from([format!("i-new-{member}")]);
-                sight.machines.insert(member.to_owned(), ids);
+            newcomers(sight);
+            for name in sight.hosts.values().flatten() {
+                sight.well.insert(name.clone(), format!("i-new-{}", name.1));
             }
             for epoch in sight.epochs.values_mut() {
                 *epoch = epoch.closed(ClusterId(99)).unwrap();
@@ -103,11 +126,12 @@ fn rank(step: &Step) -> usize {
     match step {
         Step::Fence { .. } => 0,
         Step::SetAside { .. } => 1,
-        Step::MakeVolumes { .. } => 2,
-        Step::NoteMachines { .. } => 3,
-        Step::EndMachines { .. } => 4,
-        Step::Wait { .. } => 5,
-        Step::Finish => 6,
+        Step::NoteMachines { .. } => 2,
+        Step::EndMachines { .. } => 3,
+        Step::AwaitEnd { .. } => 4,
+        Step::MakeVolumes { .. } => 5,
+        Step::Wait { .. } => 6,
+        Step::Finish => 7,
     }
 }
 
@@ -124,6 +148,10 @@ fn whatever_is_lost_the_steps_come_in_their_order_once_and_end() {
                     made.last().is_none_or(|last| rank(last) <= rank(&step)),
                     "{made:?} {step:?}"
                 );
+                if matches!(step, Step::MakeVolumes { .. }) {
+                    let mut there = sight.machines.values().chain(sight.ending.values()).flatten();
+                    assert!(!there.any(|id| id.contains("old")), "one is left that takes them");
+                }
                 make(&step, &mut journal, &mut sight);
                 made.push(step);
                 if made.last() == Some(&Step::Finish) {
@@ -137,8 +165,7 @@ fn whatever_is_lost_the_steps_come_in_their_order_once_and_end() {
                 .iter()
                 .any(|step| matches!(step, Step::MakeVolumes { volumes } if volumes.len() == 6));
             assert!(made_volumes, "{made:?}");
-            let old_ones_left = sight.machines.values().flatten().any(|id| id.contains("old"));
-            assert!(!old_ones_left, "{made:?}");
+            assert!(!sight.well.values().any(|id| id.contains("old")), "{made:?}");
             assert!(sight.machines["nodes"].contains("i-worker"));
         }
     }
@@ -180,11 +207,8 @@ fn a_machine_whose_members_did_not_form_in_time_goes_unless_they_have_by_now() {
             Step::Wait { machines, .. } => break machines,
             step => make(&step, &mut journal, &mut sight),
         }
-        if journal.machines.is_some() {
-            for member in MEMBERS {
-                let ids = BTreeSet::from([format!("i-new-{member}")]);
-                sight.machines.insert(member.to_owned(), ids);
-            }
+        if sight.volumes.keys().any(|id| id.contains("new")) {
+            newcomers(&mut sight);
         }
     };
     assert_eq!(waits, MEMBERS.map(|member| format!("i-new-{member}")).into());
@@ -192,8 +216,35 @@ fn a_machine_whose_members_did_not_form_in_time_goes_unless_they_have_by_now() {
     for epoch in sight.epochs.values_mut() {
         *epoch = epoch.closed(ClusterId(99)).unwrap();
     }
+    for name in sight.hosts.values().flatten() {
+        sight.well.insert(name.clone(), format!("i-new-{}", name.1));
+    }
     assert_eq!(decide(&journal, &sight), Ok(Step::Finish));
     sight.well.remove(&("main".to_owned(), "b".to_owned()));
     let only = BTreeMap::from([("b".to_owned(), BTreeSet::from(["i-new-b".to_owned()]))]);
     assert_eq!(decide(&journal, &sight), Ok(Step::EndMachines { machines: only }));
+}
+
+/// What is said on a machine that ends, or that is not the group's, will not be true for long.
+#[test]
+fn a_member_is_well_only_on_a_machine_of_its_group_that_stays() {
+    let name = |etcd: &str| (etcd.to_owned(), "b".to_owned());
+    let (journal, sight) = done();
+    let mut silent = sight.clone();
+    silent.well.remove(&name("main"));
+    let mut astray = sight.clone();
+    astray.well.insert(name("main"), "i-new-a".to_owned());
+    let mut ending = sight.clone();
+    let ids = ending.machines.remove("b").unwrap();
+    ending.ending.insert("b".to_owned(), ids);
+    // A listing may still show a machine that was ended as if nothing had happened.
+    let mut noted = sight;
+    noted.well.insert(name("main"), "i-old-b".to_owned());
+    noted.machines.get_mut("b").unwrap().insert("i-old-b".to_owned());
+    let (one, both) = (vec!["main"], vec!["events", "main"]);
+    for (sight, etcds) in [(silent, &one), (astray, &one), (ending, &both), (noted, &one)] {
+        let wanted: BTreeSet<_> = etcds.iter().map(|etcd| name(etcd)).collect();
+        assert_eq!(super::decide::waiting(&journal, &sight), wanted, "{sight:?}");
+        assert_ne!(decide(&journal, &sight), Ok(Step::Finish), "{sight:?}");
+    }
 }

@@ -36,16 +36,27 @@ impl World {
     /// Attaches a volume.
     ///
     /// # Errors
-    /// When a machine holds it, or one of the two is not there or elsewhere.
-    pub fn attach_volume(&mut self, volume_id: &str, instance_id: &str) -> Result<(), CloudError> {
+    /// When a machine holds it, the machine has another one there, or one of the two is not there or
+    /// elsewhere.
+    pub fn attach_volume(
+        &mut self,
+        volume_id: &str,
+        instance_id: &str,
+        device: &str,
+    ) -> Result<(), CloudError> {
         self.pass_call_time();
-        let made = self.try_attach(volume_id, instance_id);
+        let made = self.try_attach(volume_id, instance_id, device);
         let code = made.as_ref().map_or_else(|refused| refused.code.clone(), |()| "ok".to_owned());
         self.record("AttachVolume", true, &code);
         made.map_err(|refused| refused.into_error("AttachVolume"))
     }
 
-    fn try_attach(&mut self, volume_id: &str, instance_id: &str) -> Result<(), Refused> {
+    fn try_attach(
+        &mut self,
+        volume_id: &str,
+        instance_id: &str,
+        device: &str,
+    ) -> Result<(), Refused> {
         let stored = self.volume(volume_id)?;
         if stored.attached_to.is_some() {
             let message = format!("{volume_id} is already attached to an instance");
@@ -59,8 +70,13 @@ impl World {
             let message = format!("the volume '{volume_id}' is not in the instance's zone");
             return Err(Refused::invalid("InvalidVolume.ZoneMismatch", message));
         }
-        let holder = instance_id.to_owned();
-        self.volumes.edit(volume_id, |known| known.attached_to = Some(holder.clone()));
+        if self.volumes.values().any(|other| other.is_at(instance_id, device)) {
+            let message = format!(
+                "invalid value '{device}' for unixDevice: attachment point {device} is already in use"
+            );
+            return Err(Refused::invalid("InvalidParameterValue", message));
+        }
+        self.volumes.edit(volume_id, |known| known.attach(instance_id, device));
         Ok(())
     }
 

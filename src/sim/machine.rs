@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Time;
 use super::group::Activity;
-use super::{LaunchFault, World};
+use super::{LaunchFault, StoredVolume, World};
 use crate::resource::{LifecycleHook, Tags};
 
 /// An instance.
@@ -325,7 +325,7 @@ impl World {
             .map(|known| known.volume_id.clone())
             .collect();
         for id in volumes {
-            self.volumes.edit(&id, |known| known.attached_to = None);
+            self.volumes.edit(&id, StoredVolume::come_free);
         }
     }
 

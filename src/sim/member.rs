@@ -36,7 +36,7 @@ use crate::etcd::{MemberReport, Minor, Version};
 use crate::resource::FORMATTED_TAG;
 
 use ills::Ills;
-use run::{Machines, usual_store, usual_version};
+use run::{Machines, TakenVolume, usual_store, usual_version};
 use start::{Bucket, Data};
 pub use state::MemberState;
 
@@ -211,17 +211,18 @@ impl World {
     pub(super) fn tend_members(&mut self) {
         let now = self.now;
         let mut etcds = std::mem::take(&mut self.etcds);
-        let (mut due, mut closed, mut formatted) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut due, mut closed, mut taken) = (Vec::new(), Vec::new(), Vec::new());
         for (cluster, etcds) in &mut etcds {
             for (name, etcd) in etcds {
                 let ills = Ills::of(&self.faults.members, cluster, name);
                 let bucket = Bucket { cluster, etcd: name, objects: &self.objects };
                 let machines = Machines {
                     all: &self.machines,
+                    volumes: &self.volumes,
                     etcds: &self.etcd_versions,
                     templates: &self.templates,
                 };
-                formatted.extend(etcd.follow_machines(&machines, &bucket, now, &ills));
+                taken.extend(etcd.follow_machines(&machines, &bucket, now, &ills));
                 etcd.elect(now, &ills);
                 etcd.raise_version(now);
                 closed.extend(etcd.close(&bucket));
@@ -236,11 +237,11 @@ impl World {
             let etag = format!("{:016x}", fnv(&String::from_utf8_lossy(&body)));
             self.objects.insert(key, StoredObject::new(body, &etag, now));
         }
-        for volume_id in formatted {
-            let mark = |known: &mut super::StoredVolume| {
+        for TakenVolume { volume_id, instance_id, place } in taken {
+            self.volumes.edit(&volume_id, |known| {
                 known.volume.tags.entry(FORMATTED_TAG.to_owned()).or_insert_with(|| "1".to_owned());
-            };
-            self.volumes.edit(&volume_id, mark);
+                known.attach(&instance_id, &place);
+            });
         }
         let next = self.take_snapshots();
         self.members_due = self.members_due.into_iter().chain(next).min();

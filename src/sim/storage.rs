@@ -18,6 +18,9 @@ pub struct StoredVolume {
     pub volume: Volume,
     /// The instance it is attached to.
     pub attached_to: Option<String>,
+    /// Where on that instance: a device's name, or the simulated member's whose place it is.
+    #[serde(default)]
+    pub device: Option<String>,
     /// Until when its last modification goes on; another one has to wait.
     pub modifying_until: Time,
 }
@@ -59,6 +62,7 @@ impl World {
                 volume_id: volume_id.clone(),
                 volume: volume.clone(),
                 attached_to: None,
+                device: None,
                 modifying_until: world.now,
             };
             let visibility = world.visibility();
@@ -291,6 +295,24 @@ impl World {
             ));
         }
         self.check_security_groups(groups.iter().map(String::as_str), vpc_id)
+    }
+}
+
+impl StoredVolume {
+    /// An instance takes it.
+    pub(super) fn attach(&mut self, instance_id: &str, device: &str) {
+        self.attached_to = Some(instance_id.to_owned());
+        self.device = Some(device.to_owned());
+    }
+
+    /// It is free again: the instance has ended, or somebody took it away by force.
+    pub fn come_free(&mut self) {
+        (self.attached_to, self.device) = (None, None);
+    }
+
+    /// Whether it is what an instance has at a place.
+    pub(super) fn is_at(&self, instance_id: &str, device: &str) -> bool {
+        self.attached_to.as_deref() == Some(instance_id) && self.device.as_deref() == Some(device)
     }
 }
 

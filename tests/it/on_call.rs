@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Call, Cloud};
+use kprod::sim::StoredVolume;
 use serde_json::Value;
 
 use crate::cli::{STAGING, run};
@@ -153,8 +154,9 @@ async fn what_somebody_removed_is_made_anew_and_not_taken_for_the_old_one() {
     let cloud = SimCloud::open(&at.join(".kprod"), "210987654321", "eu-west-3").unwrap();
     let volume_id = cloud
         .with_world(|world| {
-            let mut volumes = world.volumes.iter();
-            volumes.next().map(|(id, _)| id.clone()).unwrap()
+            let id = world.volumes.iter().next().map(|(id, _)| id.clone()).unwrap();
+            world.volumes.edit(&id, StoredVolume::come_free);
+            id
         })
         .unwrap();
     let launch_template_name = format!("on-demand-4x-32gb.{STAGING}");

@@ -14,10 +14,10 @@ use kprod::etcd::epoch::Epoch;
 use kprod::etcd::snapshot::{List, newest_together, snapshots_key};
 use kprod::etcd::{Limits, Standing};
 use kprod::plan::PlanOptions;
-use kprod::resource::{Key, Kind, SET_ASIDE_TAG};
+use kprod::resource::{FORMATTED_TAG, Key, Kind, SET_ASIDE_TAG, Volume};
 use kprod::restore::{self, RestoreReport, RestoreRequest, Target, VolumePlan};
 use kprod::roll::{Policy, members};
-use kprod::sim::{CrashPlan, CrashSide, Lifecycle, World};
+use kprod::sim::{CrashPlan, CrashSide, Lifecycle, StoredVolume, World};
 use kprod::snapshot;
 use kprod::spec::Spec;
 
@@ -98,8 +98,34 @@ fn volumes(world: &World) -> (BTreeSet<String>, BTreeSet<String>) {
     (ids(false), ids(true))
 }
 
+/// As soon as a restore is over, every member is well, on a machine of its group that was not there before
+/// and stays.
+async fn is_well_at_once(cloud: &SimCloud, spec: &Spec, before: &World, what: &str) {
+    let topology = Policy::of(spec).topology;
+    let facts = members::read(cloud, STAGING, &topology, &BTreeMap::new()).await.unwrap();
+    let group_of = |id: &String| {
+        let found = |world: &mut World| {
+            let machine =
+                world.machines.get(id).filter(|machine| machine.lifecycle == Lifecycle::InService);
+            machine.and_then(|machine| machine.group.clone())
+        };
+        cloud.with_world(found).unwrap()
+    };
+    for (etcd, members) in &topology.clusters {
+        for (member, place) in &members.members {
+            let report = &facts[etcd][member].report;
+            let machine = &report.instance_id;
+            let what = format!("{what}: {etcd}/{member} on {machine}");
+            assert!(report.is_healthy && report.leader.is_some(), "{what}: {report:?}");
+            assert_eq!(group_of(machine).as_ref(), Some(&place.group), "{what} does not stay");
+            assert!(!before.machines.contains_key(machine), "{what} is of the time before");
+        }
+    }
+}
+
 /// Everything is as after a restore from the targets.
 async fn is_restored(cloud: &SimCloud, spec: &Spec, before: &World, what: &str) {
+    is_well_at_once(cloud, spec, before, what).await;
     let (old, _) = volumes(before);
     let (new, aside) = cloud.with_world(|world| volumes(world)).unwrap();
     assert_eq!(aside, old, "{what}: no volume is deleted, and each is set aside");
@@ -145,14 +171,14 @@ async fn a_cluster_begins_anew_with_its_newest_snapshot() {
 }
 
 #[tokio::test]
-async fn a_cluster_comes_back_when_every_machine_and_volume_is_lost() {
+async fn a_cluster_comes_back_when_every_volume_is_lost() {
     let (cloud, spec) = lived().await;
     let targets = newest(&cloud).await;
     let ids: Vec<String> = cloud
         .with_world(|world| {
             let ids: Vec<String> = world.volumes.values().map(|v| v.volume_id.clone()).collect();
             for id in &ids {
-                world.volumes.edit(id, |stored| stored.attached_to = None);
+                world.volumes.edit(id, StoredVolume::come_free);
             }
             ids
         })
@@ -161,12 +187,53 @@ async fn a_cluster_comes_back_when_every_machine_and_volume_is_lost() {
         cloud.call(&Call::DeleteVolume { volume_id }).await.unwrap();
     }
     cloud.sleep(Duration::from_secs(60)).await;
+    let before = cloud.with_world(|world| world.clone()).unwrap();
     run(&cloud, &spec, Some(targets)).await.unwrap();
+    // Machines that hold no volume would take the new ones as long as they run.
+    is_well_at_once(&cloud, &spec, &before, "all volumes lost").await;
     for (etcd, epoch) in epochs(&cloud).await {
         assert_eq!((epoch.number, epoch.cluster_id().is_some()), (2, true), "{etcd}");
     }
     let (_, aside) = cloud.with_world(|world| volumes(world)).unwrap();
     assert!(aside.is_empty());
+}
+
+/// Nothing detaches a volume but its machine's end: whatever becomes of its tags, the machine has no place
+/// for another one.
+#[tokio::test]
+async fn a_machine_whose_volume_was_set_aside_does_not_take_the_next_one() {
+    let (cloud, _) = lived().await;
+    let old = cloud.with_world(|world| volume_of(world, "main", "a")).unwrap();
+    let tags = old.volume.tags.clone();
+    let (resource_ids, keys) = (BTreeSet::from([old.volume_id]), tags.keys().cloned().collect());
+    cloud.call(&Call::DeleteTags { resource_ids, keys }).await.unwrap();
+    let mut tags = tags;
+    tags.remove(FORMATTED_TAG);
+    let volume = Box::new(Volume { tags, ..old.volume });
+    cloud.call(&Call::CreateVolume { volume, client_token: "next".to_owned() }).await.unwrap();
+    let look = async || {
+        // Whoever looks at members finds them by their volumes.
+        let _ = lists(&cloud).await;
+        let host = |world: &mut World| world.member_states(STAGING, "main")["a"].host.clone();
+        cloud.with_world(host).unwrap()
+    };
+    assert_eq!(look().await, None);
+    cloud.sleep(Duration::from_secs(600)).await;
+    assert_eq!(look().await, None, "its machine holds the old volume");
+    let holder = old.attached_to.unwrap();
+    cloud.with_world(|world| world.terminate_instance(&holder).unwrap()).unwrap();
+    cloud.sleep(Duration::from_secs(900)).await;
+    let host = look().await;
+    assert!(host.as_ref().is_some_and(|host| *host != holder), "{host:?}");
+}
+
+/// A member's volume.
+fn volume_of(world: &World, etcd: &str, member: &str) -> StoredVolume {
+    let (tag, begin) = (format!("k8s.io/etcd/{etcd}"), format!("{member}/"));
+    let is_its = |stored: &&StoredVolume| {
+        stored.volume.tags.get(&tag).is_some_and(|value| value.starts_with(&begin))
+    };
+    world.volumes.values().find(is_its).unwrap().clone()
 }
 
 /// A snapshot that is not what was recorded brings up nobody; another one does, over the epoch that the

@@ -28,9 +28,9 @@ impl MachineCloud for SimCloud {
         &self,
         volume_id: &str,
         instance_id: &str,
-        _device: &str,
+        device: &str,
     ) -> Result<(), CloudError> {
-        let made = self.live(|world| world.attach_volume(volume_id, instance_id)).await;
+        let made = self.live(|world| world.attach_volume(volume_id, instance_id, device)).await;
         made.map_err(|error| unusable(&error, "AttachVolume"))?
     }
 

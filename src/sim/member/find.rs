@@ -95,8 +95,8 @@ impl StoredEtcd {
         self.members.values().map(|member| &member.host)
     }
 
-    /// Takes over the members that volumes tell of. One whose volume is another one starts blank; a
-    /// cluster of which no volume is left is another cluster.
+    /// Takes over the members that volumes tell of. One whose volume is another one ends and starts blank,
+    /// on a machine that gets it; a cluster of which no volume is left is another cluster.
     pub(super) fn replace_members(&mut self, found: BTreeMap<String, (Host, String)>) {
         let is_same = |name: &String, volume: &String| {
             self.members.get(name).is_some_and(|known| known.volume_id == *volume)
@@ -111,7 +111,7 @@ impl StoredEtcd {
             known.host = host;
             if known.volume_id != volume_id {
                 known.volume_id = volume_id;
-                known.data = None;
+                (known.data, known.run) = (None, None);
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::boot::{Settings, user_data};
 use crate::etcd::snapshot::{Schedule, Store};
 use crate::etcd::{Minor, Version};
 use crate::sim::clock::Time;
-use crate::sim::{Machine, Shelf, StoredTemplate};
+use crate::sim::{Machine, Shelf, StoredTemplate, StoredVolume};
 
 /// Seconds from a running machine to the member's start: the least, and what its id adds.
 const START_SECS: (u64, u64) = (5, 10);
@@ -29,11 +29,20 @@ pub(super) fn usual_store() -> Option<Store> {
     Some(Store { store: "s3://simulated-snapshots".to_owned(), schedule: Schedule::USUAL })
 }
 
-/// Machines, which etcd they run by their images, and what they are told by their templates.
+/// Machines, the volumes that they may hold, which etcd they run by their images, and what they are told by
+/// their templates.
 pub(super) struct Machines<'a> {
     pub(super) all: &'a BTreeMap<String, Machine>,
+    pub(super) volumes: &'a Shelf<StoredVolume>,
     pub(super) etcds: &'a BTreeMap<String, Version>,
     pub(super) templates: &'a Shelf<StoredTemplate>,
+}
+
+/// A volume that a member was started on, with its machine and its place there.
+pub(super) struct TakenVolume {
+    pub(super) volume_id: String,
+    pub(super) instance_id: String,
+    pub(super) place: String,
 }
 
 impl Machines<'_> {
@@ -53,18 +62,30 @@ impl Machines<'_> {
         let template = self.templates.get(&machine.launch_template_name)?;
         user_data::settings_in(&template.versions.get(&machine.version)?.data.user_data)
     }
+
+    /// Whether a machine gets a volume for a member: nobody else holds it, and its place there is free.
+    /// Nothing detaches a volume but the machine's end, whatever becomes of its tags; so the machine of one
+    /// that was set aside does not get the next one.
+    /// Source: `node::etcd::volume`; EC2 API reference, "AttachVolume": a device name in use is refused.
+    fn may_take(&self, machine: &Machine, volume_id: &str, place: &str) -> bool {
+        let (id, volumes) = (machine.instance_id.as_str(), self.volumes);
+        let holder = volumes.get(volume_id).and_then(|volume| volume.attached_to.as_deref());
+        let is_in_the_way =
+            |other: &StoredVolume| other.volume_id != volume_id && other.is_at(id, place);
+        holder.is_none_or(|holder| holder == id) && !volumes.values().any(is_in_the_way)
+    }
 }
 
 impl StoredEtcd {
-    /// Ends members whose machine is gone, and starts those whose machine runs and decides so. Gives the
-    /// volumes that were started on.
+    /// Ends members whose machine is gone, and starts those whose machine runs, gets their volume and
+    /// decides so. Gives the volumes that were started on.
     pub(super) fn follow_machines(
         &mut self,
         machines: &Machines<'_>,
         bucket: &Bucket<'_>,
         now: Time,
         ills: &Ills<'_>,
-    ) -> Vec<String> {
+    ) -> Vec<TakenVolume> {
         let is_kept = |member: &StoredMember| {
             let run = member.run.as_ref();
             let machine = run.and_then(|run| machines.all.get(&run.instance_id));
@@ -90,13 +111,17 @@ impl StoredEtcd {
             else {
                 continue;
             };
-            let program = machines.program(machine);
-            self.start(&name, machine, program, bucket, now, ills);
-            let Some(member) = self.members.get_mut(&name) else { continue };
-            match &mut member.run {
+            let (volume_id, place) = (member.volume_id.clone(), format!("{}/{name}", bucket.etcd));
+            if machines.may_take(machine, &volume_id, &place) {
+                let program = machines.program(machine);
+                self.start(&name, machine, program, bucket, now, ills);
+            }
+            let run = self.members.get_mut(&name).and_then(|member| member.run.as_mut());
+            match run {
                 Some(run) => {
                     run.snapshots = machines.snapshots(machine, bucket.etcd, &name);
-                    started.push(member.volume_id.clone());
+                    let instance_id = machine.instance_id.clone();
+                    started.push(TakenVolume { volume_id, instance_id, place });
                 }
                 None => self.waits = true,
             }

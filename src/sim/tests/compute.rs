@@ -115,3 +115,40 @@ fn volumes_only_grow_and_only_one_change_at_a_time() {
     world.advance_secs(60);
     make(&mut world, &modify(40)).unwrap();
 }
+
+#[test]
+fn a_machine_has_one_volume_at_a_place_until_it_ends() {
+    let mut world = account(1);
+    template(&mut world, "web", template_data(&[]));
+    make(&mut world, &create(group("web", 1, 1, "a"))).unwrap();
+    world.advance_secs(120);
+    let machine = world.machine_of("web").unwrap();
+    let availability_zone = world.machines[&machine].availability_zone.clone();
+    let mut volume = |token: &str| {
+        let volume = Volume {
+            availability_zone: availability_zone.clone(),
+            size: 20,
+            volume_type: "gp3".to_owned(),
+            iops: None,
+            throughput: None,
+            encrypted: true,
+            kms_key_id: None,
+            tags: Tags::new(),
+        };
+        let client_token = token.to_owned();
+        let made = make(&mut world, &Call::CreateVolume { volume: Box::new(volume), client_token });
+        made.unwrap().attributes.into_values().next().unwrap()
+    };
+    let (one, other) = (volume("one"), volume("other"));
+    world.attach_volume(&one, &machine, "/dev/sdf").unwrap();
+    let refused = world.attach_volume(&other, &machine, "/dev/sdf").unwrap_err();
+    assert_eq!(
+        (refused.code.as_str(), refused.kind),
+        ("InvalidParameterValue", CloudErrorKind::Invalid)
+    );
+    world.attach_volume(&other, &machine, "/dev/sdg").unwrap();
+    world.terminate_instance(&machine).unwrap();
+    world.advance_secs(300);
+    let next = world.machine_of("web").unwrap();
+    world.attach_volume(&other, &next, "/dev/sdf").unwrap();
+}

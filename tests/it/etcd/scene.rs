@@ -119,7 +119,7 @@ impl Scene {
     pub(crate) fn lose_volume(&self, group: &str, etcd: &str, member: &str) {
         let volume_id = volume(&self.cloud, self.cluster, etcd, member);
         let free = |world: &mut kprod::sim::World| {
-            world.volumes.edit(&volume_id, |stored| stored.attached_to = None);
+            world.volumes.edit(&volume_id, kprod::sim::StoredVolume::come_free);
         };
         self.cloud.with_world(free).unwrap();
         let gone = Call::DeleteVolume { volume_id: volume_id.clone() };
