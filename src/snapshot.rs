@@ -2,7 +2,7 @@
 //! under conditions only.
 //!
 //! A write that comes too late is told as a conflict, after which whoever wrote looks again. Members add
-//! to the list; people only read it, and ask.
+//! to the list; people only read it, and ask, one after the other.
 
 use std::collections::BTreeMap;
 
@@ -78,38 +78,60 @@ pub async fn follow(
     Ok(Known { list: next, etag: Some(etag) })
 }
 
+/// What is asked for, as it was read: what is written over it goes by its tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The request; none where there is none, or one that makes no sense.
+    pub request: Option<Request>,
+    /// The entity tag of its object; none while there is no object.
+    etag: Option<String>,
+}
+
 /// Reads what is asked for; what makes no sense asks for nothing.
 ///
 /// # Errors
 /// When the bucket fails.
-pub async fn request(
-    cloud: &impl Cloud,
-    cluster: &str,
-    etcd: &str,
-) -> Result<Option<Request>, StoreError> {
-    let entry = cloud.get(&request_key(cluster, etcd)).await?;
-    Ok(entry.and_then(|entry| Request::parse(&entry.body)))
+pub async fn request(cloud: &impl Cloud, cluster: &str, etcd: &str) -> Result<Asked, StoreError> {
+    let Some(entry) = cloud.get(&request_key(cluster, etcd)).await? else {
+        return Ok(Asked { request: None, etag: None });
+    };
+    Ok(Asked { request: Request::parse(&entry.body), etag: Some(entry.etag) })
 }
 
-/// Asks for a snapshot; what was asked for before is asked for no more.
+/// Asks for a snapshot, in place of what is known to be asked for: whether that may go is for the caller to
+/// decide ([`Request::beside`]).
 ///
 /// # Errors
-/// When the bucket fails.
+/// When the bucket fails; [`StoreError::Conflict`] if somebody else has asked since.
 pub async fn ask(
     cloud: &impl Cloud,
     cluster: &str,
     etcd: &str,
+    known: &Asked,
     request: &Request,
 ) -> Result<(), StoreError> {
-    cloud.put(&request_key(cluster, etcd), request.to_bytes(), Condition::Any).await.map(drop)
+    let condition = known.etag.clone().map_or(Condition::Absent, Condition::Match);
+    cloud.put(&request_key(cluster, etcd), request.to_bytes(), condition).await.map(drop)
 }
 
-/// Takes a request back: it was answered, or nobody waits any more.
+/// Takes a request back: it was answered, or nobody waits any more. Another one is left alone.
 ///
 /// # Errors
 /// When the bucket fails.
-pub async fn withdraw(cloud: &impl Cloud, cluster: &str, etcd: &str) -> Result<(), StoreError> {
-    cloud.remove(&request_key(cluster, etcd), Condition::Any).await
+pub async fn withdraw(
+    cloud: &impl Cloud,
+    cluster: &str,
+    etcd: &str,
+    id: &str,
+) -> Result<(), StoreError> {
+    let known = request(cloud, cluster, etcd).await?;
+    let is_it = known.request.is_some_and(|request| request.id == id);
+    let Some(etag) = known.etag.filter(|_| is_it) else { return Ok(()) };
+    match cloud.remove(&request_key(cluster, etcd), Condition::Match(etag)).await {
+        // Somebody else asks by now.
+        Err(StoreError::Conflict(_)) => Ok(()),
+        removed => removed,
+    }
 }
 
 #[cfg(test)]
@@ -142,19 +164,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_is_there_until_it_is_withdrawn() {
+    async fn a_request_is_there_until_whoever_asked_withdraws_it() {
         let cloud = SimCloud::in_memory(1);
-        let asked = Request {
+        let of = |id: &str| Request {
             format_version: Request::FORMAT_VERSION,
-            id: "1".to_owned(),
-            asked_at: cloud.now(),
+            id: id.to_owned(),
+            asked_at: Timestamp::UNIX_EPOCH,
             member: None,
             alone: false,
         };
-        ask(&cloud, "c", "main", &asked).await.unwrap();
-        assert_eq!(request(&cloud, "c", "main").await, Ok(Some(asked)));
-        assert_eq!(request(&cloud, "c", "events").await, Ok(None));
-        withdraw(&cloud, "c", "main").await.unwrap();
-        assert_eq!(request(&cloud, "c", "main").await, Ok(None));
+        let asked = async |etcd| request(&cloud, "c", etcd).await.unwrap();
+        let none = asked("main").await;
+        ask(&cloud, "c", "main", &none, &of("1")).await.unwrap();
+        let first = asked("main").await;
+        assert_eq!((&first.request, &none.request), (&Some(of("1")), &None));
+        assert_eq!(asked("events").await, none);
+        // Who knows nothing of it does not write over it, nor take it back.
+        let late = ask(&cloud, "c", "main", &none, &of("2")).await;
+        assert!(matches!(late, Err(StoreError::Conflict(_))), "{late:?}");
+        withdraw(&cloud, "c", "main", "2").await.unwrap();
+        assert_eq!(asked("main").await, first);
+        ask(&cloud, "c", "main", &first, &of("2")).await.unwrap();
+        withdraw(&cloud, "c", "main", "1").await.unwrap();
+        assert_eq!(asked("main").await.request, Some(of("2")));
+        withdraw(&cloud, "c", "main", "2").await.unwrap();
+        assert_eq!(asked("main").await, none);
     }
 }

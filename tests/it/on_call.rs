@@ -8,8 +8,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use kprod::cloud::sim::SimCloud;
-use kprod::cloud::{Call, Cloud};
-use kprod::sim::StoredVolume;
+use kprod::cloud::{Call, Cloud, Condition};
+use kprod::etcd::snapshot::{Request, request_key};
+use kprod::sim::{StoredVolume, World};
 use serde_json::Value;
 
 use crate::cli::{STAGING, run};
@@ -313,4 +314,44 @@ fn two_runs_that_wait_for_each_other_both_end_well() {
             assert_eq!(code, 0, "{said}");
         }
     }
+}
+
+/// Two at once both get theirs. One whose request is not answered is let be, by whoever comes after it.
+#[tokio::test]
+async fn requests_for_snapshots_wait_for_each_other() {
+    let fleet = applied();
+    let at = fleet.path();
+    let cloud = SimCloud::open(&at.join(".kprod"), "210987654321", "eu-west-3").unwrap();
+    let begin = || {
+        let mut command = env::kprod(at);
+        command.args(["etcd", "snapshot", STAGING]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    for child in [begin(), begin()] {
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    let key = request_key(STAGING, "main");
+    assert_eq!(cloud.get(&key).await.unwrap(), None, "each takes its own back");
+
+    let failing = |world: &mut World| world.faults.failing_snapshots.insert(STAGING.to_owned());
+    cloud.with_world(failing).unwrap();
+    let other = Request {
+        format_version: Request::FORMAT_VERSION,
+        id: "other".to_owned(),
+        asked_at: cloud.now(),
+        member: None,
+        alone: false,
+    };
+    cloud.put(&key, other.to_bytes(), Condition::Absent).await.unwrap();
+    let (code, _, said) = run(at, &["etcd", "snapshot", STAGING]);
+    assert!(code == 6 && said.contains("that another run asked for at"), "{code} {said}");
+    assert!(said.contains("came first and was not answered"), "{said}");
+    let found = cloud.get(&key).await.unwrap().unwrap();
+    assert_eq!(Request::parse(&found.body), Some(other));
+    assert_eq!(cloud.get(&request_key(STAGING, "events")).await.unwrap(), None);
+
+    cloud.with_world(|world| world.faults.failing_snapshots.clear()).unwrap();
+    let (code, _, said) = run(at, &["etcd", "snapshot", STAGING]);
+    assert_eq!(code, 0, "{said}");
 }

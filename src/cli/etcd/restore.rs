@@ -133,8 +133,8 @@ impl Restore<'_> {
         self.context.ui.data(&ui::snapshots::restore(&plan, self.context.ui.out))?;
         self.confirm("Begin anew with this")?;
         if let Some(member) = &self.args.survivor {
-            let wish =
-                Wish { cluster: self.cluster, etcds, survivor: Some(member), wait: WAIT_MAX };
+            let takers = etcds.into_iter().map(|etcd| (etcd, Some(member.clone()))).collect();
+            let wish = Wish { cluster: self.cluster, takers, wait: WAIT_MAX };
             moment = Some(ask(self.context, self.cloud, &wish).await?);
         }
         let Some(moment) = moment else { return Ok(ExitCode::Done) };

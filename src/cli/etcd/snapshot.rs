@@ -17,8 +17,8 @@ use crate::roll::Policy;
 /// Take a snapshot of a cluster's etcd now
 ///
 /// Of `main` and `events` at the same time. The cluster's members take it, as they do every hour: this
-/// leaves a request in the state bucket and waits until the snapshots are verified and listed. Needs no
-/// lease, and no way to etcd itself.
+/// leaves a request in the state bucket and waits until the snapshots are verified and listed. Where
+/// another run has asked, it waits for that one's first. Needs no lease, and no way to etcd itself.
 ///
 /// Exit code 6 when they are not there in time.
 #[derive(Debug, Args)]
@@ -42,8 +42,9 @@ pub(super) fn run(context: &Context, args: &SnapshotArgs) -> anyhow::Result<Exit
     let cluster = loaded.spec.name();
     context.block_on(async {
         let cloud = pipeline::connect(context, &loaded, &args.cloud).await?;
-        let etcds = Policy::of(&loaded.spec).topology.clusters.into_keys().collect();
-        let wish = Wish { cluster, etcds, survivor: None, wait: args.wait_timeout };
+        let etcds = Policy::of(&loaded.spec).topology.clusters.into_keys();
+        let takers = etcds.map(|etcd| (etcd, None)).collect();
+        let wish = Wish { cluster, takers, wait: args.wait_timeout };
         let taken = ask(context, &cloud, &wish).await?;
         let lists: BTreeMap<String, List> =
             taken.into_iter().map(|(etcd, record)| (etcd, List::empty().with(record))).collect();

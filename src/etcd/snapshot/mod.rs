@@ -23,7 +23,7 @@ pub use list::{
     CERTIFICATES_PART, Claim, List, ListError, Record, SNAPSHOT_PART, Taken, name, object, prefix,
 };
 pub use moment::{Moment, MomentError, TOGETHER_SECS_MAX, at_once, newest_together};
-pub use request::{REQUEST_SECS_MAX, Request, request_key};
+pub use request::{Beside, REQUEST_SECS_MAX, Request, request_key};
 pub use retention::{Lying, Sorted, UPLOAD_SECS_MAX, discarded, sort};
 pub use schedule::{Schedule, Store};
 pub use tool::{BUMP_REVISIONS, Restore, Tooling, ToolingError};

@@ -358,3 +358,48 @@ fn a_request_is_answered_once_and_by_whom_it_asks() {
     assert_eq!(look("a", &claimed, &any, NOW, true), Turn::NotBefore(at(NOW + CLAIM_SECS_MAX)));
     assert_eq!(Request::parse(&of_c.to_bytes()), Some(of_c));
 }
+
+/// Two runs that ask at once end one after the other, whatever each of them asks for.
+#[test]
+fn a_request_waits_for_another_one_unless_that_is_over_or_can_only_wait_itself() {
+    let of = |id: &str, member: Option<&str>| Request {
+        format_version: Request::FORMAT_VERSION,
+        id: id.to_owned(),
+        asked_at: at(NOW),
+        member: member.map(str::to_owned),
+        alone: member.is_some(),
+    };
+    let (any, a, b) = (of("1", None), of("2", Some("a")), of("3", Some("b")));
+    let (other_any, other_a) = (of("4", None), of("5", Some("a")));
+    let none = List::empty();
+    let beside = |mine: &Request, found: &Request, list: &List, now, has_asked| match mine.beside(
+        Some(found),
+        list,
+        at(now),
+        has_asked,
+    ) {
+        Beside::Ask => "asks",
+        Beside::Wait => "waits",
+        Beside::Behind(first) if first == found => "behind",
+        Beside::Behind(_) => "behind nothing",
+    };
+    for mine in [&any, &a, &b] {
+        assert_eq!(mine.beside(None, &none, at(NOW), true), Beside::Ask);
+        for has_asked in [false, true] {
+            assert_eq!(beside(mine, mine, &none, NOW, has_asked), "waits");
+            let later = NOW + REQUEST_SECS_MAX;
+            assert_eq!(beside(mine, &other_a, &none, later, has_asked), "asks", "nobody waits");
+            let answer = Record { request: Some(other_a.id.clone()), ..record(NOW, TOKEN) };
+            let list = List::empty().with(answer);
+            assert_eq!(beside(mine, &other_a, &list, NOW, has_asked), "asks", "it is answered");
+        }
+    }
+    for has_asked in [false, true] {
+        assert_eq!(beside(&any, &other_any, &none, NOW, has_asked), "behind");
+        assert_eq!(beside(&any, &a, &none, NOW, has_asked), "behind");
+        assert_eq!(beside(&a, &any, &none, NOW, has_asked), "asks", "nobody else answers");
+        assert_eq!(beside(&a, &other_a, &none, NOW, has_asked), "behind");
+    }
+    assert_eq!(beside(&b, &a, &none, NOW, false), "asks", "the first one's member may be gone");
+    assert_eq!(beside(&a, &b, &none, NOW, true), "behind", "and it does not do the same in turn");
+}

@@ -53,8 +53,8 @@ impl<C: NodeCloud> Keeper<'_, C> {
     async fn look(&self, known: &mut Option<(Known, u64)>) -> Result<(), SnapshotError> {
         let Identity { cluster, etcd, .. } = self.identity;
         let cloud = &self.machine.cloud;
-        let request = snapshot::request(cloud, cluster, etcd).await?;
-        let request = request.filter(|request| request.is_alive(cloud.now()));
+        let asked = snapshot::request(cloud, cluster, etcd).await?;
+        let request = asked.request.filter(|request| request.is_alive(cloud.now()));
         let is_fresh = |(_, at): &(Known, u64)| boot_ms().saturating_sub(*at) < LIST_MS;
         let read = match known.take().filter(is_fresh).filter(|_| request.is_none()) {
             Some(read) => read,

@@ -29,7 +29,10 @@ impl Scene {
             alone: false,
         };
         for etcd in self.urls.keys() {
-            let asked = snapshot::ask(&self.cloud, self.cluster, etcd, &request);
+            let asked = async {
+                let known = snapshot::request(&self.cloud, self.cluster, etcd).await?;
+                snapshot::ask(&self.cloud, self.cluster, etcd, &known, &request).await
+            };
             self.runtime.block_on(asked).unwrap();
         }
         self.answers(&request.id)
@@ -134,7 +137,7 @@ impl Scene {
         }
         let asked = self.urls.keys().map(|etcd| {
             let request = snapshot::request(&self.cloud, self.cluster, etcd);
-            self.runtime.block_on(request).unwrap().unwrap()
+            self.runtime.block_on(request).unwrap().request.unwrap()
         });
         let asked: Vec<Request> = asked.collect();
         assert!(asked.iter().all(|request| request.alone && *request == asked[0]), "{asked:?}");
