@@ -56,15 +56,24 @@ pub fn text(
     text
 }
 
+/// A member that is left.
+#[derive(Clone, Debug)]
+pub struct Survivor {
+    /// Its name.
+    pub member: String,
+    /// When its machine reported last.
+    pub heard_at: Option<Timestamp>,
+}
+
 /// What a restore is about to do.
 #[derive(Clone, Debug)]
 pub struct RestorePlan<'a> {
     /// The cluster.
     pub cluster: &'a str,
-    /// The snapshots; none where the member that is left takes them first.
-    pub moment: Option<&'a Moment>,
-    /// The member that is left.
-    pub survivor: Option<&'a str>,
+    /// The snapshots of those etcd clusters that do not begin with a member that is left.
+    pub moment: &'a Moment,
+    /// The members that are left, by etcd cluster: of each a snapshot is taken first.
+    pub survivors: &'a BTreeMap<String, Survivor>,
     /// The epochs as they are.
     pub epochs: &'a BTreeMap<String, Epoch>,
     /// The volumes that are set aside, by id.
@@ -91,15 +100,13 @@ pub fn restore(plan: &RestorePlan<'_>, style: Style) -> String {
             style.heading(&format!("etcd {etcd}")),
             epoch.number
         );
-        match (plan.moment.and_then(|moment| moment.get(etcd)), plan.survivor) {
+        match (plan.moment.get(etcd), plan.survivors.get(etcd)) {
             (Some(record), _) => from_record(&mut text, record, plan.now),
-            (None, Some(member)) => {
-                let _ =
-                    writeln!(text, "  from member {member}, a snapshot of which is taken first");
-            }
+            (None, Some(survivor)) => from_survivor(&mut text, survivor, plan.now),
             (None, None) => {}
         }
     }
+    tell_apart(&mut text, plan, style);
     let _ = writeln!(text, "\nSet aside, with all that is on them ({})", plan.volumes.len());
     for (id, key) in plan.volumes {
         let _ = writeln!(text, "  {id}  {}", key.name);
@@ -127,6 +134,31 @@ fn from_record(text: &mut String, record: &Record, now: Timestamp) {
         duration(between(record.taken_at, now)),
     );
     let _ = writeln!(text, "  what was written since {} is lost", record.taken_at);
+}
+
+fn from_survivor(text: &mut String, survivor: &Survivor, now: Timestamp) {
+    let Survivor { member, heard_at } = survivor;
+    let heard = heard_at.map_or_else(
+        || "of which nothing was ever heard".to_owned(),
+        |at| format!("heard of {} ago", duration(between(at, now))),
+    );
+    let _ = writeln!(text, "  from member {member}, {heard}: a snapshot of it is taken first");
+    let _ = writeln!(text, "  what the others had agreed on and {member} has not learned is lost");
+}
+
+/// A snapshot is older than what a member has now.
+fn tell_apart(text: &mut String, plan: &RestorePlan<'_>, style: Style) {
+    if plan.moment.is_empty() || plan.survivors.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{}", style.warning("Not of one time"));
+    for (etcd, record) in plan.moment {
+        let age = duration(between(record.taken_at, plan.now));
+        let _ = writeln!(text, "  etcd {etcd} begins with what it had {age} ago");
+    }
+    for (etcd, Survivor { member, .. }) in plan.survivors {
+        let _ = writeln!(text, "  etcd {etcd} begins with what {member} has by now");
+    }
 }
 
 /// A length, in the largest unit that leaves something before the point.
@@ -161,8 +193,8 @@ mod tests {
     fn a_restore_tells_volumes_by_id_and_name() {
         let plan = RestorePlan {
             cluster: "c",
-            moment: None,
-            survivor: None,
+            moment: &BTreeMap::new(),
+            survivors: &BTreeMap::new(),
             epochs: &BTreeMap::new(),
             volumes: &BTreeMap::from([(
                 "vol-1".to_owned(),

@@ -43,6 +43,7 @@ mod rolling;
 mod sim;
 mod spec;
 mod story;
+mod survivor;
 mod tidy;
 #[cfg(feature = "node")]
 mod user_data;

@@ -5,6 +5,7 @@ mod restore;
 mod snapshot;
 mod snapshots;
 mod status;
+mod survivor;
 
 use std::collections::BTreeMap;
 

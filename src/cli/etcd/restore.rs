@@ -11,28 +11,33 @@ use super::super::execute::{holder, new_sink, refuse, stop_on_signal};
 use super::super::{confirm, pipeline};
 use super::ask::{WAIT_MAX, Wish, ask};
 use super::list_failure;
+use super::survivor::{Survivor, members, survivors};
 use crate::apply::{StopSignal, store_failure};
 use crate::cloud::any::AnyCloud;
 use crate::cloud::archive::Address;
 use crate::cloud::{Archive, Cloud, Observation};
 use crate::error::{ExitCode, Failure};
-use crate::etcd::Epoch;
-use crate::etcd::snapshot::{Moment, at_once, newest_together};
+use crate::etcd::snapshot::{Moment, MomentError, at_once, newest_together};
+use crate::etcd::{Epoch, Facts, Topology};
 use crate::plan::PlanOptions;
 use crate::resource::{Key, Kind};
 use crate::restore::{self, RestoreReport, RestoreRequest, Step, Target, VolumePlan};
-use crate::roll::Policy;
+use crate::roll::{self, Policy};
 use crate::ui::snapshots::RestorePlan;
 use crate::{desired, epoch, snapshot, ui};
 
 /// Have a cluster's etcd begin anew with a snapshot, or with the one member that is left
 ///
 /// `main` and `events` together, with snapshots of one time. Each gets another epoch, which no machine of
-/// the time before takes part in; the old volumes are set aside with their data and never deleted; new
-/// ones are made, and the machines replaced at once. What was written after the snapshot is lost.
+/// the time before takes part in; the old volumes are set aside with their data and never deleted; the
+/// machines end at once, and those that come get new volumes. What was written after the snapshot is lost.
+///
+/// An etcd cluster that has lost its quorum may begin with a member that is left (--survivor), another one
+/// beside it with its newest snapshot: `--survivor main=a --latest`. A member has what it has applied: what
+/// the others had acknowledged in the last instant before they were gone it may never have learned.
 ///
 /// Shows what it would do, and asks for the cluster's name; without a terminal --confirm gives it. Killed
-/// at any instant, the same command goes on.
+/// at any instant, the command without --from and --survivor goes on.
 ///
 /// Exit code 6 when it stopped on the way.
 #[derive(Debug, Args)]
@@ -43,16 +48,17 @@ pub(super) struct RestoreArgs {
     cloud: CloudArgs,
 
     /// Begin with this snapshot, and those of the other etcd clusters of its time
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["latest", "survivor"])]
+    #[arg(long, value_name = "NAME", conflicts_with = "latest")]
     from: Option<String>,
 
-    /// Begin with the newest snapshots of one time
-    #[arg(long, conflicts_with = "survivor")]
+    /// Begin with the newest snapshots of one time; beside --survivor, those of the other etcd clusters
+    #[arg(long)]
     latest: bool,
 
-    /// Begin with what this member has: a snapshot of it is taken first, whether it knows a quorum or not
-    #[arg(long, value_name = "MEMBER")]
-    survivor: Option<String>,
+    /// Begin with what this member has applied: a snapshot of it is taken first, whether it knows a quorum
+    /// or not. Without the name of an etcd cluster it is of each that has such a member; may be repeated
+    #[arg(long, value_name = "[ETCD=]MEMBER")]
+    survivor: Vec<Survivor>,
 
     /// Give up a restore that is under way, and begin another one
     #[arg(long)]
@@ -110,20 +116,18 @@ impl Restore<'_> {
     async fn begin(&self) -> anyhow::Result<ExitCode> {
         let topology = Policy::of(&self.loaded.spec).topology;
         let etcds: Vec<String> = topology.clusters.keys().cloned().collect();
-        self.check_member(&topology)?;
+        let survivors = survivors(&self.args.survivor, &topology)?;
         let epochs = self.epochs(&etcds).await?;
-        let mut moment = self.choose(&etcds).await?;
-        if let Some(moment) = &moment {
-            self.check_there(moment).await?;
-        }
+        let mut moment = self.choose(&topology, &survivors).await?;
+        self.check_there(&moment).await?;
         let (_, observation) = pipeline::observe(self.loaded, self.cloud, false).await?;
         let groups = topology.clusters.values().flat_map(|etcd| etcd.members.values());
         let groups: BTreeSet<&String> = groups.map(|member| &member.group).collect();
         let (volumes, machines) = (restore::volumes(&observation), machines(&observation, &groups));
         let plan = RestorePlan {
             cluster: self.cluster,
-            moment: moment.as_ref(),
-            survivor: self.args.survivor.as_deref(),
+            moment: &moment,
+            survivors: &self.heard_of(&topology, &survivors).await?,
             epochs: &epochs,
             volumes: &volumes,
             machines: &machines,
@@ -132,54 +136,95 @@ impl Restore<'_> {
         };
         self.context.ui.data(&ui::snapshots::restore(&plan, self.context.ui.out))?;
         self.confirm("Begin anew with this")?;
-        if let Some(member) = &self.args.survivor {
-            let takers = etcds.into_iter().map(|etcd| (etcd, Some(member.clone()))).collect();
+        if !survivors.is_empty() {
+            let takers = survivors.into_iter().map(|(etcd, member)| (etcd, Some(member))).collect();
             let wish = Wish { cluster: self.cluster, takers, wait: WAIT_MAX };
-            moment = Some(ask(self.context, self.cloud, &wish).await?);
+            moment.extend(ask(self.context, self.cloud, &wish).await?);
         }
-        let Some(moment) = moment else { return Ok(ExitCode::Done) };
         let targets = restore::targets(&moment, &epochs);
         let targets = targets.map_err(|error| Failure::refused(error.to_string()))?;
         self.make(Some(targets)).await
     }
 
-    /// The snapshots to begin with; none where they are taken first.
-    async fn choose(&self, etcds: &[String]) -> anyhow::Result<Option<Moment>> {
-        if self.args.survivor.is_some() {
-            return Ok(None);
-        }
-        let lists = snapshot::read_all(self.cloud, self.cluster, etcds).await;
+    /// The snapshots that those etcd clusters begin with which have no survivor.
+    async fn choose(
+        &self,
+        topology: &Topology,
+        survivors: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Moment> {
+        let others = topology.clusters.keys().filter(|etcd| !survivors.contains_key(*etcd));
+        let others: Vec<&String> = others.collect();
+        let Some(first) = others.first() else { return self.none_needed() };
+        let lists = snapshot::read_all(self.cloud, self.cluster, others.iter().copied()).await;
         let lists = lists.map_err(|error| list_failure(&error, self.cluster))?;
         let chosen = match &self.args.from {
             Some(name) => at_once(&lists, name),
             None if self.args.latest => newest_together(&lists),
-            None => {
+            None if survivors.is_empty() => {
                 let message = "a restore begins with something";
                 return Err(Failure::new(ExitCode::Usage, message)
                     .hint("give --latest, --from NAME or --survivor MEMBER")
                     .into());
             }
+            None => {
+                let message = format!("it is not said what etcd {first} begins with");
+                return Err(Failure::refused(message).hint(self.way_out(topology, first)).into());
+            }
         };
-        Ok(Some(chosen.map_err(|error| {
-            Failure::refused(error.to_string())
-                .hint(format!("`kprod etcd snapshots {}` lists them", self.cluster))
-        })?))
+        Ok(chosen.map_err(|error| {
+            let list = format!("`kprod etcd snapshots {}` lists them", self.cluster);
+            Failure::refused(error.to_string()).hint(match (&error, survivors.is_empty()) {
+                (MomentError::None { etcd }, false) => {
+                    format!(
+                        "{list}; --survivor {etcd}=MEMBER begins with one of {}",
+                        members(topology, etcd)
+                    )
+                }
+                _ => list,
+            })
+        })?)
     }
 
-    fn check_member(&self, topology: &crate::etcd::Topology) -> anyhow::Result<()> {
-        let Some(member) = &self.args.survivor else { return Ok(()) };
-        for (etcd, known) in &topology.clusters {
-            if !known.members.contains_key(member) {
-                return Err(Failure::error(format!("etcd {etcd} has no member `{member}`")).into());
-            }
+    /// Where every etcd cluster has its survivor, no snapshot is needed.
+    fn none_needed(&self) -> anyhow::Result<Moment> {
+        if self.args.from.is_some() {
+            let message = "every etcd cluster begins with its survivor, none with a snapshot";
+            return Err(Failure::new(ExitCode::Usage, message)
+                .hint("leave --from out, or name the etcd cluster: --survivor ETCD=MEMBER")
+                .into());
         }
-        Ok(())
+        Ok(Moment::new())
+    }
+
+    fn way_out(&self, topology: &Topology, etcd: &str) -> String {
+        format!(
+            "--latest beside --survivor has it begin with its newest snapshot (`kprod etcd snapshots {}` \
+             lists them), --survivor {etcd}=MEMBER with one of {}",
+            self.cluster,
+            members(topology, etcd)
+        )
+    }
+
+    /// The members that are left, with when their machines reported last.
+    async fn heard_of(
+        &self,
+        topology: &Topology,
+        survivors: &BTreeMap<String, String>,
+    ) -> anyhow::Result<BTreeMap<String, ui::snapshots::Survivor>> {
+        let facts = roll::members::read(self.cloud, self.cluster, topology, &Facts::new()).await;
+        let facts = facts.map_err(|error| store_failure(&error, self.cluster))?;
+        let heard = |(etcd, member): (&String, &String)| {
+            let fact = facts.get(etcd).and_then(|facts| facts.get(member));
+            let heard_at = fact.map(|fact| fact.written_at);
+            (etcd.clone(), ui::snapshots::Survivor { member: member.clone(), heard_at })
+        };
+        Ok(survivors.iter().map(heard).collect())
     }
 
     /// A restore that is under way goes on with what it began with.
     fn check_same(&self, targets: &BTreeMap<String, Target>) -> anyhow::Result<()> {
         let is_other = |name: &String| targets.values().all(|target| target.name != *name);
-        if self.args.from.as_ref().is_some_and(is_other) || self.args.survivor.is_some() {
+        if self.args.from.as_ref().is_some_and(is_other) || !self.args.survivor.is_empty() {
             let names: Vec<&str> = targets.values().map(|target| target.name.as_str()).collect();
             let message = format!("a restore from {} is under way", names.join(" and "));
             return Err(Failure::refused(message)
