@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::path::{self, Difference};
 use super::template::{self, WantedContent};
-use super::{Action, FieldChange, FieldClass, Reason, classify};
+use super::{Action, FieldChange, FieldClass, Reason, classify, unfinished};
 use crate::cloud::{Observation, Observed};
 use crate::resource::{
     Attribute, DIGEST_TAG, FAILED_TAG, FORMATTED_TAG, IMAGE_TAG, Key, OWN_TAG_PREFIX, ROLL_TAG,
@@ -39,7 +39,8 @@ const CONTENT: &str = "launch_template_data";
 pub(super) struct Comparison<'w> {
     /// As wanted, with promises.
     pub(super) symbolic: &'w Resource,
-    /// As wanted, references resolved as far as the observation knows them.
+    /// As wanted, references resolved as far as the observation knows them, with what is left to an
+    /// unfinished roll.
     pub(super) resolved: Resource,
     /// What is there.
     pub(super) observed: Option<&'w Observed>,
@@ -133,7 +134,7 @@ fn compare_round<'w>(
 
 fn compare<'w>(
     symbolic: &'w Resource,
-    resolved: Resource,
+    mut resolved: Resource,
     observed: Option<&'w Observed>,
     observation: &'w Observation,
 ) -> Comparison<'w> {
@@ -149,6 +150,7 @@ fn compare<'w>(
             existing_version: None,
         };
     };
+    unfinished::leave_to_roll(&mut resolved, found);
     let (before, existing_version) = before_of(&resolved, found);
     let mut differences = path::differences(&before.to_value(), &resolved.to_value());
     differences.retain(|difference| was_read(found, difference));

@@ -6,7 +6,7 @@ use super::compare::{self, Comparison};
 use super::precondition::precondition;
 use super::select::Selection;
 use super::{Action, Change, ForeignResource, ForeignRules, Plan, Reason};
-use super::{guard, order, path, rollout, standing};
+use super::{guard, order, path, rollout, standing, unfinished};
 use crate::cloud::{Foreignness, Observation, Observed, Ownership};
 use crate::finding::{Finding, Severity, did_you_mean};
 use crate::resource::{Key, Ref, Resource, ResourceSet, Rule};
@@ -48,6 +48,7 @@ pub fn make(desired: &ResourceSet, observation: &Observation, options: &PlanOpti
     refusals.extend(guard::cycle(&in_cycle));
     let mut findings = foreign_tags(&comparisons);
     findings.extend(standing::findings(observation));
+    findings.extend(unfinished::findings(&comparisons, &observation.cluster));
     findings.extend(rollout::stale_pins(&comparisons, observation, &rollout));
     findings.extend(idle_deletes(&options.delete_named, &changes));
     Plan {

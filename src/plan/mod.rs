@@ -18,6 +18,7 @@ mod rollout;
 mod select;
 mod standing;
 mod template;
+mod unfinished;
 
 use std::collections::BTreeSet;
 

@@ -13,6 +13,7 @@ mod etcd;
 mod iam;
 mod pki;
 mod reference;
+mod roll;
 mod security;
 mod storage;
 
@@ -34,6 +35,7 @@ pub use etcd::{Epoch, EpochMember};
 pub use iam::{InstanceProfile, Role};
 pub use pki::Authority;
 pub use reference::{Attribute, Ref};
+pub use roll::{Raised, RollMark, tail};
 pub use security::{Rule, SecurityGroup, SecurityGroupRules};
 pub use storage::{NetworkInterface, Volume};
 
@@ -66,7 +68,7 @@ pub fn read_target(text: &str) -> Option<(u64, &str)> {
 /// On an ASG: the revision that an automatic rollback left behind.
 pub const FAILED_TAG: &str = "kprod.dev/failed";
 
-/// On an ASG: a rolling update works on it; what it noted, for whoever goes on.
+/// On an ASG: a rolling update works on it; what it noted, for whoever goes on: a [`RollMark`].
 pub const ROLL_TAG: &str = "kprod.dev/roll";
 
 /// On an instance: a rolling update takes it, or took it, out of its group.

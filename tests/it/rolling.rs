@@ -193,6 +193,8 @@ fn a_killed_roll_is_seen_from_elsewhere_and_put_back_by_an_abort() {
     let (code, said) = roll(at, &[&IMAGE[..], &["--abort"]].concat());
     assert_eq!(code, 0, "{said}");
     assert_clean(at);
+    let (code, text, _) = run(at, &[&["plan", STAGING, "-o", "json"][..], &IMAGE].concat());
+    assert!(code == 0 && !text.contains("suspended"), "{text}");
     let after = machines(at);
     assert!(before.iter().filter(|machine| after.contains(machine)).count() >= 5, "{said}");
     let (code, text, _) = run(at, &[&["status", STAGING, "-o", "json"][..], &IMAGE].concat());
@@ -211,6 +213,46 @@ fn a_killed_roll_is_gone_on_with_and_every_machine_goes_once() {
     assert_eq!(after.len(), before.len());
     assert!(after.iter().all(|machine| !before.contains(machine)));
     assert_clean(at);
+}
+
+/// What a killed roll has suspended stays so until a roll ends, whoever plans and applies meanwhile:
+/// machines are out of their groups.
+#[test]
+fn what_a_killed_roll_has_suspended_is_no_drift_and_stays_until_a_roll_ends() {
+    let fleet = applied(&IMAGE);
+    let at = fleet.path();
+    kill_at(at, "waits outside its group");
+    let suspended = |at: &Path| {
+        meddle(at, |world| {
+            let groups = world.groups.values().map(|stored| &stored.group);
+            let suspended = groups.filter(|g| g.suspended_processes.contains("AZRebalance"));
+            suspended.map(|group| group.auto_scaling_group_name.clone()).collect::<Vec<_>>()
+        })
+    };
+    let before = suspended(at);
+    assert!(!before.is_empty());
+    let (code, text, said) = run(at, &[&["plan", STAGING, "-o", "json"][..], &IMAGE].concat());
+    let plan = json(&text);
+    assert_eq!((code, &plan["resources"]), (0, &json("[]")), "{said}");
+    let noted: Vec<&Value> = plan["remarks"].as_array().unwrap().iter().collect();
+    assert_eq!(noted.len(), before.len(), "{text}");
+    assert!(noted[0]["message"].as_str().unwrap().contains("AZRebalance"), "{text}");
+
+    let apply = [&["apply", STAGING, "--yes"][..], &IMAGE].concat();
+    let (code, _, said) = run(at, &apply);
+    assert!(code == 0 && said.contains("nothing to do"), "{code} {said}");
+    assert_eq!(suspended(at), before);
+    // Nor does a change of the same groups resume anything.
+    let label = ["--set", "labels.team=core"];
+    let (code, _, said) = run(at, &[&apply[..], &label].concat());
+    assert!(code == 0 && said.contains("applied staging"), "{code} {said}");
+    assert_eq!(suspended(at), before);
+
+    let (code, out, said) = run(at, &[&apply[..], &label, &["--roll"]].concat());
+    assert!(code == 0 && said.contains("going on rolling"), "{code} {said}");
+    assert!(!said.contains("applying"), "no change comes before the roll: {out}{said}");
+    assert_clean(at);
+    assert!(suspended(at).is_empty());
 }
 
 #[test]

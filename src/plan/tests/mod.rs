@@ -7,6 +7,7 @@ mod guards;
 mod held;
 mod laws;
 mod saved;
+mod unfinished;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
