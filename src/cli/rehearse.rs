@@ -14,11 +14,15 @@ use crate::cloud::Query;
 use crate::cloud::any::AnyCloud;
 use crate::desired;
 use crate::error::{ExitCode, Failure};
+use crate::rehearsal::choice::Choice;
 use crate::rehearsal::copy;
-use crate::rehearsal::fault::Faults;
 use crate::rehearsal::rehearse::Rehearsal;
 use crate::sim::World;
+use crate::spec::Spec;
 use crate::ui;
+
+/// Seeds that are taken where nobody says how many.
+const SEEDS: u64 = 20;
 
 /// Roll a simulated copy of the cluster first: how long it takes, and what would halt it
 ///
@@ -38,13 +42,22 @@ pub(super) struct RehearseArgs {
     limits: LimitArgs,
 
     /// What goes wrong, such as spot=0.1,boot-fail=0.05,az-outage=eu-west-3b: shares of machines,
-    /// calls or pods, or a zone
+    /// calls or pods, or a zone; `random` has each seed draw its own
     #[arg(long, value_name = "FAULTS", default_value = "", help_heading = "Rehearsal")]
     faults: String,
 
-    /// From how many seeds faults are drawn
-    #[arg(long, value_name = "N", default_value_t = 20, help_heading = "Rehearsal")]
-    seeds: u64,
+    /// How many seeds say when and whom faults strike; 20 if neither this nor a seed is given
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..),
+        help_heading = "Rehearsal"
+    )]
+    seeds: Option<u64>,
+
+    /// The first seed; alone, the only one. The steps that are told are then those under it
+    #[arg(long, value_name = "SEED", help_heading = "Rehearsal")]
+    seed: Option<u64>,
 
     /// How to print what came of it
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -61,8 +74,8 @@ enum Output {
 }
 
 pub(super) fn run(context: &Context, args: &RehearseArgs) -> anyhow::Result<ExitCode> {
-    let faults = Faults::parse(&args.faults).map_err(|error| wrong(&error))?;
     let loaded = context.load(&args.spec)?;
+    let faults = faults(args, &loaded.spec)?;
     let policy = args.limits.policy(&loaded.spec)?;
     let (query, seen) = context.block_on(look(context, args, &loaded))?;
     let rehearsal = Rehearsal {
@@ -71,7 +84,9 @@ pub(super) fn run(context: &Context, args: &RehearseArgs) -> anyhow::Result<Exit
         query,
         policy,
         faults,
-        seeds: args.seeds,
+        first: args.seed.unwrap_or(1),
+        seeds: args.seeds.unwrap_or(if args.seed.is_some() { 1 } else { SEEDS }),
+        tells_first: args.seed.is_some(),
         threads: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
     let forecast = rehearsal.run().map_err(Failure::error)?;
@@ -81,6 +96,19 @@ pub(super) fn run(context: &Context, args: &RehearseArgs) -> anyhow::Result<Exit
     };
     context.ui.data(&text)?;
     Ok(ExitCode::Done)
+}
+
+/// What goes wrong, if anything. Seeds without faults would look as if something had been tried.
+fn faults(args: &RehearseArgs, spec: &Spec) -> anyhow::Result<Choice> {
+    let zones = spec.groups.values().flat_map(|group| spec.zones_of(group)).collect();
+    let faults = Choice::parse(&args.faults, &zones).map_err(|error| wrong(&error))?;
+    if faults.is_empty() && (args.seed.is_some() || args.seeds.is_some()) {
+        let message = "seeds mean nothing without faults";
+        return Err(Failure::new(ExitCode::Usage, message)
+            .hint("add --faults, such as --faults random, or leave them out")
+            .into());
+    }
+    Ok(faults)
 }
 
 /// What a copy is made of.

@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::context::Context;
 use crate::error::{ExitCode, Failure};
-use crate::rehearsal::fault::{self, FaultError};
+use crate::rehearsal::choice::{self, FaultError};
+use crate::rehearsal::fault::Fault;
 use crate::rehearsal::small;
 use crate::rehearsal::swarm::Swarm;
 use crate::ui;
@@ -45,7 +46,7 @@ pub(super) struct SimulateArgs {
 }
 
 pub(super) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let only = args.faults.as_deref().map(fault::names).transpose().map_err(|e| wrong(&e))?;
+    let only = args.faults.as_deref().map(choice::names).transpose().map_err(|e| wrong(&e))?;
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = args.threads.unwrap_or(cores);
     if args.small_worlds {
@@ -85,13 +86,21 @@ fn small_worlds(context: &Context, threads: usize) -> anyhow::Result<ExitCode> {
 /// A list of faults that makes no sense.
 pub(super) fn wrong(error: &FaultError) -> Failure {
     let failure = Failure::new(ExitCode::Usage, error.to_string());
-    let names: Vec<&str> = fault::Fault::all().map(fault::Fault::name).collect();
+    let names: Vec<&str> = Fault::all().map(Fault::name).collect();
     let all = format!("the faults are {}", names.join(", "));
     match error {
         FaultError::Unknown { meant: Some(meant), .. } => {
             failure.hint(format!("did you mean `{meant}`? {all}"))
         }
         FaultError::Unknown { .. } => failure.hint(all),
+        FaultError::Elsewhere { zones, .. } => {
+            failure.hint(format!("its groups are in {}", zones.join(", ")))
+        }
+        FaultError::Drawn { names, .. } => {
+            let hint = "for strengths of your own, `kprod rehearse CLUSTER`";
+            failure.hint(format!("write --faults {names}; {hint}"))
+        }
+        FaultError::Beside => failure.hint("write --faults random, or name faults and no `random`"),
         FaultError::Share { .. } | FaultError::Zone { .. } => failure,
     }
 }

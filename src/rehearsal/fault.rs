@@ -1,4 +1,5 @@
-//! The menu of faults: what may go wrong in a rehearsal, how strongly, and how people name it.
+//! The menu of faults: what may go wrong in a rehearsal, how strongly, and how people name it. How they
+//! write a list of them is `choice`'s.
 //!
 //! Each fault is drawn from its own stream of the seed: with one left out, the others strike as before,
 //! so that a failing seed can be narrowed down fault by fault.
@@ -171,7 +172,8 @@ impl Fault {
         self.item().help
     }
 
-    fn named(name: &str) -> Option<Self> {
+    /// The one of a name.
+    pub(super) fn named(name: &str) -> Option<Self> {
         MENU.iter().find(|item| item.name == name).map(|item| item.fault)
     }
 }
@@ -204,35 +206,6 @@ impl fmt::Display for Strength {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults(BTreeMap<Fault, Strength>);
 
-/// A list of faults that makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FaultError {
-    /// There is no such fault.
-    #[error("`{word}` is no fault")]
-    Unknown {
-        /// What was written.
-        word: String,
-        /// What may have been meant.
-        meant: Option<&'static str>,
-    },
-    /// A share that is none.
-    #[error("`{fault}={value}`: write a share of the {unit}, from 0 to 1, such as {fault}=0.05")]
-    Share {
-        /// The fault.
-        fault: Fault,
-        /// What was written.
-        value: String,
-        /// Of what it should be a share.
-        unit: Unit,
-    },
-    /// A zone without a name.
-    #[error("`{fault}` wants a zone, such as {fault}=eu-west-3b")]
-    Zone {
-        /// The fault.
-        fault: Fault,
-    },
-}
-
 impl Faults {
     /// No faults.
     pub fn none() -> Self {
@@ -256,15 +229,6 @@ impl Faults {
             Some((fault, strength))
         });
         Self(drawn.collect())
-    }
-
-    /// Reads `spot=0.1,az-outage=eu-west-3b`.
-    ///
-    /// # Errors
-    /// When a word names no fault, or a value is no strength of it.
-    pub fn parse(text: &str) -> Result<Self, FaultError> {
-        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-        words.map(parse_one).collect::<Result<_, _>>().map(Self)
     }
 
     /// Only those of these that are named.
@@ -321,15 +285,6 @@ impl FromIterator<(Fault, Strength)> for Faults {
     }
 }
 
-/// The names in a list, whatever their strengths: for choosing among drawn ones.
-///
-/// # Errors
-/// When a word names no fault.
-pub fn names(text: &str) -> Result<Vec<Fault>, FaultError> {
-    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-    words.map(|word| named(word.split('=').next().unwrap_or(word))).collect()
-}
-
 /// A stream of numbers for one purpose: what others draw does not move it.
 pub(super) fn stream(seed: u64, purpose: &str) -> fastrand::Rng {
     let mixed = purpose.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -338,40 +293,13 @@ pub(super) fn stream(seed: u64, purpose: &str) -> fastrand::Rng {
     fastrand::Rng::with_seed(mixed.rotate_left(17) ^ seed)
 }
 
-fn parse_one(word: &str) -> Result<(Fault, Strength), FaultError> {
-    let (name, value) = word.split_once('=').unwrap_or((word, ""));
-    let fault = named(name)?;
-    if fault.unit() == Unit::Zone {
-        let zone = value.to_owned();
-        return match value.is_empty() {
-            true => Err(FaultError::Zone { fault }),
-            false => Ok((fault, Strength::Zone(zone))),
-        };
-    }
-    let share: Option<f64> = value.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    let wrong = || FaultError::Share { fault, value: value.to_owned(), unit: fault.unit() };
-    // A share from 0 to 1 in thousandths fits.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
-    let permille = (share.ok_or_else(wrong)? * 1000.0).round() as u32;
-    Ok((fault, Strength::Permille(permille)))
-}
-
-fn named(name: &str) -> Result<Fault, FaultError> {
-    Fault::named(name).ok_or_else(|| FaultError::Unknown {
-        word: name.to_owned(),
-        meant: crate::finding::did_you_mean(name, MENU.iter().map(|item| item.name))
-            .and_then(Fault::named)
-            .map(Fault::name),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use std::collections::BTreeSet;
 
-    use super::{Fault, FaultError, Faults, Strength, names};
+    use super::{Fault, Faults, Strength};
 
     #[test]
     fn every_fault_is_on_the_menu_once() {
@@ -380,25 +308,6 @@ mod tests {
         let last = Fault::Sleep as usize;
         let places: BTreeSet<usize> = Fault::all().map(|fault| fault as usize).collect();
         assert_eq!(places, (0..=last).collect());
-    }
-
-    #[test]
-    fn a_list_is_read_as_it_is_written() {
-        let text = "spot=0.1,boot-fail=0.05,az-outage=eu-west-3b";
-        let faults = Faults::parse(text).unwrap();
-        assert_eq!(faults.permille(Fault::Spot), 100);
-        assert_eq!(faults.zone(Fault::AzOutage), Some("eu-west-3b"));
-        assert_eq!(Faults::parse(&faults.to_string()).unwrap(), faults);
-    }
-
-    #[test]
-    fn a_word_that_is_none_is_told_with_its_neighbour() {
-        let error = Faults::parse("sport=0.1").unwrap_err();
-        assert_eq!(error, FaultError::Unknown { word: "sport".into(), meant: Some("spot") });
-        assert!(matches!(Faults::parse("spot=2"), Err(FaultError::Share { .. })));
-        assert!(matches!(Faults::parse("spot"), Err(FaultError::Share { .. })));
-        assert!(matches!(Faults::parse("az-outage"), Err(FaultError::Zone { .. })));
-        assert_eq!(names("spot, crash").unwrap(), [Fault::Spot, Fault::Crash]);
     }
 
     /// What is left out does not move what stays: a failing seed can be narrowed down.

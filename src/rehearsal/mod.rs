@@ -2,9 +2,11 @@
 //! faults, with its invariants checked after every step.
 
 pub mod act;
+pub mod choice;
 pub mod copy;
 pub mod dice;
 pub mod fault;
+pub mod halt;
 pub mod invariant;
 pub mod ledger;
 pub mod process;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::dice::{Dice, LaidDown};
 use super::fault::{Fault, stream};
+use super::halt::Halt;
 use super::invariant::Violation;
 use super::ledger::Ledger;
 use super::process::Process;
@@ -52,21 +53,10 @@ pub struct Outcome {
     pub steps: Vec<(Time, RollEvent)>,
 }
 
-/// Why a run stopped before its end.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Halt {
-    /// What it would have exited with.
-    pub code: u8,
-    /// What it said, with its details.
-    pub message: String,
-    /// The way out that it named.
-    pub hint: String,
-}
-
 /// How a simulation is made.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Whether its trace is kept line by line.
+    /// Whether its trace is kept line by line, and what the world did.
     pub keeps_lines: bool,
     /// Whether announcements are kept for a timeline.
     pub keeps_steps: bool,
@@ -317,13 +307,7 @@ impl<'a> Play<'a> {
         if failure.code == ExitCode::Done {
             return;
         }
-        let details = failure.details.join("; ");
-        let message = match details.is_empty() {
-            true => failure.message.clone(),
-            false => format!("{}: {details}", failure.message),
-        };
-        let hint = failure.hint.clone().unwrap_or_default();
-        self.halts.borrow_mut().push(Halt { code: failure.code as u8, message, hint });
+        self.halts.borrow_mut().push(Halt::of(failure));
     }
 
     fn outcome(self, started: Time) -> Outcome {

@@ -13,6 +13,9 @@ use super::truth;
 use crate::kube::KubeCall;
 use crate::sim::{Time, World};
 
+/// Who does what no process of kprod does.
+const WORLD: &str = "world";
+
 /// What all processes of one simulation share.
 pub struct Stage {
     state: Mutex<State>,
@@ -46,6 +49,8 @@ pub struct Trace {
     pub replaced: u64,
     /// The lines, where they are kept.
     pub lines: Vec<String>,
+    /// What happened to the roll, and when, where lines are kept: the world's doing, and kills.
+    pub blows: Vec<(Time, String)>,
 }
 
 impl Stage {
@@ -108,20 +113,10 @@ impl Stage {
             if no_boot {
                 // It may be gone already.
                 let _ = world.terminate_instance(&id);
-                state.trace.line(
-                    self.keeps_lines,
-                    world.now,
-                    "world",
-                    &format!("{id} never boots"),
-                );
+                state.trace.line(self.keeps_lines, world.now, WORLD, &format!("{id} never boots"));
             } else if no_join {
                 world.cluster(&cluster).faults.never_join.insert(id.clone());
-                state.trace.line(
-                    self.keeps_lines,
-                    world.now,
-                    "world",
-                    &format!("{id} never joins"),
-                );
+                state.trace.line(self.keeps_lines, world.now, WORLD, &format!("{id} never joins"));
             }
         }
     }
@@ -164,7 +159,11 @@ impl Stage {
         let mut state = self.lock();
         state.trace.acts += 1;
         state.trace.changes += u64::from(matches!(act, Act::Cloud(_) | Act::Kube(_)));
-        state.trace.crashes += u64::from(outcome.starts_with("killed"));
+        let is_killed = outcome.starts_with("killed");
+        state.trace.crashes += u64::from(is_killed);
+        if is_killed && self.keeps_lines {
+            state.trace.blows.push((world.now, "kprod is killed".to_owned()));
+        }
         if outcome == "ok" {
             state.trace.replaced += act.ends().len() as u64;
         }
@@ -204,6 +203,9 @@ impl Trace {
             let line =
                 format!("{hours:02}:{minutes:02}:{:02}.{:03} {who}: {what}", secs % 60, ms % 1000);
             self.lines.push(line);
+            if who == WORLD {
+                self.blows.push((at, what.to_owned()));
+            }
         }
     }
 }

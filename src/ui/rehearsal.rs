@@ -1,5 +1,6 @@
 //! What simulations came to.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -12,7 +13,7 @@ use super::progress::roll::{timeline, wire};
 use super::roll::duration;
 use crate::event::RollEvent;
 use crate::rehearsal::invariant::Violation;
-use crate::rehearsal::rehearse::{Forecast, Rehearsal};
+use crate::rehearsal::rehearse::{Forecast, Rehearsal, ToldSeed, Way};
 use crate::rehearsal::small::Exhausted;
 use crate::rehearsal::swarm::Tally;
 
@@ -79,35 +80,23 @@ const FORMAT_VERSION: u32 = 1;
 
 /// A forecast for people.
 pub fn forecast(rehearsal: &Rehearsal, forecast: &Forecast, width: usize) -> String {
-    let mut text = format!("SIMULATED rehearsal of {}\n\n", rehearsal.cluster);
-    let events = stamped(forecast);
-    let began = events.first().map(|(at, _)| *at);
-    for (at, line) in timeline(&events, width.saturating_sub(10)) {
-        let after = began.map_or(0, |began| at.duration_since(began).as_secs());
-        let (hours, minutes, secs) = (after / 3600, after / 60 % 60, after % 60);
-        for (number, line) in line.lines().enumerate() {
-            let time = format!("{hours:02}:{minutes:02}:{secs:02}");
-            let time = if number == 0 { time } else { String::new() };
-            let _ = writeln!(text, "{time:<8}  {}", line.trim_end());
+    let mut text = format!("SIMULATED rehearsal of {}", rehearsal.cluster);
+    match &forecast.told {
+        Some(told) => {
+            let _ = writeln!(text, ", seed {}\n", told.seed);
+            told_steps(&mut text, &told.timeline, &told.blows, width);
+        }
+        None => {
+            text.push_str("\n\n");
+            told_steps(&mut text, &forecast.timeline, &[], width);
         }
     }
-    let told = |time: Option<_>| time.map_or_else(|| "-".to_owned(), duration);
-    let _ = writeln!(text, "\nmachines replaced   {}", forecast.replaced);
-    let _ = writeln!(text, "in peace            {}", told(forecast.peaceful));
-    if forecast.seeds > 0 {
-        let ended = forecast.elapsed.len();
-        let _ = writeln!(text, "under faults        {}", rehearsal.faults);
-        let _ = writeln!(text, "  came to its end   {ended} of {} times", forecast.seeds);
-        let _ = writeln!(text, "  median            {}", told(forecast.median()));
-        let _ = writeln!(text, "  worst             {}", told(forecast.worst()));
-    }
-    for (halt, count) in &forecast.halts {
-        let times = if *count == 0 { "in peace".to_owned() } else { format!("{count} times") };
-        let line = format!("would have halted {times} (exit {}): {}", halt.code, halt.message);
-        let _ = writeln!(text, "\n{}", wrap(&line, width, 0, 2));
-        if !halt.hint.is_empty() {
-            let _ = writeln!(text, "  hint: {}", wrap(&halt.hint, width, 8, 8));
-        }
+    sums(&mut text, rehearsal, forecast, width);
+    // What happens in any case first, then what happens most often.
+    let mut ways: Vec<&Way> = forecast.halts.values().collect();
+    ways.sort_by_key(|way| (!way.in_peace, Reverse(way.seeds.len())));
+    for way in ways {
+        told_halt(&mut text, way, forecast, width);
     }
     for (seed, violation) in &forecast.violations {
         let line = format!("seed {seed} BREAKS {}: {}", violation.invariant, violation.how);
@@ -116,17 +105,80 @@ pub fn forecast(rehearsal: &Rehearsal, forecast: &Forecast, width: usize) -> Str
     text
 }
 
+/// What was announced, and what happened to the roll meanwhile, by the time since it began.
+fn told_steps(
+    text: &mut String,
+    events: &[(Timestamp, RollEvent)],
+    blows: &[(Timestamp, String)],
+    width: usize,
+) {
+    let room = width.saturating_sub(10);
+    let mut lines: Vec<(Timestamp, String)> =
+        blows.iter().map(|(at, what)| (*at, wrap(&format!("! {what}"), room, 0, 4))).collect();
+    lines.extend(timeline(events, room));
+    lines.sort_by_key(|(at, _)| *at);
+    let began = events.first().map(|(at, _)| *at);
+    for (at, line) in lines {
+        let after = began.map_or(0, |began| at.duration_since(began).as_secs().max(0));
+        let (hours, minutes, secs) = (after / 3600, after / 60 % 60, after % 60);
+        for (number, line) in line.lines().enumerate() {
+            let time = format!("{hours:02}:{minutes:02}:{secs:02}");
+            let time = if number == 0 { time } else { String::new() };
+            let _ = writeln!(text, "{time:<8}  {}", line.trim_end());
+        }
+    }
+}
+
+/// What all seeds came to together.
+fn sums(text: &mut String, rehearsal: &Rehearsal, forecast: &Forecast, width: usize) {
+    let told = |time: Option<_>| time.map_or_else(|| "-".to_owned(), duration);
+    let _ = writeln!(text, "\nmachines replaced   {}", forecast.replaced);
+    let _ = writeln!(text, "in peace            {}", told(forecast.peaceful));
+    if forecast.seeds == 0 {
+        return;
+    }
+    let faults = match &forecast.told {
+        Some(told) => told.faults.to_string(),
+        None => rehearsal.faults.to_string(),
+    };
+    let faults = wrap(&faults.replace(',', ", "), width, 20, 20);
+    let _ = writeln!(text, "under faults        {faults}");
+    let ended = forecast.elapsed.len();
+    let _ = writeln!(text, "  came to its end   {ended} of {} times", forecast.seeds);
+    let _ = writeln!(text, "  median            {}", told(forecast.median()));
+    let _ = writeln!(text, "  worst             {}", told(forecast.worst()));
+}
+
+/// One way in which it would have halted, with the seed that tells more.
+fn told_halt(text: &mut String, way: &Way, forecast: &Forecast, width: usize) {
+    let Way { halt, in_peace, seeds } = way;
+    let times = format!("{} of {} times", seeds.len(), forecast.seeds);
+    let times = match (in_peace, seeds.is_empty()) {
+        (true, true) => "in peace".to_owned(),
+        (true, false) => format!("in peace, and {times}"),
+        (false, _) => times,
+    };
+    let line = format!("would have halted {times} (exit {}): {}", halt.code, halt.told());
+    let _ = writeln!(text, "\n{}", wrap(&line, width, 0, 2));
+    if !halt.hint.is_empty() {
+        let _ = writeln!(text, "  hint: {}", wrap(&halt.hint, width, 8, 8));
+    }
+    let is_told = |seed| forecast.told.as_ref().is_some_and(|told| told.seed == seed);
+    if let Some(seed) = seeds.first().filter(|seed| !is_told(**seed)) {
+        let line = format!("how it came to that: the same command with `--seed {seed}`");
+        let _ = writeln!(text, "  {}", wrap(&line, width, 2, 4));
+    }
+}
+
 /// A forecast for machines.
 pub fn forecast_json(rehearsal: &Rehearsal, forecast: &Forecast) -> Value {
-    let records: Vec<Value> =
-        stamped(forecast).iter().map(|(at, event)| wire::record(*at, event)).collect();
     let halts: Vec<Value> = forecast
         .halts
-        .iter()
-        .map(|(halt, count)| {
+        .values()
+        .map(|Way { halt, in_peace, seeds }| {
             json!({
-                "exit_code": halt.code, "message": halt.message, "way_out": halt.hint,
-                "seeds": count,
+                "exit_code": halt.code, "message": halt.told(), "way_out": halt.hint,
+                "seeds": seeds.len(), "seed": seeds.first(), "in_peace": in_peace,
             })
         })
         .collect();
@@ -144,10 +196,23 @@ pub fn forecast_json(rehearsal: &Rehearsal, forecast: &Forecast) -> Value {
         "worst_secs": secs(forecast.worst()),
         "halts": halts,
         "violations": forecast.violations.len(),
-        "timeline": records,
+        "timeline": records(&forecast.timeline),
+        "told": forecast.told.as_ref().map(told_json),
     })
 }
 
-fn stamped(forecast: &Forecast) -> Vec<(Timestamp, RollEvent)> {
-    forecast.timeline.iter().map(|(at, event)| (at.timestamp(), event.clone())).collect()
+/// How one seed came to its end, for machines.
+fn told_json(told: &ToldSeed) -> Value {
+    let blows: Vec<Value> =
+        told.blows.iter().map(|(at, what)| json!({ "at": at.to_string(), "what": what })).collect();
+    json!({
+        "seed": told.seed,
+        "faults": told.faults.to_string(),
+        "timeline": records(&told.timeline),
+        "blows": blows,
+    })
+}
+
+fn records(events: &[(Timestamp, RollEvent)]) -> Vec<Value> {
+    events.iter().map(|(at, event)| wire::record(*at, event)).collect()
 }

@@ -84,6 +84,62 @@ fn a_rehearsal_tells_how_long_a_roll_takes_and_what_would_halt_it_and_changes_no
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
+/// Halts that differ in nothing but the machine are one; a seed is named, and tells how it came to it.
+#[test]
+fn a_way_to_halt_is_told_once_with_a_seed_that_tells_its_steps() {
+    let fleet = env::fleet();
+    let at = fleet.path();
+    let (code, _, said) = run(at, &["apply", STAGING, "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    let rehearse = |more: &[&str]| {
+        let change = ["rehearse", STAGING, "--set", "image=ami-0123456789abcdef0"];
+        let faults = ["--faults", "boot-fail=1"];
+        let (code, text, said) = run(at, &[&change[..], &faults, more].concat());
+        assert_eq!(code, 0, "{said}");
+        text
+    };
+    let forecast: Value = serde_json::from_str(&rehearse(&["--seeds", "2", "-o", "json"])).unwrap();
+    let [halt] = forecast["halts"].as_array().unwrap().as_slice() else { panic!("{forecast:#}") };
+    assert_eq!(
+        (&halt["seeds"], &halt["seed"], &halt["in_peace"]),
+        (&2.into(), &1.into(), &false.into())
+    );
+    assert_eq!((&forecast["ended"], &forecast["told"]), (&0.into(), &Value::Null));
+
+    let told =
+        &serde_json::from_str::<Value>(&rehearse(&["--seed", "1", "-o", "json"])).unwrap()["told"];
+    assert_eq!((&told["seed"], &told["faults"]), (&1.into(), &"boot-fail=1".into()));
+    let last = told["timeline"].as_array().unwrap().iter().rfind(|r| r["event"] == "halted");
+    assert!(last.is_some(), "{told:#}");
+    assert!(told["blows"][0]["what"].as_str().unwrap().contains("never boots"), "{told:#}");
+
+    let text = rehearse(&["--seed", "1"]);
+    assert!(text.starts_with("SIMULATED rehearsal of staging.k8s.example.com, seed 1\n"), "{text}");
+    assert!(text.contains("! i-") && text.contains("would have halted 1 of 1 times (exit 6)"));
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+/// What strikes nothing would look as if all were well.
+#[test]
+fn faults_that_nobody_would_heed_are_refused() {
+    let fleet = env::fleet();
+    for (arguments, words) in [
+        (
+            &["rehearse", STAGING, "--faults", "spot=0.1,az-outage=eu-west-3z"][..],
+            &["no group of the cluster is in eu-west-3z", "eu-west-3a, eu-west-3b, eu-west-3c"][..],
+        ),
+        (&["rehearse", STAGING, "--faults", "capacity=a"], &["capacity=a", "eu-west-3a"]),
+        (&["rehearse", STAGING, "--faults", "random,spot=1"], &["`random` stands alone"]),
+        (&["rehearse", STAGING, "--seeds", "3"], &["without faults", "--faults random"]),
+        (&["simulate", "--faults", "spot=0.9,az-outage=foo"], &["`spot=0.9`", "spot,az-outage"]),
+    ] {
+        let (code, out, said) = run(fleet.path(), arguments);
+        assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}: {said}");
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+}
+
 #[test]
 fn a_fault_that_is_none_is_told_with_its_neighbour() {
     let fleet = env::fleet();
