@@ -28,6 +28,8 @@ enum Rule {
     DrainsBelowMachines,
     /// Machines are drained when a place goes in which some may run.
     DrainsRemovedPlace,
+    /// Machines are drained when zones are balanced again while some run in one that the group has left.
+    DrainsStrays,
 }
 
 /// One entry: a field, all below it, and what a change costs.
@@ -48,6 +50,10 @@ const FORBIDDEN: Rule = Rule::Always(FieldClass::Forbidden);
 const fn entry(kind: Kind, shape: &'static str, rule: Rule, why: &'static str) -> Entry {
     Entry { kind, shape, rule, why }
 }
+
+/// The process that moves machines between zones, out of those that their group has left among them.
+/// Source: Auto Scaling user guide, "Suspend and resume Amazon EC2 Auto Scaling processes".
+pub(super) const BALANCE: &str = "AZRebalance";
 
 const NAME: &str = "a name is the identity";
 const TAGS: &str = "tags are set and removed one by one";
@@ -237,7 +243,12 @@ const TABLE: &[Entry] = &[
         "AWS replaces older machines by and by",
     ),
     entry(Kind::AutoScalingGroup, "capacity_rebalance", IN_PLACE, API),
-    entry(Kind::AutoScalingGroup, "suspended_processes", IN_PLACE, API),
+    entry(
+        Kind::AutoScalingGroup,
+        "suspended_processes",
+        Rule::DrainsStrays,
+        "machines in a zone that the group has left are drained before it balances its zones again",
+    ),
     entry(Kind::AutoScalingGroup, "enabled_metrics", IN_PLACE, API),
     entry(Kind::AutoScalingGroup, "lifecycle_hooks", IN_PLACE, API),
     entry(Kind::AutoScalingGroup, "tags", IN_PLACE, TAGS),
@@ -286,6 +297,12 @@ pub(super) fn classify(
             let removed: BTreeSet<String> =
                 items(before).difference(&items(after)).cloned().collect();
             let drains = runs_in(&removed, observed, observation);
+            unless(!drains, FieldClass::DrainsFirst)
+        }
+        Rule::DrainsStrays => {
+            let (before, after) = (items(before), items(after));
+            let balances = before.contains(BALANCE) && !after.contains(BALANCE);
+            let drains = balances && rollout::has_strays(observed, observation);
             unless(!drains, FieldClass::DrainsFirst)
         }
     }

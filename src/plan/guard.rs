@@ -10,7 +10,7 @@ use super::{
     Action, Change, FieldChange, FieldClass, ForeignResource, PlanOptions, Refusal, classify,
     describe_foreign,
 };
-use super::{order, path};
+use super::{hold, order, path};
 use crate::cloud::{Observation, epoch};
 use crate::finding::did_you_mean;
 use crate::pki::PUT_KEY_BACK;
@@ -51,7 +51,7 @@ pub(super) fn refusals(
             Some(lost) => found.push(lost),
             None => found.extend(forbidden_fields(change)),
         }
-        found.extend(drained_first(change));
+        found.extend(drained_first(change, observation));
         found.extend(lost_epoch(change, observation));
         if !options.destroy {
             found.extend(deletes(change, options));
@@ -239,21 +239,20 @@ fn forbidden_fields(change: &Change) -> Vec<Refusal> {
 }
 
 /// A change that AWS would carry out by terminating machines without a drain.
-fn drained_first(change: &Change) -> Option<Refusal> {
+fn drained_first(change: &Change, observation: &Observation) -> Option<Refusal> {
     let fields: Vec<&FieldChange> =
         change.fields.iter().filter(|field| field.class == FieldClass::DrainsFirst).collect();
     let names: Vec<&str> = fields.iter().map(|field| field.path.as_str()).collect();
-    (!names.is_empty()).then(|| {
-        refusal(
-            MACHINES,
-            &change.address,
-            format!(
-                "{} leaves no room for machines that run; they are drained first",
-                names.join(", ")
-            ),
-            DRAIN_FIRST,
-        )
-    })
+    let what = match names.as_slice() {
+        [] => return None,
+        ["suspended_processes"] => "machines run where their group is no more".to_owned(),
+        names => format!("{} leaves no room for machines that run", names.join(", ")),
+    };
+    let way_out = match hold::waits_for(change, observation) {
+        Some(way_out) => way_out,
+        None => DRAIN_FIRST,
+    };
+    Some(refusal(MACHINES, &change.address, format!("{what}; they are drained first"), way_out))
 }
 
 /// AWS does not delete what is in use, and the new one needs the same name.

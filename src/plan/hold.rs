@@ -2,11 +2,16 @@
 //! after it.
 //!
 //! AWS would carry such a change out by ending machines at once. A roll retires them first; then the
-//! same change drains nobody, and the next plan has it without a refusal.
+//! same change drains nobody, and the next plan has it without a refusal. A zone is left before, since a
+//! group puts new machines where it has fewest, which is where they are retired; what keeps AWS from
+//! ending those that are there still is that it does not balance zones until they are gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::classify::BALANCE;
 use super::guard::MACHINES;
+use super::rollout::{runs_outside, zones};
+use super::unfinished::suspended_by_roll;
 use super::{Action, Change, FieldClass, Plan};
 use crate::cloud::Observation;
 use crate::resource::{AutoScalingGroup, Key, Kind, Resource};
@@ -29,7 +34,7 @@ pub enum Leaving {
     All,
     /// Those above this number: the maximum is lowered.
     Above(i32),
-    /// Those in other zones than these: a subnet or a zone is removed.
+    /// Those in other zones than these: the group leaves a zone.
     OutOf(BTreeSet<String>),
 }
 
@@ -55,10 +60,10 @@ pub fn hold(plan: &Plan, observation: &Observation) -> Held {
         let is_answered = refusal.address.as_ref().is_some_and(|key| leaving.contains_key(key));
         !(refusal.guard == MACHINES && is_answered)
     });
-    let is_held =
+    let waits =
         |change: &&Change| whole.contains(&change.address) || leaving.contains_key(&change.address);
     Held {
-        later: plan.changes.iter().filter(is_held).cloned().collect(),
+        later: plan.changes.iter().filter(waits).cloned().collect(),
         leaving: leaving.into_iter().map(|(key, leaving)| (key.name.clone(), leaving)).collect(),
         now,
     }
@@ -78,17 +83,51 @@ fn leaving(change: &Change, observation: &Observation) -> Option<Leaving> {
     };
     let Some(Resource::AutoScalingGroup(after)) = &change.after else { return None };
     // A group that both leaves a zone and gets smaller does so one after the other.
-    if drains("vpc_zone_identifier") || drains("availability_zones") {
-        return Some(Leaving::OutOf(zones(after, observation)));
+    if PLACES.into_iter().any(drains) || drains("suspended_processes") {
+        let may_leave = waits_for(change, observation).is_none();
+        return may_leave.then(|| Leaving::OutOf(zones(after, observation)));
     }
     drains("max_size").then_some(Leaving::Above(after.max_size))
 }
 
-/// The zones that a group is in.
-fn zones(group: &AutoScalingGroup, observation: &Observation) -> BTreeSet<String> {
-    let subnets = group.vpc_zone_identifier.iter();
-    let of_subnets = subnets.filter_map(|id| Some(observation.facts.subnets.get(id)?.zone.clone()));
-    of_subnets.chain(group.availability_zones.iter().cloned()).collect()
+/// What comes before a group can leave a place by a roll, if anything.
+pub(super) fn waits_for(change: &Change, observation: &Observation) -> Option<&'static str> {
+    let mut drained = change.fields.iter().filter(|f| f.class == FieldClass::DrainsFirst);
+    if !drained.any(|field| PLACES.contains(&top_level(&field.path))) {
+        return None;
+    }
+    if keeps_zone(change, observation) {
+        return Some(
+            "which machines are in a subnet of a zone that stays, nobody knows; make a group of \
+             another name without it, then remove this one",
+        );
+    }
+    // It balances zones again when it ends.
+    let observed = observation.resources.get(&change.address)?;
+    suspended_by_roll(observed)
+        .contains(BALANCE)
+        .then_some("an unfinished roll comes first: `kprod rolling-update CLUSTER --yes`")
+}
+
+/// Fields that say where a group's machines are.
+const PLACES: [&str; 2] = ["vpc_zone_identifier", "availability_zones"];
+
+/// Whether a group leaves a subnet of a zone that it stays in: which of its machines are there, no listing
+/// of groups tells.
+fn keeps_zone(change: &Change, observation: &Observation) -> bool {
+    let (Some(Resource::AutoScalingGroup(before)), Some(Resource::AutoScalingGroup(after))) =
+        (&change.before, &change.after)
+    else {
+        return false;
+    };
+    let stays = zones(after, observation);
+    let observed = observation.resources.get(&change.address);
+    let has_others = observed.is_some_and(|observed| runs_outside(&stays, observed));
+    let mut left = before.vpc_zone_identifier.difference(&after.vpc_zone_identifier);
+    left.any(|id| match observation.facts.subnets.get(id) {
+        Some(subnet) => stays.contains(&subnet.zone),
+        None => !has_others,
+    })
 }
 
 /// Groups that go with their machines, and all changes that come after theirs.
@@ -116,23 +155,23 @@ fn without_drains(change: &Change) -> Option<Change> {
     };
     let mut part = AutoScalingGroup { ..after.clone() };
     let mut held = BTreeSet::new();
-    for field in change.fields.iter().filter(|field| field.class == FieldClass::DrainsFirst) {
+    let mut fields = change.fields.clone();
+    for field in fields.iter_mut().filter(|field| field.class == FieldClass::DrainsFirst) {
         match top_level(&field.path) {
             "max_size" => part.max_size = before.max_size,
-            "vpc_zone_identifier" => {
-                part.vpc_zone_identifier.clone_from(&before.vpc_zone_identifier);
+            "suspended_processes" => {
+                part.suspended_processes.clone_from(&before.suspended_processes);
             }
-            "availability_zones" => part.availability_zones.clone_from(&before.availability_zones),
+            place if PLACES.contains(&place) => {
+                part.suspended_processes.insert(BALANCE.to_owned());
+                field.class = FieldClass::InPlace;
+                continue;
+            }
             _ => return None,
         }
         held.insert(top_level(&field.path).to_owned());
     }
-    let fields: Vec<_> = change
-        .fields
-        .iter()
-        .filter(|field| !held.contains(top_level(&field.path)))
-        .cloned()
-        .collect();
+    fields.retain(|field| !held.contains(top_level(&field.path)));
     let after = Resource::AutoScalingGroup(part);
     let digest = Some(after.digest());
     (!fields.is_empty()).then(|| Change { after: Some(after), fields, digest, ..change.clone() })

@@ -8,7 +8,7 @@ use super::template::{self, WantedContent};
 use super::{FieldChange, FieldClass, GroupRollout, MachineToReplace, Rollout, classify};
 use crate::cloud::{Instance, Observation, Observed, TemplateFacts};
 use crate::finding::{Finding, Severity};
-use crate::resource::{Key, Kind, LaunchTemplateData, Resource};
+use crate::resource::{AutoScalingGroup, Key, Kind, LaunchTemplateData, Resource};
 
 /// The machines that a rolling update replaces once the compared changes are made.
 ///
@@ -72,6 +72,24 @@ pub(super) fn machines(observed: &Observed) -> impl Iterator<Item = &Instance> {
         let state = &instance.lifecycle_state;
         !state.starts_with("Terminat") && !state.starts_with("Detach")
     })
+}
+
+/// The zones that a group is in, as far as they are known.
+pub(super) fn zones(group: &AutoScalingGroup, observation: &Observation) -> BTreeSet<String> {
+    let subnets = group.vpc_zone_identifier.iter();
+    let of_subnets = subnets.filter_map(|id| Some(observation.facts.subnets.get(id)?.zone.clone()));
+    of_subnets.chain(group.availability_zones.iter().cloned()).collect()
+}
+
+/// Whether a group has machines in zones that it is not in.
+pub(super) fn has_strays(observed: &Observed, observation: &Observation) -> bool {
+    let Resource::AutoScalingGroup(group) = &observed.resource else { return false };
+    runs_outside(&zones(group, observation), observed)
+}
+
+/// Whether a group has machines in other zones than these.
+pub(super) fn runs_outside(zones: &BTreeSet<String>, observed: &Observed) -> bool {
+    machines(observed).any(|machine| !zones.contains(&machine.availability_zone))
 }
 
 fn runs_wanted(machine: &Instance, content: &WantedContent, facts: Option<&TemplateFacts>) -> bool {

@@ -24,10 +24,16 @@ fn held(wanted: &Resource, found: &Observed) -> BTreeSet<String> {
     else {
         return BTreeSet::new();
     };
-    let mark = found.group.as_ref().and_then(|facts| facts.mark.as_ref());
-    let Some(Ok(mark)) = mark.map(|text| text.parse::<RollMark>()) else { return BTreeSet::new() };
-    let suspended = mark.suspended.intersection(&there.suspended_processes);
+    let noted = suspended_by_roll(found);
+    let suspended = noted.intersection(&there.suspended_processes);
     suspended.filter(|process| !wanted.suspended_processes.contains(*process)).cloned().collect()
+}
+
+/// What an unfinished roll has noted to suspend, and to resume when it ends.
+pub(super) fn suspended_by_roll(found: &Observed) -> BTreeSet<String> {
+    let mark = found.group.as_ref().and_then(|facts| facts.mark.as_ref());
+    let mark = mark.and_then(|text| text.parse::<RollMark>().ok());
+    mark.map(|mark| mark.suspended).unwrap_or_default()
 }
 
 /// A note for each group of ours of which a roll holds something, with how to go on.

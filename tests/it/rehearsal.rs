@@ -93,7 +93,7 @@ fn a_way_to_halt_is_told_once_with_a_seed_that_tells_its_steps() {
     assert_eq!(code, 0, "{said}");
     let rehearse = |more: &[&str]| {
         let change = ["rehearse", STAGING, "--set", "image=ami-0123456789abcdef0"];
-        let faults = ["--faults", "boot-fail=1"];
+        let faults = ["--faults", "join-fail=1"];
         let (code, text, said) = run(at, &[&change[..], &faults, more].concat());
         assert_eq!(code, 0, "{said}");
         text
@@ -108,10 +108,10 @@ fn a_way_to_halt_is_told_once_with_a_seed_that_tells_its_steps() {
 
     let told =
         &serde_json::from_str::<Value>(&rehearse(&["--seed", "1", "-o", "json"])).unwrap()["told"];
-    assert_eq!((&told["seed"], &told["faults"]), (&1.into(), &"boot-fail=1".into()));
-    let last = told["timeline"].as_array().unwrap().iter().rfind(|r| r["event"] == "halted");
+    assert_eq!((&told["seed"], &told["faults"]), (&1.into(), &"join-fail=1".into()));
+    let last = told["timeline"].as_array().unwrap().iter().rfind(|r| r["event"] == "roll_halted");
     assert!(last.is_some(), "{told:#}");
-    assert!(told["blows"][0]["what"].as_str().unwrap().contains("never boots"), "{told:#}");
+    assert!(told["blows"][0]["what"].as_str().unwrap().contains("never joins"), "{told:#}");
 
     let text = rehearse(&["--seed", "1"]);
     assert!(text.starts_with("SIMULATED rehearsal of staging.k8s.example.com, seed 1\n"), "{text}");

@@ -225,7 +225,7 @@ fn what_a_killed_roll_has_suspended_is_no_drift_and_stays_until_a_roll_ends() {
     let suspended = |at: &Path| {
         meddle(at, |world| {
             let groups = world.groups.values().map(|stored| &stored.group);
-            let suspended = groups.filter(|g| g.suspended_processes.contains("AZRebalance"));
+            let suspended = groups.filter(|g| g.suspended_processes.contains("AlarmNotification"));
             suspended.map(|group| group.auto_scaling_group_name.clone()).collect::<Vec<_>>()
         })
     };
@@ -236,7 +236,7 @@ fn what_a_killed_roll_has_suspended_is_no_drift_and_stays_until_a_roll_ends() {
     assert_eq!((code, &plan["resources"]), (0, &json("[]")), "{said}");
     let noted: Vec<&Value> = plan["remarks"].as_array().unwrap().iter().collect();
     assert_eq!(noted.len(), before.len(), "{text}");
-    assert!(noted[0]["message"].as_str().unwrap().contains("AZRebalance"), "{text}");
+    assert!(noted[0]["message"].as_str().unwrap().contains("AlarmNotification"), "{text}");
 
     let apply = [&["apply", STAGING, "--yes"][..], &IMAGE].concat();
     let (code, _, said) = run(at, &apply);
@@ -322,4 +322,46 @@ fn what_needs_a_drain_is_refused_without_a_roll_and_done_with_one() {
     }
     assert_eq!(pool(at), 0);
     assert_eq!(run(at, &plan).0, 0);
+}
+
+/// New machines come where a group has fewest, which is where the old ones are retired: a group leaves
+/// the zone first.
+#[test]
+fn a_pool_that_leaves_a_zone_has_each_machine_there_replaced_once() {
+    let fleet = applied(&[]);
+    let at = fleet.path();
+    let vars = at.join(format!("vars/{STAGING}.yaml"));
+    let text = std::fs::read_to_string(&vars).unwrap();
+    let left = text.replace("4x_32Gb: {az: [a, b, c]", "4x_32Gb: {az: [a, b]");
+    assert_ne!(text, left);
+    let apply = ["apply", STAGING, "--yes"];
+    // The examples never balance zones; who does has most to lose.
+    let template = at.join("templates/pools.yaml.j2");
+    let pools = std::fs::read_to_string(&template).unwrap();
+    std::fs::write(&template, pools.replace("  suspendProcesses: [AZRebalance]\n", "")).unwrap();
+    let (code, _, said) = run(at, &apply);
+    assert_eq!(code, 0, "{said}");
+    std::fs::write(&vars, left).unwrap();
+    let before = machines(at);
+    let (code, _, said) = run(at, &apply);
+    assert!(code == 5 && said.contains("drained first"), "{said}");
+    let (code, out, said) = run(at, &[&apply[..], &["--roll"]].concat());
+    assert_eq!(code, 0, "{out}{said}");
+    let after = machines(at);
+    assert_eq!(after.len(), before.len());
+    let gone = before.iter().filter(|machine| !after.contains(machine)).count();
+    assert_eq!(gone, 1, "{before:?} {after:?}");
+    let zones = meddle(at, |world| {
+        let pool = world.machines.values();
+        let pool = pool.filter(|m| m.group.as_deref().is_some_and(|group| group.starts_with(POOL)));
+        pool.map(|machine| machine.availability_zone.clone()).collect::<Vec<_>>()
+    });
+    assert!(!zones.contains(&"eu-west-3c".to_owned()), "{zones:?}");
+    let suspended = meddle(at, |world| {
+        let pools = world.groups.iter().filter(|(name, _)| name.starts_with(POOL));
+        pools.flat_map(|(_, pool)| pool.group.suspended_processes.clone()).collect::<Vec<_>>()
+    });
+    assert_eq!(suspended, Vec::<String>::new());
+    assert_clean(at);
+    assert_eq!(run(at, &["plan", STAGING, "--detailed-exitcode"]).0, 0);
 }

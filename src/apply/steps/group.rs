@@ -21,7 +21,7 @@ pub(super) fn create(
         prove(wanted, version, context),
         Step::ready(Call::CreateAutoScalingGroup { group: Box::new(made), version }),
     ];
-    steps.extend(change_processes(&BTreeSet::new(), wanted));
+    steps.extend(suspend(&BTreeSet::new(), wanted));
     steps.extend(change_metrics(&BTreeSet::new(), wanted));
     Ok(steps)
 }
@@ -38,12 +38,14 @@ pub(super) fn update(
         // A rolling update launches from it.
         steps.push(prove(wanted, pinned_version(&wanted.target)?, context));
     }
+    // A group that leaves a zone is balanced no more before it does, and again only after it has.
+    steps.extend(suspend(&now.suspended_processes, wanted));
     if settings_of(now) != settings_of(wanted) {
         let version = pin_for_policy(now, wanted, observed)?;
         let group = Box::new(wanted.clone());
         steps.push(Step::ready(Call::UpdateAutoScalingGroup { group, version }));
     }
-    steps.extend(change_processes(&now.suspended_processes, wanted));
+    steps.extend(resume(&now.suspended_processes, wanted));
     steps.extend(change_metrics(&now.enabled_metrics, wanted));
     steps.extend(change_target_groups(now, wanted));
     steps.extend(change_hooks(now, wanted));
@@ -107,24 +109,19 @@ fn settings_of(group: &AutoScalingGroup) -> AutoScalingGroup {
     }
 }
 
-fn change_processes(now: &BTreeSet<String>, wanted: &AutoScalingGroup) -> Vec<Step> {
-    let name = &wanted.auto_scaling_group_name;
-    let mut steps = Vec::new();
-    let suspend: BTreeSet<String> = wanted.suspended_processes.difference(now).cloned().collect();
-    let resume: BTreeSet<String> = now.difference(&wanted.suspended_processes).cloned().collect();
-    if !suspend.is_empty() {
-        steps.push(Step::ready(Call::SuspendProcesses {
-            auto_scaling_group_name: name.clone(),
-            processes: suspend,
-        }));
-    }
-    if !resume.is_empty() {
-        steps.push(Step::ready(Call::ResumeProcesses {
-            auto_scaling_group_name: name.clone(),
-            processes: resume,
-        }));
-    }
-    steps
+fn suspend(now: &BTreeSet<String>, wanted: &AutoScalingGroup) -> Option<Step> {
+    let processes: BTreeSet<String> = wanted.suspended_processes.difference(now).cloned().collect();
+    let auto_scaling_group_name = wanted.auto_scaling_group_name.clone();
+    (!processes.is_empty())
+        .then(|| Step::ready(Call::SuspendProcesses { auto_scaling_group_name, processes }))
+}
+
+fn resume(now: &BTreeSet<String>, wanted: &AutoScalingGroup) -> Option<Step> {
+    let processes: BTreeSet<String> =
+        now.difference(&wanted.suspended_processes).cloned().collect();
+    let auto_scaling_group_name = wanted.auto_scaling_group_name.clone();
+    (!processes.is_empty())
+        .then(|| Step::ready(Call::ResumeProcesses { auto_scaling_group_name, processes }))
 }
 
 fn change_metrics(now: &BTreeSet<String>, wanted: &AutoScalingGroup) -> Vec<Step> {

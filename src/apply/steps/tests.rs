@@ -373,6 +373,21 @@ fn a_changed_policy_names_the_pin_as_it_is() {
     assert_eq!(named_pin(|group| group.mixed_instances_policy = None), Some(4));
 }
 
+/// A group that leaves a zone must not balance zones until its machines there were drained.
+#[test]
+fn processes_are_suspended_before_a_group_changes_and_resumed_after_it_has() {
+    let (key, wanted, world) = scene(Kind::AutoScalingGroup);
+    let change = change(Action::Update, &key, &wanted);
+    let context = StepContext::new(CLUSTER, &change);
+    let mut after = world.resources[&key].resource.clone();
+    let Resource::AutoScalingGroup(group) = &mut after else { panic!() };
+    group.max_size += 1;
+    group.suspended_processes = ["Launch".to_owned()].into();
+    let made = steps(&change, world.resources.get(&key), Some(&after), &context).unwrap();
+    let wanted = ["SuspendProcesses", "UpdateAutoScalingGroup", "ResumeProcesses"];
+    assert_eq!(operations(&made), wanted);
+}
+
 /// Only `destroy` takes a group with its machines.
 #[test]
 fn a_group_is_forced_away_only_with_its_cluster() {
