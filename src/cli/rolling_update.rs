@@ -46,11 +46,13 @@ pub(super) struct RollingUpdateArgs {
     #[arg(short, long)]
     yes: bool,
 
-    /// Begin nothing, put back what a roll has begun, and take its marks away
+    /// Begin nothing, put back what a roll has begun, and take its marks away; shown first, as a roll
+    /// is
     #[arg(long, conflicts_with_all = ["force", "retry", "only", "max_machines"])]
     abort: bool,
 
-    /// Ask the rolls of this cluster to begin with no further machine, and say why
+    /// Ask the rolls of this cluster to begin with no further machine, and say why; one that waits for
+    /// an hour halts
     #[arg(
         long,
         value_name = "WHY",
@@ -157,11 +159,22 @@ async fn ask_to_pause(
 ) -> anyhow::Result<ExitCode> {
     let wish = Pause { by: holder(), at: cloud.now(), why: why.to_owned() };
     pause::set(cloud, cluster, &wish).await?;
-    context.ui.status(&format!(
-        "rolls of {cluster} begin with no further machine; what was begun is finished. \
-         `kprod rolling-update {cluster} --resume` takes it back"
-    ));
+    say(
+        context,
+        cloud,
+        &format!(
+            "rolls of {cluster} begin with no further machine; what was begun is finished. \
+             `kprod rolling-update {cluster} --resume` takes it back; a roll that waits for it for \
+             an hour halts"
+        ),
+    );
     Ok(ExitCode::Done)
+}
+
+/// One sentence, with whether it is about anything real.
+fn say(context: &Context<'_>, cloud: &AnyCloud, what: &str) {
+    let simulated = if cloud.name() == "sim" { "SIMULATED " } else { "" };
+    context.ui.say(&format!("{simulated}{what}"));
 }
 
 async fn take_back(
@@ -176,6 +189,6 @@ async fn take_back(
             format!("rolls of {cluster} go on; {} had paused them at {}", wish.by, wish.at)
         }
     };
-    context.ui.status(&text);
+    say(context, cloud, &text);
     Ok(ExitCode::Done)
 }

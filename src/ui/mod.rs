@@ -98,6 +98,19 @@ impl Ui {
         }
     }
 
+    /// Says a sentence on stderr, in lines that fit; unless quiet.
+    pub fn say(&self, sentence: &str) {
+        self.status(&finding::wrap(sentence, self.width, 0, 2));
+    }
+
+    /// A failure whose message and details are sentences, in lines that fit.
+    pub fn fitted(&self, failure: Failure) -> Failure {
+        let fit = |detail: &String| finding::wrap(detail, self.width, 2, 4);
+        let message = finding::wrap(&failure.message, self.width, "error: ".len(), 2);
+        let details = failure.details.iter().map(fit).collect();
+        Failure { message, details, ..failure }
+    }
+
     /// Prints findings on stderr: all of them, errors last so that they stay in sight.
     pub fn findings(&self, findings: &[Finding]) {
         let shown: Vec<&Finding> = findings

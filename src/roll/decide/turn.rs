@@ -222,7 +222,7 @@ fn left<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = &'s HaltReason> {
     groups.flat_map(GroupScene::outdated).filter_map(|m| scene.o.memory.skipped.get(m.id()))
 }
 
-/// So long a roll waits while somebody has paused it.
+/// So long a roll waits while somebody has paused it; README and help name this hour.
 const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 
 /// Nothing is under way, and what is waited for does not come: no wait is without an end.
@@ -238,6 +238,12 @@ fn stuck(scene: &Scene<'_>, queued: &[Waiting]) -> Option<Vec<HaltReason>> {
     if scene.o.now < later(since, limit) || own.is_some_and(|own| scene.o.now < own) {
         return None;
     }
+    // All groups wait for the same then.
+    if let Some(WaitReason::Paused { by, why }) =
+        queued.iter().find(|wait| is_paused(wait)).map(|wait| &wait.reason)
+    {
+        return Some(vec![paused_for_long(&scene.o.cluster, by, why)]);
+    }
     let halt = |wait: &Waiting| HaltReason {
         group: Some(wait.group.clone()),
         object: wait.machine.clone().unwrap_or_else(|| wait.group.clone()),
@@ -245,6 +251,19 @@ fn stuck(scene: &Scene<'_>, queued: &[Waiting]) -> Option<Vec<HaltReason>> {
         way_out: "mend what it waits for, then run the same command again".to_owned(),
     };
     Some(queued.iter().map(halt).collect())
+}
+
+fn paused_for_long(cluster: &str, by: &str, why: &str) -> HaltReason {
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    HaltReason {
+        group: None,
+        object: cluster.to_owned(),
+        message: format!("was paused for {} s by {by}{why}", PAUSE_MAX.as_secs()),
+        way_out: format!(
+            "`kprod rolling-update {cluster} --resume` takes the pause back; then run the same \
+             command again"
+        ),
+    }
 }
 
 fn waiting(
