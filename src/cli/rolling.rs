@@ -184,13 +184,24 @@ impl<'a> Rolling<'a> {
         let observation = seen.map_err(|failure| match failure.code {
             ExitCode::Halted => Failure { code: ExitCode::Error, ..failure },
             _ => failure,
-        })?;
+        });
+        let observation = match observation {
+            Err(_) if !self.planned.has_machines => return Err(self.no_machines().into()),
+            seen => seen?,
+        };
         // The simulator's cluster is the one of its name.
         if let Some(view) = observation.kube.as_ref().filter(|_| self.cloud.name() != "sim") {
             let machines = observation.machines.keys().cloned().collect();
             check_belonging(view, &machines).map_err(|error| Failure::error(error.to_string()))?;
         }
         Ok(observation)
+    }
+
+    /// Before the first apply, no API server answers.
+    fn no_machines(&self) -> Failure {
+        let cluster = &self.planned.query.cluster;
+        Failure::error(format!("{cluster} has no machines yet"))
+            .hint(format!("`kprod apply {cluster}` makes them"))
     }
 
     /// What a roll would do.
