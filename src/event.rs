@@ -42,8 +42,8 @@ pub enum Event {
 /// One announcement of a rolling update.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RollEvent {
-    /// It begins, or goes on with what an earlier run began.
-    Started { cluster: String, roll: String, resumed: bool, machines: usize },
+    /// It begins, or goes on with what an earlier run began; or that is all put back (`aborts`).
+    Started { cluster: String, roll: String, resumed: bool, aborts: bool, machines: usize },
     /// A step was made.
     Step { step: Box<Step> },
     /// A step failed; what comes next is decided anew.

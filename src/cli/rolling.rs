@@ -44,7 +44,7 @@ pub(super) struct LimitArgs {
 /// How far a roll goes, and what it does where a drain does not end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(super) struct PaceArgs {
-    /// Begin with at most so many machines
+    /// Begin with at most so many machines; the last words count those that are left
     #[arg(long, value_name = "N", help_heading = "Limits")]
     max_machines: Option<usize>,
 
@@ -239,9 +239,15 @@ impl<'a> Rolling<'a> {
         if let Some(summary) = sink.roll_summary() {
             self.context.ui.status(&summary);
         }
+        let ui = self.context.ui;
         match report.failure {
-            None => Ok(ExitCode::Done),
-            Some(failure) => Err(failure.into()),
+            None => {
+                let (most, is_part) = (self.policy.machines_max, !self.policy.only.is_empty());
+                let left = ui::progress::left_over(&report.progress, most, is_part);
+                left.iter().for_each(|left| ui.say(left));
+                Ok(ExitCode::Done)
+            }
+            Some(failure) => Err(ui.fitted(failure).into()),
         }
     }
 
@@ -250,10 +256,17 @@ impl<'a> Rolling<'a> {
         let done = Event::Roll(RollEvent::Finished { replaced: 0, elapsed_ms: 0 });
         sink.announce_roll(self.cloud.now(), &done);
         let simulated = if self.cloud.name() == "sim" { "SIMULATED " } else { "" };
-        self.context.ui.status(&format!(
-            "{simulated}{}: nothing to roll, {} machines as wanted",
-            preview.cluster, preview.machine_count
-        ));
+        let as_wanted = preview.machine_count.saturating_sub(preview.left_count);
+        let what = match (&preview.undo, preview.left_count) {
+            (Some(_), _) => "nothing to put back".to_owned(),
+            (None, 0) => format!("nothing to roll, {as_wanted} machines as wanted"),
+            (None, left) => {
+                format!(
+                    "nothing to roll, {as_wanted} machines as wanted; {left} are left for later"
+                )
+            }
+        };
+        self.context.ui.say(&format!("{simulated}{}: {what}", preview.cluster));
     }
 }
 

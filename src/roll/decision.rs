@@ -134,7 +134,7 @@ pub enum WaitReason {
     Termination,
     /// New machines: how many of how many are there.
     Machines { have: usize, want: usize, failed_activity: Option<String> },
-    /// A new machine's node to be ready.
+    /// A new machine to be ready: its node, or where it has none the machine itself.
     Node,
     /// A new machine to stay ready for long enough, or a canary to be watched.
     Soak,
@@ -244,7 +244,7 @@ impl fmt::Display for WaitReason {
                 write!(f, "machines: {have} of {want} are there")?;
                 failed_activity.iter().try_for_each(|why| write!(f, "; {why}"))
             }
-            WaitReason::Node => write!(f, "its node to be ready"),
+            WaitReason::Node => write!(f, "it to be ready"),
             WaitReason::Soak => write!(f, "it to stay ready for long enough"),
             WaitReason::Regression { object, what } => write!(f, "{object}, which {what}"),
             WaitReason::Quorum { why } => write!(f, "the quorum guard: {why}"),

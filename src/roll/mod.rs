@@ -34,6 +34,7 @@ pub mod pause;
 pub mod policy;
 pub mod preview;
 pub mod status;
+pub mod undo;
 
 pub use crate::cloud::TargetState;
 pub use crate::etcd::MemberFact;
@@ -51,3 +52,4 @@ pub use policy::{
 };
 pub use preview::{Preview, PreviewGroup, PreviewMachine, Slots, anticipate};
 pub use status::Status;
+pub use undo::Undo;

@@ -11,7 +11,7 @@ use super::decide::{GroupScene, MachineScene, Scene, decide};
 use super::estimate::{Times, Work, estimate};
 use super::{
     Group, HaltReason, Machine, MachineReason, Observation, Pause, Policy, RolloutRole, Stage,
-    Target, Verdict,
+    Target, Undo, Verdict,
 };
 use crate::etcd::guard::{self, RefusalReason, Why};
 use crate::kube::drain::{self, PreflightFinding};
@@ -38,6 +38,13 @@ pub struct Preview {
     pub groups: Vec<PreviewGroup>,
     /// Machines of all the cluster's groups.
     pub machine_count: usize,
+    /// The most machines that it begins with, where that is limited.
+    pub machines_max: Option<usize>,
+    /// Machines to replace that it leaves for later: beyond that number, or in groups that it is not
+    /// to touch.
+    pub left_count: usize,
+    /// What is put back, group by group, where nothing is replaced and all is undone.
+    pub undo: Option<Vec<Undo>>,
     /// Pods and budgets that would hold a drain.
     pub preflight: Vec<PreflightFinding>,
     /// Why the quorum guard would not let a machine go now, by group: what waits for others' next
@@ -113,17 +120,20 @@ impl Slots {
             !matches!(group.policy.max_surge, IntOrPercent::Int(0) | IntOrPercent::Percent(0));
         if group.policy.role.is_quorum() {
             why.push("one at a time over the control plane and etcd".to_owned());
+        } else if group.is_ending {
+            why.push("no surge: nothing new begins".to_owned());
         } else if group.retire.is_some() {
             why.push("none comes in place of those that go".to_owned());
         } else if group.raises() && wanted_surge && desired >= max {
             why.push(format!("no surge: it has {desired} machines of at most {max}"));
-        } else if surge == 0 && wanted_surge {
+        } else if surge == 0 && wanted_surge && group.policy.role != RolloutRole::Node {
             why.push("no surge: only workers surge".to_owned());
         }
         let asks_for_none = group.policy.max_unavailable == IntOrPercent::Int(0);
         if asks_for_none
             && unavailable > 0
             && !group.policy.role.is_quorum()
+            && !group.is_ending
             && group.retire.is_none()
         {
             why.push("one may be missing all the same, or nothing would ever go".to_owned());
@@ -141,10 +151,13 @@ impl Preview {
     /// From a look, and the plan that was made of the same world.
     pub fn of(observation: &Observation, policy: &Policy, plan: &Plan) -> Self {
         let scene = Scene::of(observation, policy);
-        let groups: Vec<PreviewGroup> =
+        let mut groups: Vec<PreviewGroup> =
             scene.groups.iter().filter_map(|group| preview_group(group, policy, plan)).collect();
+        let left_count = keep_first(&mut groups, &scene);
         let unfinished = observation.groups.values().find_map(|group| group.mark.as_ref());
-        let verdict = decide(observation, policy).verdict;
+        let decision = decide(observation, policy);
+        let undo = policy.abort.then(|| Undo::of(&scene, &decision));
+        let verdict = decision.verdict;
         let is_idle = verdict == Verdict::Done;
         let halts = match verdict {
             Verdict::Halted(reasons) => reasons,
@@ -161,6 +174,9 @@ impl Preview {
             preflight: preflight(observation, &groups),
             guard: refusals(observation, policy, &groups),
             machine_count: observation.machines.values().filter(stays).count(),
+            machines_max: policy.machines_max,
+            left_count,
+            undo,
             groups,
             halts,
             is_idle,
@@ -182,6 +198,26 @@ impl Preview {
         let blocked = self.preflight.iter().filter(|finding| finding.halts).count();
         blocked + self.halts.len()
     }
+}
+
+/// Keeps the machines that the roll may begin with, and those that were begun. Gives how many others are
+/// to be replaced, in groups that it is not to touch as well.
+fn keep_first(groups: &mut Vec<PreviewGroup>, scene: &Scene<'_>) -> usize {
+    let begun: BTreeSet<&str> =
+        scene.machines().filter(|(_, m)| m.is_begun()).map(|(_, m)| m.id()).collect();
+    let mut room = scene.p.machines_max.unwrap_or(usize::MAX);
+    for group in groups.iter_mut() {
+        group.machines.retain(|machine| {
+            let is_begun = begun.contains(machine.instance_id.as_str());
+            let is_kept = is_begun || room > 0;
+            room -= usize::from(is_kept && !is_begun);
+            is_kept
+        });
+    }
+    groups.retain(|group| !group.machines.is_empty());
+    let all: usize = scene.groups.iter().map(|group| group.outdated().count()).sum();
+    let kept: usize = groups.iter().map(|group| group.machines.len()).sum();
+    all.saturating_sub(kept)
 }
 
 fn preview_group(group: &GroupScene<'_>, policy: &Policy, plan: &Plan) -> Option<PreviewGroup> {

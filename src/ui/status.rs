@@ -112,11 +112,7 @@ fn details(text: &mut String, status: &Status, now: Timestamp, style: PlanView) 
     let waits = status.groups.iter().flat_map(|group| &group.waiting).map(|waiting| {
         let machine = waiting.machine.as_deref().map(|machine| format!(" {machine}"));
         let whose = format!("{}{}", short(&waiting.group), machine.unwrap_or_default());
-        format!(
-            "{whose}: {}{}",
-            wait_reason(&waiting.reason, &status.cluster),
-            at_most(waiting, now)
-        )
+        format!("{whose}: {}{}", wait_reason(waiting, &status.cluster), at_most(waiting, now))
     });
     list(text, "Waits for", waits.collect(), style);
     let skipped = status.groups.iter().flat_map(|group| {

@@ -190,8 +190,19 @@ fn a_killed_roll_is_seen_from_elsewhere_and_put_back_by_an_abort() {
     assert!(code == 2 && status["roll"]["id"].is_string(), "{text}");
     assert!(text.contains("\"phase\": \"draining\"") || text.contains("\"phase\": \"leaving\""));
     let before: Vec<(String, String)> = machines(at);
+    let shown = ["rolling-update", STAGING, "--abort"];
+    let (code, text, _) = run(at, &[&shown[..], &IMAGE, &["-o", "json"]].concat());
+    let undo = &json(&text)["undo"];
+    assert!(code == 0 && undo.as_array().is_some_and(|groups| !groups.is_empty()), "{text}");
+    let (_, text, _) = run(at, &[&shown[..], &IMAGE].concat());
+    assert!(text.contains("this puts it back") && text.contains("the roll's mark is removed"));
+    assert!(!text.contains("goes on with it") && !text.contains("nothing to do"), "{text}");
     let (code, said) = roll(at, &[&IMAGE[..], &["--abort"]].concat());
     assert_eq!(code, 0, "{said}");
+    assert!(said.contains("SIMULATED put staging.k8s.example.com back in"), "{said}");
+    assert!(said.contains("released by the roll") && !said.contains("replaced"), "{said}");
+    let (code, said) = roll(at, &[&IMAGE[..], &["--abort"]].concat());
+    assert!(code == 0 && said.contains("nothing to put back"), "{said}");
     assert_clean(at);
     let (code, text, _) = run(at, &[&["plan", STAGING, "-o", "json"][..], &IMAGE].concat());
     assert!(code == 0 && !text.contains("suspended"), "{text}");
@@ -255,6 +266,56 @@ fn what_a_killed_roll_has_suspended_is_no_drift_and_stays_until_a_roll_ends() {
     assert!(suspended(at).is_empty());
 }
 
+/// The plan shows the part that goes, and the last words count the rest.
+#[test]
+fn a_part_of_a_roll_says_what_it_leaves_and_ends_well() {
+    let fleet = applied(&IMAGE);
+    let at = fleet.path();
+    let most = [&IMAGE[..], &["--max-machines", "1"]].concat();
+    let shown = ["rolling-update", STAGING];
+    let (code, text, _) = run(at, &[&shown[..], &most, &["-o", "json"]].concat());
+    let (plan, (_, all, _)) =
+        (json(&text), run(at, &[&shown[..], &IMAGE, &["-o", "json"]].concat()));
+    let told = (&plan["machines_to_replace"], &plan["machines_max"], &plan["machines_left"]);
+    assert_eq!((code, told), (0, (&1.into(), &1.into(), &5.into())), "{text}");
+    let secs = |plan: &Value| plan["estimate_secs"].as_u64().unwrap();
+    assert!(secs(&plan) < secs(&json(&all)), "{text}");
+    let (code, said) = roll(at, &most);
+    assert!(code == 0 && said.contains("--max-machines 1: begins with 1 of 6 machines"), "{said}");
+    assert!(said.contains("SIMULATED rolling staging.k8s.example.com: 1 machine "), "{said}");
+    assert!(said.contains("5 machines are left to replace"), "{said}");
+    let only = [&IMAGE[..], &["--only", "control-plane-eu-west-3a"]].concat();
+    let (code, said) = roll(at, &only);
+    assert!(code == 0 && said.contains("are left for later"), "{said}");
+}
+
+/// Whoever forgot to take it back is told how, once.
+#[test]
+fn a_roll_that_is_paused_for_an_hour_halts_and_names_the_way_out() {
+    let fleet = applied(&IMAGE);
+    let at = fleet.path();
+    let (code, _, said) = run(at, &["rolling-update", STAGING, "--pause", "lunch"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = roll(at, &IMAGE);
+    assert!(code == 6 && said.contains("was paused for 3600 s by tester@"), "{code} {said}");
+    let (_, hint) = said.split_once("hint:").unwrap();
+    assert!(hint.contains("`kprod rolling-update staging.k8s.example.com --resume`"), "{hint}");
+    assert_eq!(said.matches("halted:").count(), 1, "{said}");
+}
+
+#[test]
+fn a_cluster_that_nobody_has_made_yet_is_called_that() {
+    let fleet = env::fleet();
+    for verb in ["rolling-update", "repair"] {
+        let (code, _, said) = run(fleet.path(), &[verb, STAGING]);
+        assert!(
+            code == 1 && said.contains("staging.k8s.example.com has no machines yet"),
+            "{said}"
+        );
+        assert!(said.contains("`kprod apply staging.k8s.example.com`"), "{said}");
+    }
+}
+
 #[test]
 fn a_pause_is_told_with_its_author_and_taken_back() {
     let fleet = applied(&[]);
@@ -262,6 +323,7 @@ fn a_pause_is_told_with_its_author_and_taken_back() {
     let verb = ["rolling-update", STAGING];
     let (code, _, said) = run(at, &[&verb[..], &["--pause", "release on the way"]].concat());
     assert!(code == 0 && said.contains("--resume"), "{said}");
+    assert!(said.starts_with("SIMULATED ") && said.lines().all(|line| line.len() <= 80), "{said}");
     let (code, text, _) = run(at, &verb);
     let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(code == 0 && flat.contains("paused by tester@") && flat.contains("release on the way"));

@@ -152,12 +152,18 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
     }
 
     fn announce_start(&self, decision: &Decision) {
-        let groups = &decision.progress.groups;
-        let machines = groups.iter().map(|group| group.outdated.len() + group.in_work.len()).sum();
+        let (only, most) = (&self.policy.only, self.policy.machines_max);
+        let groups = decision.progress.groups.iter();
+        let groups = groups.filter(|group| only.is_empty() || only.contains(&group.group));
+        let (outdated, in_work) = groups.fold((0, 0), |(outdated, in_work), group| {
+            (outdated + group.outdated.len(), in_work + group.in_work.len())
+        });
+        let machines = outdated.min(most.unwrap_or(usize::MAX)) + in_work;
         (self.announce)(Event::Roll(RollEvent::Started {
             cluster: self.cluster.clone(),
             roll: self.look.id.clone(),
             resumed: self.resumed,
+            aborts: self.policy.abort,
             machines,
         }));
     }

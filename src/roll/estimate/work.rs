@@ -25,8 +25,8 @@ impl Work {
     /// far is in the times.
     pub fn left(scene: &Scene<'_>, times: &Times) -> Self {
         let mut work = Work::default();
-        for group in scene.groups.iter().filter(|group| group.in_scope) {
-            let found = group_work(scene, group, times);
+        for (group, machines) in waiting(scene) {
+            let found = group_work(scene, group, &machines, times);
             if found.count() == 0 && found.in_flight == 0 {
                 continue;
             }
@@ -42,16 +42,32 @@ impl Work {
     }
 }
 
-/// Machines that nothing was begun with.
-fn waiting<'s>(group: &'s GroupScene<'_>) -> impl Iterator<Item = &'s MachineScene<'s>> {
+/// A group with its machines that something will be begun with.
+type Waiting<'s, 'a> = (&'s GroupScene<'a>, Vec<&'s MachineScene<'a>>);
+
+/// Machines that nothing was begun with and that the roll may still begin with, by group, in its order.
+fn waiting<'s, 'a>(scene: &'s Scene<'a>) -> Vec<Waiting<'s, 'a>> {
+    let begun = scene.o.memory.begun.len();
+    let mut room = scene.p.machines_max.map_or(usize::MAX, |most| most.saturating_sub(begun));
     let is_begun = |m: &&MachineScene<'_>| m.is_begun() || !m.machine.is_member;
-    group.outdated().filter(move |m| !is_begun(m))
+    let mut found = Vec::new();
+    for group in scene.groups.iter().filter(|group| group.in_scope) {
+        let machines: Vec<_> = group.outdated().filter(|m| !is_begun(m)).take(room).collect();
+        room -= machines.len();
+        found.push((group, machines));
+    }
+    found
 }
 
-fn group_work(scene: &Scene<'_>, group: &GroupScene<'_>, times: &Times) -> GroupWork {
+fn group_work(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    waiting: &[&MachineScene<'_>],
+    times: &Times,
+) -> GroupWork {
     let policy = group.policy;
     let mut machines: BTreeMap<String, u32> = BTreeMap::new();
-    for m in waiting(group) {
+    for m in waiting {
         *machines.entry(m.machine.zone.clone()).or_default() += 1;
     }
     let surges = group.max_surge() > 0;
@@ -126,8 +142,9 @@ fn zone_slots(scene: &Scene<'_>) -> BTreeMap<String, u32> {
 /// as never.
 fn budgets(scene: &Scene<'_>, view: &KubeView) -> Vec<BudgetWork> {
     let mut evictions: BTreeMap<&PodId, (u32, &Budget)> = BTreeMap::new();
-    let nodes = scene.workers().filter(|group| group.in_scope).flat_map(waiting);
-    for node in nodes.filter_map(|m| m.node) {
+    let groups = waiting(scene).into_iter();
+    let workers = groups.filter(|(group, _)| group.policy.role == RolloutRole::Node);
+    for node in workers.flat_map(|(_, machines)| machines).filter_map(|m| m.node) {
         for entry in drain(view, &node.name, &DrainPolicy::default()).evict {
             let pod = view.pods.get(&node.name).and_then(|pods| pods.get(&entry.pod));
             for budget in pod.into_iter().flat_map(|pod| view.budgets_of(pod)) {

@@ -4,6 +4,7 @@ mod change;
 mod main_fields;
 mod roll;
 mod rollout;
+mod undo;
 mod value;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{PlanView, change, more};
+use super::{PlanView, change, more, undo};
 use crate::kube::drain::PreflightFinding;
 use crate::roll::{MachineReason, Preview, PreviewGroup, PreviewMachine, RolloutRole};
 use crate::ui::finding::{plural, wrap};
@@ -16,7 +16,10 @@ const NAMED_MAX: usize = 6;
 /// Renders a roll's plan; ends with the summary line.
 pub fn roll(preview: &Preview, view: PlanView) -> String {
     let mut text = String::new();
-    let title = format!("Rolling update of {}", preview.cluster);
+    let title = match preview.undo {
+        Some(_) => format!("Abort of the roll of {}", preview.cluster),
+        None => format!("Rolling update of {}", preview.cluster),
+    };
     let _ = writeln!(text, "{}", view.style.heading(&title));
     let cloud = match preview.cloud.as_str() {
         "sim" => view.style.warning("SIMULATED"),
@@ -33,29 +36,39 @@ pub fn roll(preview: &Preview, view: PlanView) -> String {
 /// plan that is applied and rolled in one go.
 pub(super) fn roll_body(text: &mut String, preview: &Preview, view: PlanView) {
     remarks(text, preview, view);
-    machines(text, preview, view);
+    match &preview.undo {
+        Some(groups) => undo::section(text, preview, groups, view),
+        None => machines(text, preview, view),
+    }
     obstacles(text, preview, view);
 }
 
-/// `Roll: 27 of 41 machines in 12 groups, about 41m00s; 2 things would halt it`.
+/// `Roll: 27 of 41 machines in 12 groups, about 41m00s; 3 are left for later; 2 things would halt it`.
 pub fn roll_summary(preview: &Preview) -> String {
-    if preview.to_replace() == 0 {
-        return format!(
-            "Roll: nothing to do, {} as wanted",
-            plural(preview.machine_count, "machine")
-        );
-    }
     let obstacles = match preview.obstacle_count() {
         0 => String::new(),
         1 => "; 1 thing would halt it".to_owned(),
         count => format!("; {count} things would halt it"),
     };
+    if let Some(groups) = &preview.undo {
+        return format!("{}{obstacles}", undo::summary(preview, groups));
+    }
+    let left = match preview.left_count {
+        0 => String::new(),
+        1 => "; 1 is left for later".to_owned(),
+        count => format!("; {count} are left for later"),
+    };
+    if preview.to_replace() == 0 {
+        let as_wanted = preview.machine_count.saturating_sub(preview.left_count);
+        let as_wanted = plural(as_wanted, "machine");
+        return format!("Roll: nothing to do, {as_wanted} as wanted{left}");
+    }
     let estimate = match preview.estimate {
         Some(estimate) => format!(", about {}", crate::ui::roll::duration(estimate)),
         None => String::new(),
     };
     format!(
-        "Roll: {} of {} in {}{estimate}{obstacles}",
+        "Roll: {} of {} in {}{estimate}{left}{obstacles}",
         preview.to_replace(),
         plural(preview.machine_count, "machine"),
         plural(preview.groups.len(), "group"),
@@ -65,7 +78,7 @@ pub fn roll_summary(preview: &Preview) -> String {
 /// What is worth knowing before the list.
 fn remarks(text: &mut String, preview: &Preview, view: PlanView) {
     let mut lines = Vec::new();
-    if preview.unapplied_count > 0 {
+    if preview.unapplied_count > 0 && preview.undo.is_none() {
         let changes = match preview.unapplied_count {
             1 => "1 change is".to_owned(),
             count => format!("{count} changes are"),
@@ -77,7 +90,8 @@ fn remarks(text: &mut String, preview: &Preview, view: PlanView) {
         ));
     }
     if let Some(roll) = &preview.unfinished {
-        lines.push(format!("roll {roll} did not end; this goes on with it"));
+        let this = if preview.undo.is_some() { "puts it back" } else { "goes on with it" };
+        lines.push(format!("roll {roll} did not end; this {this}"));
     }
     if let Some(pause) = &preview.paused {
         let why = if pause.why.is_empty() { String::new() } else { format!(": {}", pause.why) };
@@ -87,7 +101,18 @@ fn remarks(text: &mut String, preview: &Preview, view: PlanView) {
         ));
     }
     if preview.cloudonly {
-        lines.push("Kubernetes is left out: no cordon, no drain, no look at nodes".to_owned());
+        let nodes = match preview.undo {
+            Some(_) => "nodes keep their cordons, taints and marks",
+            None => "no cordon, no drain, no look at nodes",
+        };
+        lines.push(format!("Kubernetes is left out: {nodes}"));
+    }
+    if let Some(most) = preview.machines_max.filter(|_| preview.left_count > 0) {
+        lines.push(format!(
+            "--max-machines {most}: begins with {} of {}, in the order below",
+            preview.to_replace(),
+            plural(preview.to_replace() + preview.left_count, "machine")
+        ));
     }
     if lines.is_empty() {
         return;

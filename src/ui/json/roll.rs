@@ -2,10 +2,11 @@
 //!
 //! | Field | Meaning |
 //! |---|---|
-//! | `format_version` | version of the roll's form, `"1.0"` |
+//! | `format_version` | version of the roll's form, `"1.1"` |
 //! | `cluster`, `cloud`, `simulated`, `account`, `region` | what it is about |
 //! | `observed_at` | when groups and machines were read, RFC 3339 |
 //! | `machine_count`, `machines_to_replace` | machines of all groups, and those that would go |
+//! | `machines_max`, `machines_left` | most machines that it begins with, or null; machines to replace that are left for later, in other groups too; since 1.1 |
 //! | `estimate_secs` | how long it may take; null when there is nothing to tell it from |
 //! | `obstacle_count` | things that would halt it: entries of `preflight` that halt, and of `halts` |
 //! | `unapplied_changes` | changes of the plan that no apply has made; the roll goes where the last apply said |
@@ -23,6 +24,8 @@
 //! | `preflight[]` | what would hold a drain: `object`, `halts`, `message`, `way_out`, `nodes` |
 //! | `guard[]` | why the quorum guard would not let a machine go now: `group`, `reasons` |
 //! | `halts[]` | why it would halt at once: `group`, `object`, `message`, `way_out` |
+//! | `undo[]` | with `--abort`, what is put back, else null; since 1.1: `group`, `version`, `processes`, `marked`, and machines |
+//! | `undo[].uncordoned`, `unmarked`, `kept`, `ended`, `leaving`, `coming` | whose nodes take work again, or lose other marks; that stay in the group, are drained and ended, end already, are new and do not count yet |
 
 use std::collections::BTreeSet;
 
@@ -31,11 +34,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::plan::{FieldJson, field_json};
-use crate::roll::{Pause, Preview, PreviewGroup, PreviewMachine, RolloutRole};
+use crate::roll::{Pause, Preview, PreviewGroup, PreviewMachine, RolloutRole, Undo};
 use crate::ui::progress::roll::wire::{HaltJson, ReasonJson, halt_json, reasons_json};
 
 /// Version of the form.
-const FORMAT_VERSION: &str = "1.0";
+const FORMAT_VERSION: &str = "1.1";
 
 #[derive(Serialize)]
 struct RollJson<'a> {
@@ -48,6 +51,8 @@ struct RollJson<'a> {
     observed_at: Timestamp,
     machine_count: usize,
     machines_to_replace: usize,
+    machines_max: Option<usize>,
+    machines_left: usize,
     estimate_secs: Option<u64>,
     obstacle_count: usize,
     unapplied_changes: usize,
@@ -58,6 +63,21 @@ struct RollJson<'a> {
     preflight: Vec<PreflightJson<'a>>,
     guard: Vec<GuardJson<'a>>,
     halts: Vec<HaltJson<'a>>,
+    undo: Option<Vec<UndoJson<'a>>>,
+}
+
+#[derive(Serialize)]
+struct UndoJson<'a> {
+    group: &'a str,
+    version: Option<u64>,
+    uncordoned: &'a [String],
+    unmarked: &'a [String],
+    kept: &'a [String],
+    ended: Vec<&'a str>,
+    leaving: &'a [String],
+    coming: &'a [String],
+    processes: &'a BTreeSet<String>,
+    marked: bool,
 }
 
 /// A pause; also in `kprod status -o json`.
@@ -128,6 +148,8 @@ pub fn roll(preview: &Preview) -> Value {
         observed_at: preview.observed_at,
         machine_count: preview.machine_count,
         machines_to_replace: preview.to_replace(),
+        machines_max: preview.machines_max,
+        machines_left: preview.left_count,
         estimate_secs: preview.estimate.map(|estimate| estimate.as_secs()),
         obstacle_count: preview.obstacle_count(),
         unapplied_changes: preview.unapplied_count,
@@ -138,8 +160,36 @@ pub fn roll(preview: &Preview) -> Value {
         preflight: preflight.collect(),
         guard: guard.collect(),
         halts: preview.halts.iter().map(halt_json).collect(),
+        undo: preview.undo.as_ref().map(|groups| groups.iter().map(undo_json).collect()),
     };
     serde_json::to_value(told).unwrap_or_default()
+}
+
+fn undo_json(undo: &Undo) -> UndoJson<'_> {
+    let Undo {
+        group,
+        version,
+        uncordoned,
+        unmarked,
+        kept,
+        ended,
+        leaving,
+        coming,
+        processes,
+        is_marked,
+    } = undo;
+    UndoJson {
+        group,
+        version: *version,
+        uncordoned,
+        unmarked,
+        kept,
+        ended: ended.keys().map(String::as_str).collect(),
+        leaving,
+        coming,
+        processes,
+        marked: *is_marked,
+    }
 }
 
 /// A pause in the public form.

@@ -11,6 +11,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+pub use roll::left_over;
 pub use summary::{nothing_to_do, summary};
 pub use wire::{EVENTS_FORMAT_VERSION, record};
 

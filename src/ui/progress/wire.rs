@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::event::Event;
 
 /// Version of the events' form: the major number is raised when a reader could break.
-pub const EVENTS_FORMAT_VERSION: &str = "1.1";
+pub const EVENTS_FORMAT_VERSION: &str = "1.2";
 
 /// The first record: the form's version, and what the run is about.
 pub(super) fn version(cluster: &str, is_simulated: bool) -> Value {
@@ -85,6 +85,6 @@ mod tests {
             record(&done).unwrap().to_string(),
             r#"{"action":"create","address":"role/nodes.a.example.com","elapsed_ms":1200,"event":"change_done"}"#
         );
-        assert_eq!(version("a.example.com", true)["format_version"], "1.1");
+        assert_eq!(version("a.example.com", true)["format_version"], "1.2");
     }
 }

@@ -51,8 +51,8 @@ pub(super) fn phase(phase: Phase) -> &'static str {
 }
 
 /// For what a roll waits, after "waits for"; groups are told without the cluster's name.
-pub(super) fn wait_reason(reason: &WaitReason, cluster: &str) -> String {
-    match reason {
+pub(super) fn wait_reason(waiting: &Waiting, cluster: &str) -> String {
+    match &waiting.reason {
         WaitReason::Pods { left, held } => {
             let left = plural(*left, "pod");
             match held {
@@ -70,7 +70,8 @@ pub(super) fn wait_reason(reason: &WaitReason, cluster: &str) -> String {
                 Some(why) => format!("{have}: {why}"),
             }
         }
-        WaitReason::Node => "its node to be ready".to_owned(),
+        WaitReason::Node => "it to be ready".to_owned(),
+        WaitReason::Soak if is_watch(waiting) => "its canaries to prove themselves".to_owned(),
         WaitReason::Soak => "it to stay ready".to_owned(),
         WaitReason::Regression { object, what } => format!("{object} to recover: {what}"),
         WaitReason::Quorum { why } => format!("etcd: {why}"),
@@ -100,15 +101,23 @@ pub(super) fn wait_word(reason: &WaitReason) -> &'static str {
 }
 
 /// Whether a wait tells something: limits and turns are the plan, and pauses of the roll's own are
-/// short.
-pub(super) fn is_telling(reason: &WaitReason) -> bool {
-    !matches!(
-        reason,
-        WaitReason::Limit { .. }
-            | WaitReason::Turn { .. }
-            | WaitReason::PostDrain
-            | WaitReason::Soak
-    )
+/// short, but for the time that canaries are watched.
+pub(super) fn is_telling(waiting: &Waiting) -> bool {
+    match &waiting.reason {
+        WaitReason::Limit { .. } | WaitReason::Turn { .. } | WaitReason::PostDrain => false,
+        WaitReason::Soak => is_watch(waiting),
+        _ => true,
+    }
+}
+
+/// Whether somebody paused the roll: that is the same for all groups.
+pub(super) fn is_pause(waiting: &Waiting) -> bool {
+    matches!(waiting.reason, WaitReason::Paused { .. })
+}
+
+/// Whether a group's canaries are watched: each single machine's soak is its own.
+pub(super) fn is_watch(waiting: &Waiting) -> bool {
+    waiting.reason == WaitReason::Soak && waiting.machine.is_none()
 }
 
 /// How long a wait may last still: `, at most 4m10s`; nothing where others' limits end it.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::etcd::guard::{RefusalReason, Why};
 use crate::plan::{FieldChange, FieldClass};
-use crate::roll::{HaltReason, Pause, Slots};
+use crate::roll::{HaltReason, Pause, Slots, Undo};
 use crate::ui::{Style, json};
 
 const VIEW: PlanView = PlanView { width: 80, style: Style::plain(), verbose: false };
@@ -101,6 +101,9 @@ fn full() -> Preview {
             lone,
         ],
         machine_count: 31,
+        machines_max: None,
+        left_count: 0,
+        undo: None,
         preflight: vec![
             finding(
                 "budget/shop/db",
@@ -168,10 +171,82 @@ fn a_roll_without_machines_says_so() {
     assert!(roll(&preview, VIEW).ends_with("Roll: nothing to do, 31 machines as wanted\n"));
 }
 
+/// A part says that it is one, and that nothing is as wanted which is only left for later.
+#[test]
+fn a_part_of_a_roll_counts_what_it_leaves() {
+    let part = Preview { machines_max: Some(26), left_count: 4, ..full() };
+    let text = roll(&part, VIEW);
+    assert!(text.contains("--max-machines 26: begins with 26 of 30 machines"), "{text}");
+    assert!(text.contains("about 41m00s; 4 are left for later; 2 things"), "{text}");
+    let other = Preview { groups: Vec::new(), left_count: 4, ..full() };
+    let last = "Roll: nothing to do, 27 machines as wanted; 4 are left for later\n";
+    assert!(roll(&other, VIEW).ends_with(last));
+}
+
+#[test]
+fn an_abort_is_shown_by_what_it_puts_back() {
+    let named = |numbers: &[usize]| numbers.iter().map(|n| format!("i-{n:017x}")).collect();
+    let ended = [(format!("i-{:017x}", 7), vec![MachineReason::Detached])].into();
+    let undo = Undo {
+        group: format!("control-plane.masters.{CLUSTER}"),
+        version: Some(1),
+        uncordoned: named(&[2]),
+        unmarked: named(&[3, 4]),
+        kept: named(&[5]),
+        ended,
+        leaving: named(&[8]),
+        coming: named(&[9]),
+        processes: ["AZRebalance".to_owned()].into(),
+        is_marked: true,
+    };
+    let idle = Undo { ended: BTreeMap::new(), leaving: vec![], coming: vec![], ..undo.clone() };
+    let clear = || Preview {
+        preflight: Vec::new(),
+        guard: BTreeMap::new(),
+        halts: Vec::new(),
+        paused: None,
+        groups: Vec::new(),
+        ..full()
+    };
+    let text = roll(&Preview { undo: Some(vec![undo]), ..clear() }, VIEW);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let (_, body) = text.split_once("\n\n").unwrap();
+    let expected = "\
+roll 20261121T070000Z-0f did not end; this puts it back
+
+To put back (1 group)
+
+  control-plane
+      new machines boot version 1 again
+      uncordoned and freed of the roll's marks: i-00000000000000002
+      freed of the roll's taint and marks: i-00000000000000003,
+        i-00000000000000004
+      stays in the group: i-00000000000000005
+      comes, and is waited for: i-00000000000000009
+      drained and ended (taken out of its group by a roll that did not end):
+        i-00000000000000007
+      ends already, and is waited for: i-00000000000000008
+      resumed: AZRebalance
+      the roll's mark is removed
+
+Abort: 1 group to put back, 1 node to uncordon, 1 machine to end, about 41m00s
+";
+    assert_eq!(body, expected);
+    let quick = roll(&Preview { undo: Some(vec![idle]), ..clear() }, VIEW);
+    let last = "Abort: 1 group to put back, 1 node to uncordon\n";
+    assert!(quick.ends_with(last), "{quick}");
+    let none = Preview { undo: Some(Vec::new()), is_idle: true, unfinished: None, ..clear() };
+    assert!(roll(&none, VIEW).ends_with("\n\nAbort: nothing to put back\n"));
+}
+
 #[test]
 fn the_form_of_a_roll_in_json_is_a_contract() {
     insta::assert_snapshot!(format!("{:#}", json::roll(&full())));
 }
+
+/// Fields of groups that share a line with others.
+const BELOW: [&str; 8] =
+    ["role", "surge", "unavailable", "unmarked", "kept", "ended", "leaving", "coming"];
 
 /// Every documented field is there, and no other.
 #[test]
@@ -184,7 +259,7 @@ fn the_documented_fields_are_the_fields() {
         .filter_map(|line| line.split_once(" | "))
         .flat_map(|(names, _)| names.split(", "))
         .map(|name| name.trim_matches('`').trim_end_matches("[]"))
-        .filter(|name| !name.contains('[') && !["role", "surge", "unavailable"].contains(name))
+        .filter(|name| !name.contains('[') && !BELOW.contains(name))
         .collect();
     assert_eq!(told, documented);
 }

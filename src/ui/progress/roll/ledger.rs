@@ -5,15 +5,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::put_back::PutBack;
 use crate::event::RollEvent;
 use crate::roll::{GroupProgress, HaltReason, Phase, Progress, Step, WaitReason, Waiting};
-use crate::ui::roll::{between, is_telling, wait_word};
+use crate::ui::roll::{between, is_pause, is_telling, is_watch, wait_word};
 
 /// A roll so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
     /// The cluster.
     pub(super) cluster: String,
+    /// Whether nothing is replaced and all is put back.
+    pub(super) aborts: bool,
+    /// What was put back, and which machines were ended.
+    pub(super) put_back: PutBack,
     /// When this run began.
     pub(super) started_at: Option<Timestamp>,
     /// The newest moment told of.
@@ -77,8 +82,10 @@ pub(super) enum Told {
     Machine { group: String, machine: String, what: Turn },
     /// A wait begins.
     Waits(Waiting),
-    /// A group is done.
-    GroupEnds { group: String, gone: usize, took: Duration },
+    /// A group is done, or as far as was asked for: so many machines are left.
+    GroupEnds { group: String, gone: usize, left: usize, took: Duration },
+    /// A group is put back, so long after the abort began.
+    GroupIsBack { group: String, took: Duration },
 }
 
 /// What happened to a machine.
@@ -92,6 +99,8 @@ pub(super) enum Turn {
     Validated(Duration),
     /// A new one was lost before it counted.
     Lost,
+    /// An old one stays after all, since all is put back.
+    Stays,
     /// It stays as it is.
     Skipped(String),
 }
@@ -107,8 +116,9 @@ impl Ledger {
 
     fn note(&mut self, now: Timestamp, event: &RollEvent) -> Vec<Told> {
         match event {
-            RollEvent::Started { cluster, .. } => {
+            RollEvent::Started { cluster, aborts, .. } => {
                 self.cluster.clone_from(cluster);
+                self.aborts = *aborts;
                 self.started_at = Some(now);
                 Vec::new()
             }
@@ -130,7 +140,11 @@ impl Ledger {
     }
 
     fn note_step(&mut self, now: Timestamp, step: &Step) -> Option<Told> {
+        self.put_back.note(step);
         match step {
+            Step::Unmark { group } if self.aborts => {
+                return Some(Told::GroupIsBack { group: group.clone(), took: self.elapsed() });
+            }
             // The mark goes when the roll is done with a group.
             Step::Unmark { group } => {
                 let mut groups = self.groups.iter_mut();
@@ -149,7 +163,8 @@ impl Ledger {
         self.follow_waits(now, progress);
         let mut told = Vec::new();
         for group in &progress.groups {
-            told.extend(self.group(group).follow(now, group));
+            let index = self.index(group);
+            told.extend(self.groups[index].follow(now, group, self.aborts, &self.put_back));
         }
         // What a machine's own line has told is not told again.
         for event in &told {
@@ -163,27 +178,38 @@ impl Ledger {
         told
     }
 
-    /// Waits that have become worth a line: those that last, and a pause at once.
+    /// Waits that have become worth a line: those that last, and at once a pause, and canaries that are
+    /// watched for long.
     fn late_waits(&mut self, now: Timestamp) -> Vec<Told> {
         let mut told = Vec::new();
+        let goes_on = |wait: &WaitLedger| wait.is_told && wait.since.is_some();
+        // One pause is for all groups.
+        let mut knows_pause =
+            self.waits.values().any(|wait| goes_on(wait) && is_pause(&wait.waiting));
         for wait in self.waits.values_mut().filter(|wait| !wait.is_told) {
             let Some(since) = wait.since else { continue };
-            let is_pause = matches!(wait.waiting.reason, WaitReason::Paused { .. });
-            if is_telling(&wait.waiting.reason) && (is_pause || between(since, now) >= LATE) {
+            let is_pause = is_pause(&wait.waiting);
+            let until = wait.waiting.deadline.filter(|_| is_watch(&wait.waiting));
+            let will_last = until.is_some_and(|until| between(now, until) >= LATE);
+            let is_late = is_pause || will_last || between(since, now) >= LATE;
+            if is_telling(&wait.waiting) && is_late {
                 wait.is_told = true;
+                if is_pause && std::mem::replace(&mut knows_pause, true) {
+                    continue;
+                }
                 told.push(Told::Waits(wait.waiting.clone()));
             }
         }
         told
     }
 
-    fn group(&mut self, progress: &GroupProgress) -> &mut GroupLedger {
+    /// Where a group is; one that is new is added.
+    fn index(&mut self, progress: &GroupProgress) -> usize {
         let known = self.groups.iter().position(|group| group.progress.group == progress.group);
-        let index = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             self.groups.push(GroupLedger::new(progress));
             self.groups.len() - 1
-        });
-        &mut self.groups[index]
+        })
     }
 
     /// Notes which waits begin, go on, and are over.
@@ -255,11 +281,18 @@ impl GroupLedger {
         let began_at = self.began_at?;
         self.ended_at = Some(now);
         let group = self.progress.group.clone();
-        Some(Told::GroupEnds { group, gone: self.gone, took: between(began_at, now) })
+        let left = self.progress.outdated.len();
+        Some(Told::GroupEnds { group, gone: self.gone, left, took: between(began_at, now) })
     }
 
     /// Notes how the group stands, and gives what is worth a line.
-    fn follow(&mut self, now: Timestamp, next: &GroupProgress) -> Vec<Told> {
+    fn follow(
+        &mut self,
+        now: Timestamp,
+        next: &GroupProgress,
+        aborts: bool,
+        put_back: &PutBack,
+    ) -> Vec<Told> {
         let mut told = Vec::new();
         let group = &next.group;
         let going = next.in_work.values().filter(|phase| phase.is_going()).count();
@@ -267,13 +300,17 @@ impl GroupLedger {
         // Machines that come without others that go are not this roll's doing.
         if self.began_at.is_none() && !next.in_work.is_empty() && machines > 0 {
             self.began_at = Some(now);
-            told.push(Told::GroupBegins { group: group.clone(), machines });
+            if !aborts {
+                told.push(Told::GroupBegins { group: group.clone(), machines });
+            }
         }
         let mut tell = |machine: &str, what: Turn| {
             let (group, machine) = (group.clone(), machine.to_owned());
             told.push(Told::Machine { group, machine, what });
         };
-        for (machine, what) in self.departed(now, next) {
+        // Without an abort, none stays that was begun with.
+        let stays = |machine: &str| aborts && !put_back.has_ended(machine);
+        for (machine, what) in self.departed(now, next, stays) {
             if matches!(what, Turn::Gone(_)) {
                 self.gone += 1;
             }
@@ -285,12 +322,13 @@ impl GroupLedger {
             if known.is_none_or(|(_, told)| told < *phase) {
                 let since = known.map_or(now, |(since, _)| since);
                 self.since.insert(machine.clone(), (since, *phase));
-                let own =
-                    |w: &&Waiting| w.machine.as_ref() == Some(machine) && is_telling(&w.reason);
-                tell(
-                    machine,
-                    Turn::Phase(*phase, next.waiting.iter().filter(own).cloned().collect()),
-                );
+                let own = |w: &&Waiting| w.machine.as_ref() == Some(machine) && is_telling(w);
+                let waits: Vec<Waiting> = next.waiting.iter().filter(own).cloned().collect();
+                // One whose drain is taken back waits for nothing.
+                if aborts && *phase == Phase::Draining && waits.is_empty() {
+                    continue;
+                }
+                tell(machine, Turn::Phase(*phase, waits));
             }
         }
         for (machine, why) in &next.skipped {
@@ -302,8 +340,13 @@ impl GroupLedger {
         told
     }
 
-    /// What became of machines that are no longer worked on.
-    fn departed(&mut self, now: Timestamp, next: &GroupProgress) -> Vec<(String, Turn)> {
+    /// What became of machines that are no longer worked on; of those that were to go, which may stay.
+    fn departed(
+        &mut self,
+        now: Timestamp,
+        next: &GroupProgress,
+        may_stay: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Turn)> {
         let stays = |machine: &String| {
             next.in_work.contains_key(machine)
                 || next.outdated.contains_key(machine)
@@ -318,7 +361,9 @@ impl GroupLedger {
         for (machine, phase) in left {
             let since = self.since.remove(&machine);
             let took = since.map_or(Duration::ZERO, |(at, _)| between(at, now));
+            let is_back = phase != Phase::Leaving && may_stay(&machine);
             let turn = match (phase.is_going(), counts) {
+                (true, _) if is_back => Turn::Stays,
                 (true, _) => Turn::Gone(took),
                 (false, true) => Turn::Validated(took),
                 (false, false) => Turn::Lost,

@@ -3,18 +3,21 @@
 use jiff::Timestamp;
 
 use super::ledger::{Told, Turn};
+use super::put_back;
 use crate::event::RollEvent;
 use crate::roll::{Step, Waiting};
 use crate::ui::Style;
 use crate::ui::finding::{plural, wrap};
 use crate::ui::roll::step::facts;
-use crate::ui::roll::{at_most, duration, group_name, halt_reason, phase, wait_reason};
+use crate::ui::roll::{at_most, duration, group_name, halt_reason, is_pause, phase, wait_reason};
 
 /// How lines are written.
 #[derive(Clone, Copy)]
 pub(super) struct Lines<'a> {
     /// The cluster, whose name groups are told without.
     pub(super) cluster: &'a str,
+    /// Whether all is put back.
+    pub(super) aborts: bool,
     /// Columns.
     pub(super) width: usize,
     /// Colours.
@@ -27,15 +30,18 @@ impl Lines<'_> {
     /// The line of an event itself.
     pub(super) fn event(self, event: &RollEvent) -> Option<String> {
         match event {
-            RollEvent::Started { cluster, resumed, machines, .. } => {
+            RollEvent::Started { cluster, resumed, aborts, machines, .. } => {
                 let verb = if *resumed { "going on rolling" } else { "rolling" };
-                let what = format!("{verb} {cluster}: {}", plural(*machines, "machine"));
+                let what = match aborts {
+                    true => format!("putting back what a roll of {cluster} has begun"),
+                    false => format!("{verb} {cluster}: {}", plural(*machines, "machine")),
+                };
                 Some(match self.is_simulated {
                     true => format!("{} {what}", self.style.warning("SIMULATED")),
                     false => what,
                 })
             }
-            RollEvent::Step { step } => self.step(step),
+            RollEvent::Step { step } => self.step(step).map(|line| self.style.dim(&line)),
             RollEvent::StepFailed { step, why } => {
                 let step = facts(step).brief(|group| self.group(group).to_owned());
                 let line = format!("{step} failed, looking again: {why}");
@@ -59,12 +65,23 @@ impl Lines<'_> {
                 let machines = plural(*machines, "machine");
                 return format!("{}: {machines} to replace", self.group(group));
             }
-            Told::GroupEnds { group, gone, took } => {
+            Told::GroupEnds { group, gone, left, took } => {
                 let (gone, took) = (plural(*gone, "machine"), duration(*took));
-                return format!("{}: done, {gone} replaced in {took}", self.group(group));
+                let (done, left) = match left {
+                    0 => ("done, ", String::new()),
+                    left => ("", format!(", {left} left")),
+                };
+                return format!("{}: {done}{gone} replaced in {took}{left}", self.group(group));
+            }
+            Told::GroupIsBack { group, took } => {
+                return format!("{}: put back after {}", self.group(group), duration(*took));
             }
             Told::Machine { group, machine, what } => {
                 format!("{} {machine} {}", self.group(group), turn(now, what, self.cluster))
+            }
+            Told::Waits(waiting) if is_pause(waiting) => {
+                let whom = wait_reason(waiting, self.cluster);
+                format!("waits for {whom}; `--resume` takes that back, after an hour it halts")
             }
             Told::Waits(waiting) => {
                 let machine = waiting.machine.as_ref().map(|machine| format!(" {machine}"));
@@ -78,6 +95,12 @@ impl Lines<'_> {
 
     /// Steps that no machine's progress tells.
     fn step(self, step: &Step) -> Option<String> {
+        let of_abort = self.aborts.then(|| put_back::line(step, self.cluster)).flatten();
+        let line = of_abort.or_else(|| self.step_of_a_roll(step))?;
+        Some(self.indented(&line))
+    }
+
+    fn step_of_a_roll(self, step: &Step) -> Option<String> {
         let line = match step {
             Step::Pin { group, version } => {
                 format!("{}: new machines boot version {version}", self.group(group))
@@ -100,7 +123,7 @@ impl Lines<'_> {
             }
             _ => return None,
         };
-        Some(self.style.dim(&self.indented(&line)))
+        Some(line)
     }
 
     fn group(self, group: &str) -> &str {
@@ -125,10 +148,11 @@ fn turn(now: Timestamp, turn: &Turn, cluster: &str) -> String {
         Turn::Gone(took) => format!("is gone after {}", duration(*took)),
         Turn::Validated(took) => format!("validated after {}", duration(*took)),
         Turn::Lost => "was lost before it counted".to_owned(),
+        Turn::Stays => "stays".to_owned(),
         Turn::Skipped(why) => format!("skipped: {why}"),
     }
 }
 
 fn wait(now: Timestamp, waiting: &Waiting, cluster: &str) -> String {
-    format!("{}{}", wait_reason(&waiting.reason, cluster), at_most(waiting, now))
+    format!("{}{}", wait_reason(waiting, cluster), at_most(waiting, now))
 }

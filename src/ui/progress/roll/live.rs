@@ -86,10 +86,11 @@ pub(super) fn view(ledger: &Ledger, now: Timestamp) -> View {
     let gone: usize = groups.iter().map(|group| group.gone).sum();
     let total: usize = groups.iter().map(GroupLedger::total).sum();
     let in_work: usize = groups.iter().map(|group| group.progress.in_work.len()).sum();
-    let mut head = format!(
-        "{gone} of {total} machines replaced, {in_work} in work, {}",
-        duration(ledger.elapsed())
-    );
+    let what = match ledger.aborts {
+        true => "putting back".to_owned(),
+        false => format!("{gone} of {total} machines replaced"),
+    };
+    let mut head = format!("{what}, {in_work} in work, {}", duration(ledger.elapsed()));
     let eta = ledger.eta.as_deref().and_then(|eta| eta.parse::<Timestamp>().ok());
     if let Some(eta) = eta {
         head.push_str(&format!(", about {} to go", duration(between(now, eta))));
@@ -129,7 +130,7 @@ fn standing(group: &GroupLedger, cluster: &str, now: Timestamp) -> String {
     let waits = group.progress.waiting.iter();
     let first = waits.min_by_key(|waiting| (waiting.deadline.is_none(), waiting.deadline));
     if let Some(waiting) = first {
-        let reason = wait_reason(&waiting.reason, cluster);
+        let reason = wait_reason(waiting, cluster);
         parts.push(match waiting.deadline {
             Some(deadline) => {
                 format!("at most {} for {reason}", duration(between(now, deadline)))

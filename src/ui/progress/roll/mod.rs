@@ -4,6 +4,7 @@
 mod ledger;
 mod line;
 mod live;
+mod put_back;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use crate::ui::Ui;
 use ledger::Ledger;
 use line::Lines;
 use live::Live;
+pub use summary::left_over;
 
 /// A roll as it is told.
 #[derive(Default)]
@@ -35,7 +37,8 @@ pub(in crate::ui) fn timeline(
     for (at, event) in events {
         let told = ledger.take(*at, event);
         let style = crate::ui::Style::plain();
-        let view = Lines { cluster: &ledger.cluster, width, style, is_simulated: false };
+        let (cluster, aborts) = (&ledger.cluster, ledger.aborts);
+        let view = Lines { cluster, aborts, width, style, is_simulated: false };
         lines.extend(view.event(event).map(|line| (*at, line)));
         lines.extend(told.iter().map(|told| (*at, view.told(*at, told))));
     }
@@ -53,7 +56,8 @@ impl Telling {
     ) -> Value {
         let told = self.ledger.take(now, event);
         let (style, width) = (ui.err, ui.width);
-        let lines = Lines { cluster: &self.ledger.cluster, width, style, is_simulated };
+        let (cluster, aborts) = (&self.ledger.cluster, self.ledger.aborts);
+        let lines = Lines { cluster, aborts, width, style, is_simulated };
         let of_told = told.iter().map(|told| lines.told(now, told));
         let shown: Vec<String> = lines.event(event).into_iter().chain(of_told).collect();
         if ui.live {
@@ -82,7 +86,8 @@ impl Telling {
 
     /// The last words, and the last record.
     pub(super) fn summary(&self, ui: &Ui, is_simulated: bool) -> (String, Value) {
-        let text = summary::of(&self.ledger, ui.width, is_simulated);
+        let of = if self.ledger.aborts { put_back::summary } else { summary::of };
+        let text = of(&self.ledger, ui.width, is_simulated);
         (text, wire::summary(&self.ledger))
     }
 }

@@ -4,8 +4,9 @@
 use std::fmt::Write;
 
 use super::ledger::{GroupLedger, Ledger};
+use crate::roll::Progress;
 use crate::ui::finding::{plural, wrap};
-use crate::ui::roll::{duration, group_name, is_telling, wait_reason};
+use crate::ui::roll::{duration, group_name, is_pause, is_telling, wait_reason};
 
 /// Waits that are told.
 const WAITS_MAX: usize = 5;
@@ -32,16 +33,34 @@ pub(super) fn of(ledger: &Ledger, width: usize, is_simulated: bool) -> String {
         }
     };
     groups(&mut text, ledger);
-    if !ledger.evicted.is_empty() || !ledger.deleted.is_empty() {
-        let deleted = match ledger.deleted.len() {
-            0 => String::new(),
-            count => format!(", {count} deleted past their budgets"),
-        };
-        let _ = writeln!(text, "  {} evicted{deleted}", plural(ledger.evicted.len(), "pod"));
-    }
+    evictions(&mut text, ledger);
     waits(&mut text, ledger, width);
     skipped(&mut text, ledger, width);
     text
+}
+
+/// How many machines a roll that has come to its end has left to replace, why, and how to go on; none
+/// where all are as wanted. It was limited to so many machines, or to a part of the groups.
+pub fn left_over(
+    progress: &Progress,
+    machines_max: Option<usize>,
+    is_part: bool,
+) -> Option<String> {
+    let left: usize = progress.groups.iter().map(|group| group.outdated.len()).sum();
+    if left == 0 {
+        return None;
+    }
+    let how = match (machines_max, is_part) {
+        (Some(most), false) => {
+            format!(", beyond --max-machines {most}: the same command goes on with the next")
+        }
+        (Some(_), true) => ", beyond --max-machines and outside of --only".to_owned(),
+        (None, true) => ": leave --only out, or name their groups there".to_owned(),
+        // A group that neither drains nor ends its old machines.
+        (None, false) => String::new(),
+    };
+    let (count, verb) = (plural(left, "machine"), if left == 1 { "is" } else { "are" });
+    Some(format!("{count} {verb} left to replace{how}"))
 }
 
 fn groups(text: &mut String, ledger: &Ledger) {
@@ -61,25 +80,39 @@ fn groups(text: &mut String, ledger: &Ledger) {
     }
 }
 
-fn waits(text: &mut String, ledger: &Ledger, width: usize) {
-    let waits = ledger.longest_waits().into_iter();
-    let waits = waits.filter(|(waiting, lasted)| {
-        is_telling(&waiting.reason) && lasted.as_secs() >= WAIT_MIN_SECS
-    });
-    for (index, (waiting, lasted)) in waits.take(WAITS_MAX).enumerate() {
+pub(super) fn evictions(text: &mut String, ledger: &Ledger) {
+    if !ledger.evicted.is_empty() || !ledger.deleted.is_empty() {
+        let deleted = match ledger.deleted.len() {
+            0 => String::new(),
+            count => format!(", {count} deleted past their budgets"),
+        };
+        let _ = writeln!(text, "  {} evicted{deleted}", plural(ledger.evicted.len(), "pod"));
+    }
+}
+
+pub(super) fn waits(text: &mut String, ledger: &Ledger, width: usize) {
+    let mut waits = ledger.longest_waits();
+    waits.retain(|(waiting, lasted)| is_telling(waiting) && lasted.as_secs() >= WAIT_MIN_SECS);
+    // One pause is for all groups.
+    let mut knows_pause = false;
+    waits.retain(|(waiting, _)| !(is_pause(waiting) && std::mem::replace(&mut knows_pause, true)));
+    for (index, (waiting, lasted)) in waits.into_iter().take(WAITS_MAX).enumerate() {
         if index == 0 {
             text.push_str("  longest waits\n");
         }
         let machine = waiting.machine.as_deref().map(|machine| format!(" {machine}"));
         let group = group_name(&waiting.group, &ledger.cluster);
-        let whose = format!("{group}{}", machine.unwrap_or_default());
-        let reason = wait_reason(&waiting.reason, &ledger.cluster);
+        let whose = match is_pause(waiting) {
+            true => "all groups".to_owned(),
+            false => format!("{group}{}", machine.unwrap_or_default()),
+        };
+        let reason = wait_reason(waiting, &ledger.cluster);
         let line = format!("{}  {whose}: {reason}", duration(lasted));
         let _ = writeln!(text, "    {}", wrap(&line, width, 4, 12));
     }
 }
 
-fn skipped(text: &mut String, ledger: &Ledger, width: usize) {
+pub(super) fn skipped(text: &mut String, ledger: &Ledger, width: usize) {
     let groups = ledger.groups.iter();
     let skipped: Vec<(&GroupLedger, (&String, &String))> = groups
         .flat_map(|group| group.progress.skipped.iter().map(move |machine| (group, machine)))

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::ledger::Ledger;
 use super::line::Lines;
-use super::{live, summary, wire};
+use super::{live, put_back, summary, wire};
 use crate::event::RollEvent;
 use crate::kube::PodId;
 use crate::roll::decision::PodStep;
@@ -83,6 +83,7 @@ fn events() -> Vec<(i64, RollEvent)> {
         cluster: CLUSTER.to_owned(),
         roll: "20261121T080000Z-0f".to_owned(),
         resumed: false,
+        aborts: false,
         machines: 2,
     };
     let reason = HaltReason {
@@ -139,7 +140,7 @@ fn lines_tell_each_step_once_with_its_limit_and_fit() {
     for (secs, event) in events() {
         let told = ledger.take(at(secs), &event);
         let style = Style::plain();
-        let lines = Lines { cluster: CLUSTER, width: 80, style, is_simulated: true };
+        let lines = Lines { cluster: CLUSTER, aborts: false, width: 80, style, is_simulated: true };
         let told = told.iter().map(|told| lines.told(at(secs), told));
         for line in lines.event(&event).into_iter().chain(told) {
             let _ = writeln!(text, "{line}");
@@ -194,4 +195,131 @@ fn the_form_of_the_records_is_a_contract() {
         events().iter().map(|(secs, event)| wire::record(at(*secs), event).to_string()).collect();
     records.push(wire::summary(&ledger()).to_string());
     insta::assert_snapshot!(records.join("\n"));
+}
+
+fn step(step: Step) -> RollEvent {
+    RollEvent::Step { step: Box::new(step) }
+}
+
+/// What is told of events that happen ten seconds after each other, and the last words.
+fn told(events: &[RollEvent]) -> (String, Ledger) {
+    let mut ledger = Ledger::default();
+    let mut text = String::new();
+    for (secs, event) in (0..).step_by(10).zip(events) {
+        let told = ledger.take(at(secs), event);
+        let (style, aborts) = (Style::plain(), ledger.aborts);
+        let lines = Lines { cluster: CLUSTER, aborts, width: 80, style, is_simulated: true };
+        let told = told.iter().map(|told| lines.told(at(secs), told));
+        for line in lines.event(event).into_iter().chain(told) {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    (text, ledger)
+}
+
+/// A drain is taken back, and a machine that stands outside of its group ends.
+#[test]
+fn an_abort_tells_what_it_puts_back_and_calls_nothing_replaced() {
+    let group_of = |name: &str| name.to_owned();
+    let release = |node: &str, uncordon| Step::Release { node: node.to_owned(), uncordon };
+    let processes = ["AZRebalance", "ScheduledActions"].map(str::to_owned).into();
+    let left = WaitReason::Pods { left: 2, held: None };
+    let drains = || vec![waits(POOL, Some(HELD), left.clone(), Some(900))];
+    let events = [
+        RollEvent::Started {
+            cluster: CLUSTER.to_owned(),
+            roll: "20261121T080000Z-0f".to_owned(),
+            resumed: true,
+            aborts: true,
+            machines: 2,
+        },
+        progress(vec![
+            group(CONTROL_PLANE, 0, &[], &[(OLD, Phase::Draining)]),
+            pool(&[(HELD, Phase::Detached)], vec![]),
+        ]),
+        step(Step::Pin { group: group_of(CONTROL_PLANE), version: 1 }),
+        step(release(OLD, true)),
+        step(release(NEW, false)),
+        progress(vec![
+            group(CONTROL_PLANE, 1, &[], &[]),
+            pool(&[(HELD, Phase::Draining)], drains()),
+        ]),
+        step(Step::Unmark { group: group_of(CONTROL_PLANE) }),
+        step(Step::TerminateDetached { machines: [HELD.to_owned()].into() }),
+        progress(vec![group(CONTROL_PLANE, 1, &[], &[]), pool(&[], vec![])]),
+        step(Step::Resume { group: group_of(POOL), processes }),
+        step(Step::Unmark { group: group_of(POOL) }),
+        RollEvent::Finished { replaced: 1, elapsed_ms: 110_000 },
+    ];
+    let (text, ledger) = told(&events);
+    let lines = [
+        "SIMULATED putting back what a roll of prod.k8s.example.com has begun",
+        "  general-eu-west-3a i-0c0c0c0c0c0c0c0c0 waits outside its group",
+        "  control-plane: new machines boot version 1 again",
+        "  i-0a0a0a0a0a0a0a0a0: uncordoned, marks taken off",
+        "  i-0b0b0b0b0b0b0b0b0: marks taken off",
+        "  control-plane i-0a0a0a0a0a0a0a0a0 stays",
+        "  general-eu-west-3a i-0c0c0c0c0c0c0c0c0 drains, waits for 2 pods to leave, at",
+        "      most 14m10s",
+        "control-plane: put back after 1m00s",
+        "  general-eu-west-3a i-0c0c0c0c0c0c0c0c0 is gone after 1m10s",
+        "  general-eu-west-3a: resumed AZRebalance, ScheduledActions",
+        "general-eu-west-3a: put back after 1m40s",
+    ];
+    assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+    let last = [
+        "SIMULATED put prod.k8s.example.com back in 1m50s",
+        "  1 machine ended: i-0c0c0c0c0c0c0c0c0",
+        "  1 node uncordoned: i-0a0a0a0a0a0a0a0a0",
+        "  1 node freed of marks: i-0b0b0b0b0b0b0b0b0",
+        "  1 pin put back: control-plane",
+        "  1 group with processes resumed: general-eu-west-3a",
+        "  2 groups released by the roll: control-plane, general-eu-west-3a",
+    ];
+    let said = put_back::summary(&ledger, 80, true);
+    assert_eq!(said.lines().collect::<Vec<_>>(), last);
+}
+
+#[test]
+fn canaries_that_are_watched_for_long_are_told_at_once() {
+    let watched = |until| pool(&[], vec![waits(POOL, None, WaitReason::Soak, Some(until))]);
+    let (text, _) = told(&[progress(vec![watched(120)])]);
+    let line = "  general-eu-west-3a waits for its canaries to prove themselves, at most 2m00s\n";
+    assert_eq!(text, line);
+    let own = vec![waits(POOL, Some(NEW), WaitReason::Soak, Some(120))];
+    let (text, _) = told(&[progress(vec![watched(20)]), progress(vec![pool(&[], own)])]);
+    assert_eq!(text, "");
+}
+
+#[test]
+fn a_pause_is_told_once_for_all_groups_with_its_way_out() {
+    let paused = |of: &str| {
+        let reason = WaitReason::Paused { by: "ann@laptop".to_owned(), why: "lunch".to_owned() };
+        GroupProgress { waiting: vec![waits(of, None, reason, None)], ..group(of, 0, &[OLD], &[]) }
+    };
+    let both = || progress(vec![paused(CONTROL_PLANE), paused(POOL)]);
+    let (text, mut ledger) = told(&[progress(vec![paused(POOL)]), both(), both()]);
+    assert_eq!(text.matches("ann@laptop").count(), 1, "{text}");
+    assert!(text.contains("`--resume`"), "{text}");
+    ledger.take(at(300), &both());
+    assert_eq!(summary::of(&ledger, 80, true).matches("ann@laptop").count(), 1);
+}
+
+/// A part of a roll says that it is one.
+#[test]
+fn machines_that_are_left_are_counted_with_how_to_go_on() {
+    let left = || group(POOL, 1, &[OLD, HELD], &[]);
+    let (text, _) = told(&[
+        progress(vec![pool(&[(NEW, Phase::Leaving)], vec![])]),
+        progress(vec![left()]),
+        step(Step::Unmark { group: POOL.to_owned() }),
+    ]);
+    assert!(text.ends_with("general-eu-west-3a: 1 machine replaced in 20s, 2 left\n"), "{text}");
+    let progress = Progress { groups: vec![left()] };
+    let told = summary::left_over(&progress, Some(1), false).unwrap();
+    assert!(told.contains("2 machines are left") && told.contains("same command"), "{told}");
+    let told = summary::left_over(&progress, None, true).unwrap();
+    assert!(told.contains("leave --only out"), "{told}");
+    assert_eq!(summary::left_over(&Progress::default(), Some(1), false), None);
 }

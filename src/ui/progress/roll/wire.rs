@@ -2,12 +2,12 @@
 //!
 //! | Event | Fields | When |
 //! |---|---|---|
-//! | `roll_started` | `at`, `cluster`, `roll`, `resumed`, `machines` | a roll begins, or goes on with what an earlier run began |
+//! | `roll_started` | `at`, `cluster`, `roll`, `resumed`, `aborts`, `machines` | a roll begins, or goes on with what an earlier run began; `aborts` (since 1.2) when that is put back |
 //! | `roll_step` | `at`, `step`, `group`, `node`, `machines`, `pods`, `detail` | a step was made; what it is not about is null or empty |
 //! | `roll_step_failed` | as `roll_step`, and `why` | a step failed; what comes next is decided anew |
 //! | `roll_progress` | `at`, `eta`, `groups` | how the groups stand, whenever that changes and at least once a minute; `eta` may be null |
 //! | `roll_halted` | `at`, `reasons` | it stops; each reason has `group`, `object`, `message`, `way_out` |
-//! | `roll_finished` | `at`, `replaced`, `elapsed_ms` | every machine is as wanted |
+//! | `roll_finished` | `at`, `replaced`, `elapsed_ms` | it has done what was asked for; `replaced` counts the machines that it ended |
 //! | `roll_summary` | `at`, `elapsed_ms`, `evicted`, `deleted`, `groups`, `waits`, `skipped` | last, however it ended |
 
 use jiff::Timestamp;
@@ -90,9 +90,9 @@ pub(in crate::ui) struct HaltJson<'a> {
 /// An event as one record.
 pub(in crate::ui) fn record(at: Timestamp, event: &RollEvent) -> Value {
     match event {
-        RollEvent::Started { cluster, roll, resumed, machines } => json!({
+        RollEvent::Started { cluster, roll, resumed, aborts, machines } => json!({
             "event": "roll_started", "at": at, "cluster": cluster, "roll": roll,
-            "resumed": resumed, "machines": machines,
+            "resumed": resumed, "aborts": aborts, "machines": machines,
         }),
         RollEvent::Step { step } => value(&step_json("roll_step", at, step, None)),
         RollEvent::StepFailed { step, why } => {
@@ -133,7 +133,7 @@ pub(super) fn summary(ledger: &Ledger) -> Value {
     let waits = ledger.longest_waits().into_iter().map(|(waiting, lasted)| {
         json!({
             "group": waiting.group, "machine": waiting.machine,
-            "reason": wait_word(&waiting.reason), "message": wait_reason(&waiting.reason, ""),
+            "reason": wait_word(&waiting.reason), "message": wait_reason(waiting, ""),
             "elapsed_ms": millis(lasted),
         })
     });
@@ -181,7 +181,7 @@ fn waiting_json(waiting: &Waiting) -> WaitingJson<'_> {
     WaitingJson {
         machine: waiting.machine.as_deref(),
         reason: wait_word(&waiting.reason),
-        message: wait_reason(&waiting.reason, ""),
+        message: wait_reason(waiting, ""),
         deadline: waiting.deadline,
     }
 }
