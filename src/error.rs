@@ -6,7 +6,7 @@ use crate::finding::Finding;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// Nothing to do, or all done.
+    /// Nothing to do, or all done that was asked for.
     Done = 0,
     /// An error: bad input, a failed call, a missing file.
     Error = 1,

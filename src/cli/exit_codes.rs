@@ -12,7 +12,7 @@ pub(super) struct ExitCodesArgs {}
 /// One line a code; [`ExitCode`] says the same to the compiler.
 const TABLE: &str = "\
 Code  Meaning
-   0  nothing to do, or all done
+   0  nothing to do, or all done that was asked for
    1  an error: bad input, a failed call, a missing file
    2  changes or machines to replace (`--detailed-exitcode`), or something to see to (`doctor`, `status`, `etcd status`, `pki status`, `repair`)
    3  the plan no longer fits the world; plan again

@@ -26,7 +26,13 @@ use crate::ui;
 /// cluster was before. Killed at any instant, the same command goes on from there, from any machine;
 /// --abort puts everything back instead.
 ///
-/// Exit code 0 when all machines are as wanted, 6 when it halted and the same command goes on.
+/// A machine is replaced when it is built from another revision than its group's target, was attached
+/// by hand, is broken, is older than `maxNodeAge`, or when its node has the annotation
+/// kprod.dev/replace or kops.k8s.io/needs-update, whatever its value; and with --force.
+///
+/// Exit code 0 when it has done what was asked for: with --only or --max-machines others may be left,
+/// and the last words count them. 6 when it halted, also on a pause of an hour; the same command goes
+/// on.
 #[derive(Debug, Args)]
 pub(super) struct RollingUpdateArgs {
     #[command(flatten)]
