@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::scene::{Availability, GroupScene, later};
-use crate::kube::Node;
+use super::trouble;
+use crate::kube::{Condition, Node};
 use crate::roll::mark::{KOPS_REPLACE_ANNOTATION, REPLACE_ANNOTATION};
 use crate::roll::policy::Retire;
 use crate::roll::{Group, Machine, MachineReason, Observation, Policy, Target};
@@ -193,17 +194,9 @@ fn unhealthy(
     if let Some(why) = &machine.unhealthy {
         return Some(MachineReason::Unhealthy { why: why.clone() });
     }
-    let broken = |(kind, condition): (&String, &crate::kube::Condition)| {
-        let is_bad = match kind.as_str() {
-            "Ready" => condition.status != "True",
-            // Problem conditions of the kubelet and of the node problem detector are bad when true.
-            _ => condition.status == "True",
-        };
-        let is_old = || later(condition.since, broken_for) <= o.now;
-        (is_bad && is_old())
-            .then(|| format!("{kind} is {}: {}", condition.status, condition.reason))
-    };
-    let why = node?.conditions.iter().find_map(broken)?;
+    let is_old = |condition: &Condition| later(condition.since, broken_for) <= o.now;
+    let (kind, condition) = trouble::of(node?).find(|(_, condition)| is_old(condition))?;
+    let why = format!("{kind} is {}: {}", condition.status, condition.reason);
     Some(MachineReason::Unhealthy { why })
 }
 

@@ -15,6 +15,7 @@ mod quorum;
 mod scene;
 mod start;
 mod tidy;
+mod trouble;
 mod turn;
 mod worker;
 
