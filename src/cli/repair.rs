@@ -17,9 +17,12 @@ use crate::roll::{Policy, RepairPolicy};
 /// Replace machines that are broken, and no others
 ///
 /// Broken is a machine whose node is not ready, has a problem condition or never joined, or which
-/// fails the cloud's checks, for longer than --broken-for. It is drained with a deadline and replaced
-/// as a rolling update would, behind the same quorum guard and budgets. When more machines than
-/// --halt-above are broken it is not the machines, and nothing is touched.
+/// fails the cloud's checks, for longer than --broken-for. A problem is a full disk, a network that is
+/// not there, and what the node problem detector and AWS's node monitoring agent know of; pressure of
+/// memory and processes is none, since it comes with the work, nor is a condition that kprod does not
+/// know. A broken machine is drained with a deadline and replaced as a rolling update would, behind the
+/// same quorum guard and budgets. When more machines than --halt-above are broken it is not the
+/// machines, and nothing is touched.
 ///
 /// Without --yes it only shows them. Exit code 0 when none is broken or all were replaced, 2 when it
 /// has shown some, 6 when it halted.
@@ -38,7 +41,7 @@ pub(super) struct RepairArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Limits")]
     broken_for: Option<Duration>,
 
-    /// Machines that are replaced at once, in place of `repair.atOnce`
+    /// Machines that are replaced at once over all groups, in place of `repair.atOnce`
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     at_once: Option<u32>,
 

@@ -135,7 +135,7 @@ pub struct ClusterPolicy {
 pub struct RepairPolicy {
     /// How long a machine has to be broken.
     pub broken_for: Duration,
-    /// Machines that may be replaced at once.
+    /// Machines that may be replaced at once, over all groups.
     pub at_once: u32,
     /// Broken machines, in percent of all, above which nothing is touched: then it is not the
     /// machines.

@@ -6,12 +6,14 @@
 //! what is finished.
 
 mod assess;
+mod candidate;
 mod cordon;
 mod finish;
 mod gate;
 mod newcomer;
 mod progress;
 mod quorum;
+mod repair;
 mod scene;
 mod start;
 mod tidy;

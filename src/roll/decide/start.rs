@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::candidate::{candidates, is_enough, outside, startable, uselessness};
 use super::cordon;
 use super::gate;
 use super::quorum::{self, Work};
+use super::repair;
 use super::scene::{Availability, GroupScene, Scene, later};
 use super::turn::Turn;
 use super::worker;
@@ -27,7 +29,7 @@ pub(super) fn start(scene: &Scene<'_>, turn: &mut Turn) {
     if let Some(pause) = &scene.o.paused {
         return wait_for_pause(scene, pause.by.clone(), pause.why.clone(), turn);
     }
-    if let Some(halt) = too_broken(scene) {
+    if let Some(halt) = repair::too_broken(scene) {
         turn.halt(halt);
     }
     for halt in deleted(scene) {
@@ -36,7 +38,9 @@ pub(super) fn start(scene: &Scene<'_>, turn: &mut Turn) {
     if scene.p.abort || !turn.halts.is_empty() {
         return end(scene, turn);
     }
-    if scene.p.machines_max.is_some_and(|most| scene.o.memory.begun.len() >= most) {
+    let has_outside =
+        |group: &GroupScene<'_>| group.in_scope && outside(scene, group).next().is_some();
+    if is_enough(scene) && !scene.groups.iter().any(has_outside) {
         return;
     }
     let Some(first) = scene.groups.iter().filter(|g| is_open(scene, g)).map(GroupScene::turn).min()
@@ -96,9 +100,8 @@ fn pin_before(scene: &Scene<'_>, group: &GroupScene<'_>) -> Option<u64> {
 /// Whether something of a group is left to do for this roll.
 pub(super) fn is_open(scene: &Scene<'_>, group: &GroupScene<'_>) -> bool {
     let moves = group.group.mark.is_some() && group.is_in_flight();
-    let is_enough = scene.p.machines_max.is_some_and(|most| scene.o.memory.begun.len() >= most);
-    if is_enough {
-        return group.in_scope && moves;
+    if is_enough(scene) {
+        return group.in_scope && (moves || outside(scene, group).next().is_some());
     }
     let pending = startable(scene, group).next().is_some();
     group.in_scope && (moves || pending || (!group.is_pinned() && !scene.p.abort))
@@ -109,25 +112,6 @@ fn wait_for_pause(scene: &Scene<'_>, by: String, why: String, turn: &mut Turn) {
         let reason = WaitReason::Paused { by: by.clone(), why: why.clone() };
         turn.queue(group, None, reason, None);
     }
-}
-
-/// So many broken machines at once are not the machines' fault.
-fn too_broken(scene: &Scene<'_>) -> Option<HaltReason> {
-    let repair = scene.p.repair.as_ref()?;
-    let all = scene.machines().count();
-    let broken = scene.machines().filter(|(_, m)| m.is_outdated()).count();
-    let most = usize::try_from(repair.halt_above_percent).unwrap_or(100);
-    if broken <= 1 || broken * 100 <= all * most {
-        return None;
-    }
-    Some(HaltReason {
-        group: None,
-        object: scene.o.cluster.clone(),
-        message: format!("{broken} of {all} machines are broken, more than {most} in a hundred"),
-        way_out: "look for what they have in common: network, zone, API server, image; a repair \
-                  replaces a few machines"
-            .to_owned(),
-    })
 }
 
 /// Groups that somebody deleted while they were rolled. Who did that may be about to do more.
@@ -333,6 +317,9 @@ fn begin_one(scene: &Scene<'_>, groups: &[&GroupScene<'_>], turn: &mut Turn) {
     if await_others(scene, turn) {
         return;
     }
+    if let Some(what) = repair::is_enough(scene, group, turn) {
+        return turn.queue(group, Some(m), WaitReason::Limit { what }, None);
+    }
     match quorum::may_go_now(scene, group, m) {
         Err(why) => {
             quorum::await_yes(scene, group, m, why, Work::Queued, turn);
@@ -357,51 +344,6 @@ fn await_others(scene: &Scene<'_>, turn: &mut Turn) -> bool {
         turn.queue(group, Some(m), reason, Some(until));
     }
     turn.queued.len() > before
-}
-
-/// Machines that could be begun with, in their order: broken ones, then those that nobody may use
-/// anyway, then the oldest; what stands outside of its group goes last, since it is the surge.
-pub(super) fn candidates<'s, 'a>(
-    scene: &'s Scene<'a>,
-    group: &'s GroupScene<'a>,
-) -> impl Iterator<Item = &'s MachineScene<'a>> {
-    let mut found: Vec<&MachineScene<'_>> = startable(scene, group).collect();
-    found.sort_by(|left, right| urgency(left).cmp(&urgency(right)));
-    let room = scene.p.machines_max.map(|most| most.saturating_sub(scene.o.memory.begun.len()));
-    found.into_iter().take(room.unwrap_or(usize::MAX))
-}
-
-/// The same in any order, and however many there may be.
-fn startable<'s, 'a>(
-    scene: &'s Scene<'a>,
-    group: &'s GroupScene<'a>,
-) -> impl Iterator<Item = &'s MachineScene<'a>> {
-    group
-        .outdated()
-        .filter(|m| !m.is_begun() && !scene.o.memory.skipped.contains_key(m.id()))
-        .filter(|m| group.policy.drain_and_terminate || !m.machine.is_member)
-        .filter(|m| !group.is_ending || is_left_over(group, m))
-}
-
-/// A machine's place among the candidates.
-fn urgency<'s>(m: &'s MachineScene<'_>) -> (bool, u8, Option<Timestamp>, &'s str) {
-    (!m.machine.is_member, uselessness(m), m.machine.launched_at, m.id())
-}
-
-/// Broken machines come first, then those that nobody may use anyway.
-fn uselessness(m: &MachineScene<'_>) -> u8 {
-    match m.availability {
-        Availability::Unready | Availability::Overdue => 0,
-        Availability::Cordoned => 1,
-        _ => 2,
-    }
-}
-
-/// Whether a machine has to go even when nothing new begins.
-fn is_left_over(group: &GroupScene<'_>, m: &MachineScene<'_>) -> bool {
-    let has_failed = m.machine.revision.is_some() && m.machine.revision == group.group.failed;
-    let is_old = group.is_current(m.machine);
-    !m.machine.is_member || m.is_surplus || (has_failed && !is_old)
 }
 
 /// Begins with a machine: a cordon where it is drained, its end where it is not. False when

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::progress;
+use super::repair;
 use super::scene::{GroupScene, MachineScene, Scene, count, later};
 use crate::roll::mark::{Raised, RollMark, tail};
 use crate::roll::{Decision, HaltReason, Step, Verdict, WaitReason, Waiting};
@@ -37,11 +38,15 @@ pub(super) struct Tally {
     pub(super) zone_size: BTreeMap<String, i32>,
     /// Machines that there should be over all groups.
     pub(super) wanted: i32,
+    /// Machines of whatever role that are being replaced ([`repair::in_hand`]), and those that this turn
+    /// begins with; counted in a repair.
+    pub(super) in_hand: i32,
 }
 
 impl Tally {
     fn of(scene: &Scene<'_>) -> Self {
-        let mut tally = Self::default();
+        let in_hand = if scene.p.repair.is_some() { repair::in_hand(scene) } else { 0 };
+        let mut tally = Self { in_hand, ..Self::default() };
         for group in scene.workers() {
             tally.missing += group.missing();
             tally.wanted += group.wanted();

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::candidate::candidates;
 use super::finish;
+use super::repair;
 use super::scene::{Availability, GroupScene, MachineScene, Scene, count, later};
-use super::start::{begin as begin_with, candidates};
+use super::start::begin as begin_with;
 use super::turn::Turn;
 use crate::roll::mark::{DetachMark, Raised, RollMark};
 use crate::roll::{Retire, RolloutRole, Step, WaitReason};
@@ -114,12 +116,25 @@ fn surge(scene: &Scene<'_>, group: &GroupScene<'_>, room: Option<i32>, turn: &mu
     // A surge for machines that are on their way out already would come when nobody needs it.
     let useful = count(members.iter()) - group.raised();
     let more = (group.max_surge() - extra).min(useful).min(room.unwrap_or(i32::MAX)).max(0);
+    let more = repair::room(scene, group, turn).map_or(more, |room| more.min(room));
     if more == 0 {
         return 0;
     }
-    if group.raises() {
-        return raise(scene, group, more, turn);
-    }
+    let brought = match group.raises() {
+        true => raise(scene, group, more, turn),
+        false => detach(scene, group, &members, more, turn),
+    };
+    turn.tally.in_hand += brought;
+    brought
+}
+
+fn detach(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    members: &[&MachineScene<'_>],
+    more: i32,
+    turn: &mut Turn,
+) -> i32 {
     // The last in order are detached, and drained after all others.
     let most = usize::try_from(more).unwrap_or(0).min(DETACH_MAX);
     let machines: BTreeSet<String> =
@@ -167,6 +182,10 @@ pub(super) fn drain(scene: &Scene<'_>, group: &GroupScene<'_>, room: Option<i32>
         if begun >= at_once(scene, group) {
             break;
         }
+        if let Some(what) = repair::is_enough(scene, group, turn).filter(|_| !is_spare) {
+            held.get_or_insert((m, what));
+            continue;
+        }
         if (room <= 0 && !is_spare) || detaches(turn, m) {
             continue;
         }
@@ -183,6 +202,7 @@ pub(super) fn drain(scene: &Scene<'_>, group: &GroupScene<'_>, room: Option<i32>
             break;
         }
         begun += 1;
+        turn.tally.in_hand += i32::from(!is_spare);
         if serves {
             turn.tally.missing += i32::from(left < group.wanted());
         }
@@ -263,8 +283,8 @@ fn at_once(scene: &Scene<'_>, group: &GroupScene<'_>) -> i32 {
     } else {
         own
     };
-    let repair = scene.p.repair.as_ref().map(|repair| i32::try_from(repair.at_once).unwrap_or(1));
-    repair.map_or(own, |most| own.max(1).min(most))
+    // A repair has a limit of its own, over all groups.
+    if scene.p.repair.is_some() { own.max(1) } else { own }
 }
 
 /// Which limit of the cluster, of a zone, or of the group in that zone a machine would break.

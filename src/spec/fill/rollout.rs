@@ -24,7 +24,7 @@
 //! | `snapshotAgeMax` | 2h | how old etcd's newest verified snapshot may be when a member's machine goes |
 //! | `oneMemberDowntime` | false | whether etcd may be down while its only member's machine is replaced |
 //! | `repair.brokenFor` | 10m | how long a machine is broken until `kprod repair` replaces it |
-//! | `repair.atOnce` | 1 | machines that a repair replaces at once |
+//! | `repair.atOnce` | 1 | machines that a repair replaces at once, over all groups |
 //! | `repair.haltAbovePercent` | 20 | share of broken machines above which a repair touches nothing |
 
 use crate::spec::{
