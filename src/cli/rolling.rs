@@ -37,6 +37,10 @@ pub(super) struct LimitArgs {
     pub(super) pace: PaceArgs,
 
     /// Replace every machine, also those that are as wanted
+    ///
+    /// Each goes once: killed, halted or kept to a few machines, the same command goes on with those that
+    /// were there when the roll began, until none is left or --abort ends it; then it is another roll. A
+    /// run without --force replaces meanwhile what is not as wanted, and no other.
     #[arg(long, help_heading = "Limits")]
     pub(super) force: bool,
 }

@@ -2,8 +2,9 @@
 //!
 //! A loop of four steps: observe, [`decide()`], act, announce. Nothing is kept between turns that
 //! cannot be read again: what a run has begun stands in the tags of groups ([`mark::RollMark`]) and
-//! machines ([`mark::DetachMark`]), in taints and annotations of nodes ([`mark`]), and in one object
-//! of the state bucket with the baseline. So a run that was killed is finished by the next one with
+//! machines ([`mark::DetachMark`]), in taints and annotations of nodes ([`mark`]), in one object of
+//! the state bucket with the baseline, and, where every machine is to go, in one that says since when
+//! ([`forced`]). So a run that was killed is finished by the next one with
 //! the same code, on any machine.
 //!
 //! The life of a machine that is replaced:
@@ -26,6 +27,7 @@ pub mod decide;
 pub mod decision;
 pub mod driver;
 pub mod estimate;
+pub mod forced;
 pub mod mark;
 pub mod members;
 mod memory;
@@ -43,6 +45,7 @@ pub use decision::{
     Decision, GroupProgress, HaltReason, MachineReason, Phase, Progress, Step, Verdict, WaitReason,
     Waiting,
 };
+pub use forced::Forced;
 pub use observation::{
     Baseline, EvictionAnswer, EvictionAttempt, Group, Machine, Memory, Observation, Pause, Spell,
     Stage, Target,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::decision::HaltReason;
+use super::forced::Forced;
 use super::mark::{DetachMark, RollMark};
 pub use crate::cloud::TargetState;
 use crate::etcd::Facts;
@@ -42,6 +43,17 @@ pub struct Observation {
     pub memory: Memory,
     /// Somebody asked the roll to pause.
     pub paused: Option<Pause>,
+    /// The roll that is to replace every machine and that no run has brought to its end; read where that
+    /// matters.
+    pub forced: Option<Arc<Forced>>,
+}
+
+impl Observation {
+    /// The id of the roll that an earlier run began and did not end, by the notes on groups; the newest of
+    /// several.
+    pub fn unfinished(&self) -> Option<&str> {
+        self.groups.values().filter_map(|group| Some(group.mark.as_ref()?.id.as_str())).max()
+    }
 }
 
 /// A group.
@@ -170,8 +182,6 @@ pub enum Stage {
 /// A cluster before the first step of a roll: what was wrong then is not held against it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// Nodes that were not ready.
-    pub unready_nodes: BTreeSet<String>,
     /// Pods that were not ready, counted by their owner (`namespace/Kind/name`).
     pub unready_pods: BTreeMap<String, u32>,
     /// Budgets whose pods were too few.

@@ -154,11 +154,12 @@ impl Preview {
         let mut groups: Vec<PreviewGroup> =
             scene.groups.iter().filter_map(|group| preview_group(group, policy, plan)).collect();
         let left_count = keep_first(&mut groups, &scene);
-        let unfinished = observation.groups.values().find_map(|group| group.mark.as_ref());
+        let forced = observation.forced.as_ref().map(|forced| forced.roll.as_str());
         let decision = decide(observation, policy);
         let undo = policy.abort.then(|| Undo::of(&scene, &decision));
         let verdict = decision.verdict;
-        let is_idle = verdict == Verdict::Done;
+        // Where every machine was to go, a run has to say that none is left.
+        let is_idle = verdict == Verdict::Done && forced.is_none();
         let halts = match verdict {
             Verdict::Halted(reasons) => reasons,
             Verdict::Act(_) | Verdict::Wait(_) | Verdict::Done => Vec::new(),
@@ -170,7 +171,7 @@ impl Preview {
             account: plan.account.clone(),
             region: plan.region.clone(),
             observed_at: observation.cloud_seen_at,
-            unfinished: unfinished.map(|mark| mark.id.clone()),
+            unfinished: observation.unfinished().or(forced).map(str::to_owned),
             preflight: preflight(observation, &groups),
             guard: refusals(observation, policy, &groups),
             machine_count: observation.machines.values().filter(stays).count(),
@@ -221,7 +222,7 @@ fn keep_first(groups: &mut Vec<PreviewGroup>, scene: &Scene<'_>) -> usize {
 }
 
 fn preview_group(group: &GroupScene<'_>, policy: &Policy, plan: &Plan) -> Option<PreviewGroup> {
-    let outdated = group.outdated().filter(|_| group.in_scope);
+    let outdated = group.in_order().into_iter().filter(|_| group.in_scope);
     let machines: Vec<PreviewMachine> = outdated.map(|m| preview_machine(m, policy)).collect();
     (!machines.is_empty()).then(|| PreviewGroup {
         group: group.name().to_owned(),

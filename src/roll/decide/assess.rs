@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::scene::{Availability, GroupScene, later};
+use super::scene::{Availability, GroupScene, MachineScene, Scene, later};
 use super::trouble;
 use crate::kube::{Condition, Node};
+use crate::roll::forced;
 use crate::roll::mark::{KOPS_REPLACE_ANNOTATION, REPLACE_ANNOTATION};
 use crate::roll::policy::Retire;
 use crate::roll::{Group, Machine, MachineReason, Observation, Policy, Target};
@@ -88,7 +89,7 @@ pub(super) fn reasons(
     }
     reasons.extend(of_revision(group, machine));
     reasons.extend(aged(o, group, machine));
-    if p.force && is_older_than_the_roll(o, group, machine) {
+    if p.force && forced::is_due(o, machine) {
         reasons.push(MachineReason::Forced);
     }
     let asked = [REPLACE_ANNOTATION, KOPS_REPLACE_ANNOTATION];
@@ -234,6 +235,20 @@ pub(super) fn is_older_than_the_roll(
     let mark = group.group.mark.as_ref().filter(|mark| mark.id == o.id);
     let began_at = mark.map_or(o.run_started_at, |mark| mark.began_at);
     machine.launched_at.is_none_or(|at| at < began_at)
+}
+
+impl Scene<'_> {
+    /// Whether no machine is left that a roll which is to replace every machine is still about: in the
+    /// groups that were named to it, not of those that this run is kept to.
+    pub fn is_forced_over(&self) -> bool {
+        let is_left = |group: &GroupScene<'_>, m: &MachineScene<'_>| {
+            let goes = group.policy.drain_and_terminate || !m.machine.is_member;
+            goes && m.availability != Availability::Leaving && forced::is_due(self.o, m.machine)
+        };
+        let noted =
+            |name: &str| self.o.forced.as_ref().is_some_and(|f| f.groups.contains_key(name));
+        !self.machines().any(|(group, m)| noted(group.name()) && is_left(group, m))
+    }
 }
 
 /// Whether an automatic rollback has left its note on a group.

@@ -66,10 +66,7 @@ fn budgets(view: &KubeView, baseline: &Baseline) -> Vec<Regression> {
 
 /// Takes the baseline of a cluster.
 pub fn baseline(view: &KubeView, api_unready: bool) -> Baseline {
-    let unready =
-        view.nodes.values().filter(|node| !node.is_ready()).map(|node| node.name.clone()).collect();
     Baseline {
-        unready_nodes: unready,
         unready_pods: unready_pods(view, &BTreeSet::new()),
         short_budgets: short_budgets(view).map(|budget| budget.id.clone()).collect(),
         api_unready,

@@ -181,7 +181,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
     }
 
     /// Nobody asked to stop, and the lease is ours for one more call.
-    async fn ready_to_call(&mut self) -> Result<(), Failure> {
+    pub(super) async fn ready_to_call(&mut self) -> Result<(), Failure> {
         if self.stop.is_requested() {
             (self.announce)(Event::Stopping);
             return Err(stopped());

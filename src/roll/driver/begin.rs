@@ -17,8 +17,8 @@ use crate::cloud::{Cloud, Condition, StoreError};
 use crate::error::Failure;
 use crate::event::Event;
 use crate::kube::Kube;
-use crate::roll::decide::baseline;
-use crate::roll::{Baseline, Observation};
+use crate::roll::decide::{Scene, baseline};
+use crate::roll::{Baseline, Forced, Observation, Policy, forced};
 
 /// What a roll writes down once, before its first step.
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,10 +103,9 @@ pub(super) async fn begin<'a, C: Cloud, K: Kube>(
 impl<C: Cloud, K: Kube> Run<'_, C, K> {
     /// Goes on under the id of an unfinished roll and its baseline; else takes the baseline now.
     pub(super) async fn identify(&mut self, o: &Observation) -> Result<(), Failure> {
-        let mut ids: Vec<String> =
-            o.groups.values().filter_map(|group| Some(group.mark.as_ref()?.id.clone())).collect();
-        ids.sort();
-        if let Some(id) = ids.into_iter().next_back() {
+        // What is to be undone is gone on with, too.
+        self.resumed = o.forced.is_some();
+        if let Some(id) = o.unfinished().map(str::to_owned) {
             self.resumed = true;
             self.look.id.clone_from(&id);
             if let Some(baseline) = self.read_baseline(&id).await? {
@@ -129,8 +128,46 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
         Ok(record.map(|record| record.baseline))
     }
 
-    /// Writes the baseline down, once, before the first step.
-    pub(super) async fn write_baseline(&mut self) -> Result<(), Failure> {
+    /// Writes down, before the first step, what whoever goes on with this roll has to know.
+    pub(super) async fn write_down(&mut self) -> Result<(), Failure> {
+        self.write_baseline().await?;
+        self.write_forced().await
+    }
+
+    /// Since when every machine goes, where that is asked for.
+    async fn write_forced(&mut self) -> Result<(), Failure> {
+        if !self.policy.force {
+            return Ok(());
+        }
+        let Policy { groups, only, .. } = self.policy;
+        let in_scope = groups.keys().filter(|name| only.is_empty() || only.contains(*name));
+        let (noted, id) = (self.look.forced.as_deref(), &self.look.id);
+        let forced = Forced::of_run(noted, in_scope, id, self.look.started_at);
+        if noted == Some(&forced) {
+            return Ok(());
+        }
+        self.ready_to_call().await?;
+        forced::write(self.cloud, &self.cluster, &forced).await?;
+        self.look.forced = Some(Arc::new(forced));
+        Ok(())
+    }
+
+    /// Ends a roll that was to replace every machine: when none is left that it is about, or when all that
+    /// was begun is undone. The next one that is asked for is another one.
+    pub(super) async fn end_forced(&mut self, o: &Observation) -> Result<(), Failure> {
+        let is_over =
+            self.policy.abort || (self.policy.force && Scene::of(o, self.policy).is_forced_over());
+        if self.look.forced.is_none() || !is_over {
+            return Ok(());
+        }
+        self.ready_to_call().await?;
+        forced::clear(self.cloud, &self.cluster).await?;
+        self.look.forced = None;
+        Ok(())
+    }
+
+    /// The baseline, once.
+    async fn write_baseline(&mut self) -> Result<(), Failure> {
         let key = record_key(&self.cluster, &self.look.id);
         let record = RollRecord {
             format_version: FORMAT_VERSION,

@@ -29,7 +29,8 @@ use crate::kube::Kube;
 use crate::resource::{DETACHED_TAG, Key, Resource, read_target};
 use crate::roll::observation::Memory;
 use crate::roll::{
-    Baseline, Group, Observation, Pause, Policy, Step, Target, TargetState, members, pause,
+    Baseline, Forced, Group, Observation, Pause, Policy, Step, Target, TargetState, forced,
+    members, pause,
 };
 
 /// What a run knows of the world, and how fresh that is.
@@ -72,6 +73,8 @@ pub struct Look<'a> {
     known: BTreeMap<String, Option<Timestamp>>,
     facts: Arc<Facts>,
     paused: Option<Pause>,
+    /// The roll that is to replace every machine, as the state bucket has it.
+    pub(super) forced: Option<Arc<Forced>>,
     api_unready: Option<String>,
 }
 
@@ -81,7 +84,7 @@ const TAGGED_AGE_MAX: Duration = Duration::from_secs(1_800);
 /// Machines boot in less: a group that lacks some for longer is asked why.
 const LACKING_LONG: Duration = Duration::from_secs(120);
 
-/// Looks once.
+/// Looks once, as a run would that goes on with what an earlier one began.
 ///
 /// # Errors
 /// When the cloud, the cluster or the state bucket cannot be read.
@@ -91,7 +94,9 @@ pub async fn look<C: Cloud, K: Kube>(
     query: &Query,
     policy: &Policy,
 ) -> Result<Observation, Failure> {
-    Look::new(query, policy, cloud.now()).observe(cloud, kube).await
+    let mut observation = Look::new(query, policy, cloud.now()).observe(cloud, kube).await?;
+    observation.id = observation.unfinished().unwrap_or_default().to_owned();
+    Ok(observation)
 }
 
 impl<'a> Look<'a> {
@@ -122,6 +127,7 @@ impl<'a> Look<'a> {
             known: BTreeMap::new(),
             facts: Arc::default(),
             paused: None,
+            forced: None,
             api_unready: None,
         }
     }
@@ -141,6 +147,7 @@ impl<'a> Look<'a> {
         };
         self.is_new = self.is_stale;
         if self.is_stale {
+            self.read_forced(cloud).await?;
             self.read_cloud(cloud).await?;
             self.read_members(cloud).await?;
             self.read_pause(cloud).await?;
@@ -352,6 +359,15 @@ impl<'a> Look<'a> {
         }
         let found = cloud.targets(&arns).await.map_err(|error| cloud_failure(&error, false))?;
         self.targets = found;
+        Ok(())
+    }
+
+    /// Once, where every machine is to go, or what was begun is undone: whoever holds the lease alone writes it.
+    async fn read_forced<C: Cloud>(&mut self, cloud: &C) -> Result<(), Failure> {
+        let matters = self.policy.force || self.policy.abort;
+        if matters && self.seen_at == Timestamp::MIN {
+            self.forced = forced::read(cloud, &self.query.cluster).await?.map(Arc::new);
+        }
         Ok(())
     }
 

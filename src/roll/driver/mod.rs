@@ -108,8 +108,7 @@ pub async fn preview<C: Cloud, K: Kube>(
     query: &Query,
     policy: &Policy,
 ) -> Result<(super::Observation, Decision), Failure> {
-    let mut look = Look::new(query, policy, cloud.now());
-    let observation = look.observe(cloud, kube).await?;
+    let observation = look(cloud, kube, query, policy).await?;
     let decision = super::decide(&observation, policy);
     Ok((observation, decision))
 }

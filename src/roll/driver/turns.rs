@@ -201,7 +201,7 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
                     return Ok(Next::Again);
                 }
                 if self.steps == 0 {
-                    self.write_baseline().await?;
+                    self.write_down().await?;
                 }
                 self.make(o, steps).await?;
                 Ok(Next::Again)
@@ -212,7 +212,10 @@ impl<C: Cloud, K: Kube> Run<'_, C, K> {
                 (self.announce)(Event::Roll(RollEvent::Halted { reasons: reasons.clone() }));
                 Err(halted(&reasons))
             }
-            Verdict::Done => Ok(Next::Over),
+            Verdict::Done => {
+                self.end_forced(o).await?;
+                Ok(Next::Over)
+            }
         }
     }
 

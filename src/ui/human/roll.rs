@@ -1,7 +1,6 @@
 //! A rolling update before it begins, as an engineer reads it: which machines go, why, in which
 //! order, how many at a time, and what would hold it up.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{PlanView, change, more, undo};
@@ -175,11 +174,7 @@ fn of_group(text: &mut String, group: &PreviewGroup, preview: &Preview, view: Pl
     for why in group.slots.why.iter().filter(|_| !group.role.is_quorum()) {
         let _ = writeln!(text, "      {}", view.style.dim(&wrap(why, view.width, 6, 8)));
     }
-    let mut alike: BTreeMap<(String, Vec<String>), Vec<&PreviewMachine>> = BTreeMap::new();
-    for machine in &group.machines {
-        alike.entry((origin(machine), reasons(machine, group))).or_default().push(machine);
-    }
-    for ((origin, reasons), machines) in alike {
+    for ((origin, reasons), machines) in alike(group) {
         let shown = if view.verbose { machines.len() } else { NAMED_MAX };
         let names: Vec<String> = machines.iter().take(shown).map(|m| named(m)).collect();
         let rest = machines.len().saturating_sub(shown);
@@ -190,6 +185,19 @@ fn of_group(text: &mut String, group: &PreviewGroup, preview: &Preview, view: Pl
             let _ = writeln!(text, "        {}", wrap(&reason, view.width, 8, 10));
         }
     }
+}
+
+/// Machines of which the same is told, in the order in which they go.
+fn alike(group: &PreviewGroup) -> Vec<((String, Vec<String>), Vec<&PreviewMachine>)> {
+    let mut alike: Vec<((String, Vec<String>), Vec<&PreviewMachine>)> = Vec::new();
+    for machine in &group.machines {
+        let told = (origin(machine), reasons(machine, group));
+        match alike.iter_mut().find(|(known, _)| *known == told) {
+            Some((_, machines)) => machines.push(machine),
+            None => alike.push((told, vec![machine])),
+        }
+    }
+    alike
 }
 
 /// `surge 1, unavailable 0`.

@@ -4,8 +4,10 @@
 
 mod bad_days;
 mod calls;
+mod forced;
 mod makespan;
 mod meanwhile;
+mod repair;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

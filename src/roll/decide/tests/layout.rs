@@ -208,6 +208,7 @@ fn observation() -> Observation {
         baseline: Arc::default(),
         memory: Memory::default(),
         paused: None,
+        forced: None,
     }
 }
 
@@ -346,7 +347,7 @@ fn node(id: &str) -> Node {
     }
 }
 
-fn condition(status: &str, since: Timestamp) -> Condition {
+pub(super) fn condition(status: &str, since: Timestamp) -> Condition {
     Condition {
         status: status.to_owned(),
         since,

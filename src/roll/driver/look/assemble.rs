@@ -70,6 +70,7 @@ impl Look<'_> {
             api_unready: self.api_unready.clone(),
             memory: self.memory.clone(),
             paused: self.paused.clone(),
+            forced: self.forced.clone(),
         }
     }
 
