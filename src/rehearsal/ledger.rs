@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::truth::{self, Member};
 use crate::apply::lease;
 use crate::kube::PodId;
@@ -49,6 +51,9 @@ pub struct Ledger {
     /// The members of etcd, by etcd cluster.
     pub members: BTreeMap<String, Vec<MemberBook>>,
     members_looked_at: Time,
+    /// Before when machines were launched that are to be replaced whatever they are built from, by group, as
+    /// it was noted first: each goes once.
+    pub forced: BTreeMap<String, Timestamp>,
     /// Machines that kprod took on itself and did not let be, gone ones among them.
     taken: BTreeSet<String>,
     /// How often what machines and groups are judged by had changed at the last look.
@@ -151,6 +156,7 @@ impl Ledger {
             budgets: truth::budget_rules(world, cluster),
             members: BTreeMap::new(),
             members_looked_at: Time(0),
+            forced: BTreeMap::new(),
             taken: BTreeSet::new(),
             seen: None,
         };
@@ -174,6 +180,11 @@ impl Ledger {
         }
         let world = &*world;
         self.look_at_lease(world);
+        if self.policy.force {
+            for (group, at) in truth::forced(world, &self.cluster) {
+                self.forced.entry(group).or_insert(at);
+            }
+        }
         let seen = Seen {
             machines: world.machines.changes(),
             nodes: world.clusters.get(&self.cluster).map(|known| known.nodes().changes()),
@@ -281,6 +292,11 @@ impl Ledger {
             self.lease = holder;
             self.lease_changed_at = world.now;
         }
+    }
+
+    /// Whether a machine is to be replaced whatever it is built from.
+    pub fn is_forced(&self, machine: &Machine, group: &str) -> bool {
+        self.forced.get(group).is_some_and(|at| machine.launched_at.timestamp() < *at)
     }
 
     /// Whether something that happened then cannot be known yet.

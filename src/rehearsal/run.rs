@@ -106,6 +106,8 @@ struct Play<'a> {
     struck: Cell<bool>,
     crashes: Cell<u32>,
     done_at: Cell<Option<Time>>,
+    /// Whether every machine was replaced that was to be.
+    forced: Cell<bool>,
     halts: RefCell<Vec<Halt>>,
     steps: Mutex<Vec<(Time, RollEvent)>>,
 }
@@ -126,10 +128,18 @@ impl<'a> Play<'a> {
             struck: Cell::new(false),
             crashes: Cell::new(0),
             done_at: Cell::new(None),
+            forced: Cell::new(false),
             halts: RefCell::default(),
             steps: Mutex::default(),
             scene,
         }
+    }
+
+    /// What limits the next run. Whoever has every machine replaced asks for it until that is done: then it
+    /// would be another roll.
+    fn policy(&self) -> Policy {
+        let force = self.scene.policy.force && !self.forced.get();
+        Policy { force, ..self.scene.policy.clone() }
     }
 
     fn now(&self) -> Time {
@@ -145,7 +155,7 @@ impl<'a> Play<'a> {
         for _ in 0..RUNS_MAX {
             let name = self.next_name();
             let dice = self.dice();
-            let end = self.run(&name, &self.scene.policy, dice).await;
+            let end = self.run(&name, &self.policy(), dice).await;
             if self.is_broken() {
                 return;
             }
@@ -172,15 +182,15 @@ impl<'a> Play<'a> {
         let _ = self.cloud.with_world(|world| weather::heal(world, &self.stage));
         self.stage.note(self.cloud.now(), "world", "faults stop");
         // Whoever is asked by now has looked, and has mended what made machines fail.
-        let policy = Policy { retry: true, ..self.scene.policy.clone() };
         let mut last = None;
         for _ in 0..HEALED_RUNS_MAX {
             self.make_again();
             self.cloud.sleep(Duration::from_secs(600)).await;
+            let policy = Policy { retry: true, ..self.policy() };
             match self.run(&self.next_name(), &policy, Dice::calm()).await {
                 End::Done => {
                     self.done_at.set(Some(self.done_at.get().unwrap_or(self.now())));
-                    return self.check_end(&policy).await;
+                    return self.check_end(&Policy { force: false, ..policy }).await;
                 }
                 End::Stopped(failure) => {
                     self.note_halt(&failure);
@@ -248,6 +258,7 @@ impl<'a> Play<'a> {
         match &end {
             End::Done => {
                 self.done_at.set(Some(self.done_at.get().unwrap_or(self.now())));
+                self.forced.set(self.forced.get() || policy.force);
                 self.stage.note(self.cloud.now(), name, "is done");
             }
             End::Killed => self.crashes.set(self.crashes.get() + 1),
@@ -280,7 +291,8 @@ impl<'a> Play<'a> {
                 self.stage.note(self.cloud.now(), name, &told);
             }
             None => {
-                self.run(name, &self.scene.policy, Dice::calm()).await;
+                let policy = Policy { force: false, ..self.scene.policy.clone() };
+                self.run(name, &policy, Dice::calm()).await;
             }
         }
         std::future::pending().await

@@ -35,6 +35,12 @@ pub struct Scene {
     pub other: Option<Spec>,
 }
 
+/// One seed in so many has every machine replaced, those that are as wanted among them. Nothing is drawn
+/// for that, and none of the seeds that were kept before is one of them: they go their way still.
+const FORCED_EVERY: u64 = 32;
+/// Which one of them.
+const FORCED_AT: u64 = 13;
+
 /// Templates of shapes, each built once.
 #[derive(Clone, Default)]
 pub struct Templates(Arc<Mutex<BTreeMap<Shape, Arc<Template>>>>);
@@ -86,7 +92,8 @@ impl Scene {
         add_workloads(&mut world, seed);
         world.advance_secs(600);
         world.lag = Lag::usual();
-        let policy = draw_policy(seed, shape, &template.spec);
+        let force = seed % FORCED_EVERY == FORCED_AT;
+        let policy = Policy { force, ..draw_policy(seed, shape, &template.spec) };
         let horizon = Duration::from_secs(stream(seed, "horizon").u64(600..5_400));
         let events = weather::draw(seed, &faults, counts(&mut world, CLUSTER, &policy), horizon);
         Ok(Self {

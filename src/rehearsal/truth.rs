@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::apply::lease;
 use crate::etcd::guard::Limits;
 use crate::kube::{Node, NodePatch, PodId, PodPhase};
-use crate::roll::Policy;
 use crate::roll::mark::DRAIN_ANNOTATION;
+use crate::roll::{Forced, Policy, forced};
 use crate::sim::kubernetes::BudgetRule;
 use crate::sim::{MemberState, World};
 
@@ -78,6 +80,15 @@ pub fn lease_holder(world: &World, cluster: &str) -> Option<String> {
     let object = world.objects.get(&lease::key(cluster))?;
     let record: lease::LeaseRecord = serde_json::from_slice(&object.body.to_bytes()).ok()?;
     Some(record.holder)
+}
+
+/// Since when machines of a cluster's groups are replaced whatever they are built from, as the state bucket
+/// has it now.
+pub fn forced(world: &World, cluster: &str) -> BTreeMap<String, Timestamp> {
+    let object = world.objects.get(&forced::key(cluster));
+    let noted =
+        object.and_then(|object| serde_json::from_slice::<Forced>(&object.body.to_bytes()).ok());
+    noted.map(|noted| noted.groups).unwrap_or_default()
 }
 
 /// The minor version of Kubernetes that machines of a template version run.

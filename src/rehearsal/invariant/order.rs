@@ -157,7 +157,7 @@ pub fn i15(look: &Look<'_>) -> Result<(), String> {
 /// Machines that end, or are drained for that, are outdated, or broken, or a surge that is given back.
 fn needed(look: &Look<'_>, act: Act<'_>) -> Result<(), String> {
     let ledger = look.ledger;
-    if ledger.policy.force || ledger.policy.abort || !ledger.policy.retire.is_empty() {
+    if ledger.policy.abort || !ledger.policy.retire.is_empty() {
         return Ok(());
     }
     let going: BTreeSet<&str> = act.ends().into_iter().chain(look.drained()).collect();
@@ -176,7 +176,11 @@ fn needed(look: &Look<'_>, act: Act<'_>) -> Result<(), String> {
             && !ledger.is_fresh(look.world.now, group.meddled_at);
         let wanted = look.world.groups.get(&book.group).and_then(wanted_version);
         let is_current = wanted == Some(machine.version);
-        let is_needed = is_current && is_settled && book.serves && machine.group.is_some();
+        let is_needed = is_current
+            && is_settled
+            && book.serves
+            && machine.group.is_some()
+            && !ledger.is_forced(machine, &book.group);
         if is_needed && !(may_shrink(act) && gives_back(look, &book.group, &going)) {
             return Err(format!("{id} of {} goes, it is as wanted and serves", book.group));
         }
@@ -232,6 +236,9 @@ fn nothing_left(look: &Look<'_>) -> Result<(), String> {
         let old = members.iter().find(|m| Some(m.version) != target);
         if let Some(machine) = old {
             return Err(format!("{} of {name} is as it was", machine.instance_id));
+        }
+        if let Some(machine) = members.iter().find(|machine| ledger.is_forced(machine, name)) {
+            return Err(format!("{} of {name} is still there", machine.instance_id));
         }
         // One that AWS has launched to balance zones stands beside the one that AWS ends for it.
         let has = count(members.iter().filter(|machine| !machine.balances));
