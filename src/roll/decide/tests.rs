@@ -6,11 +6,14 @@ mod drains;
 mod ends;
 mod laws;
 mod layout;
+mod reasons;
+mod repairs;
 mod surge;
 mod versions;
 
-use layout::{Layout, at};
+use layout::{Layout, at, condition};
 
+use super::Scene;
 use crate::roll::decision::Verdict;
 use crate::roll::mark::Raised;
 use crate::roll::{RolloutRole, Stage, Step, TargetState, WaitReason};
@@ -25,6 +28,46 @@ fn cordoned(layout: &Layout) -> Vec<String> {
         _ => None,
     });
     machines.collect()
+}
+
+/// What was taken out of its group has no way back: it is one of the few, and goes when another one serves.
+#[test]
+fn a_few_machines_are_those_that_were_taken_out_of_their_group_too() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 4)]);
+    layout.policy.machines_max = Some(2);
+    layout.limits("one").max_surge = IntOrPercent::Int(1);
+    layout.limits("one").max_unavailable = IntOrPercent::Int(0);
+    layout.detach("one-3");
+    layout.add("one", "one-9", "a");
+    layout.renew("one-9");
+    assert_eq!(cordoned(&layout), ["one-0"], "the surge itself goes last");
+    layout.observation.memory.begun.insert("one-0".to_owned());
+    assert_eq!(cordoned(&layout), ["one-3"], "one-0 and one-3 are the two");
+    layout.unready("one-9");
+    layout.limits("one").max_unavailable = IntOrPercent::Int(2);
+    layout.limits("one").max_surge = IntOrPercent::Int(0);
+    assert_eq!(cordoned(&layout), ["one-3"], "and no other one goes");
+}
+
+#[test]
+fn machines_are_told_in_the_order_in_which_they_go() {
+    let mut layout = Layout::new(&[("one", RolloutRole::Node, 5)]);
+    let days = |days: i64| Some(at(-86_400 * days));
+    layout.machine("one-1").launched_at = days(9);
+    layout.machine("one-3").launched_at = days(20);
+    layout.unready("one-4");
+    layout.drain("one-2");
+    let told = || -> Vec<String> {
+        let scene = Scene::of(&layout.observation, &layout.policy);
+        scene.groups[0].in_order().iter().map(|m| m.id().to_owned()).collect()
+    };
+    let order = ["one-2", "one-4", "one-3", "one-1", "one-0"];
+    assert_eq!(told(), order);
+    for id in order {
+        assert_eq!(cordoned(&layout).first().map_or("one-2", String::as_str), id);
+        layout.renew(id);
+        layout.node(id).conditions.insert("Ready".to_owned(), condition("True", at(-600)));
+    }
 }
 
 #[test]
