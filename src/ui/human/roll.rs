@@ -187,9 +187,12 @@ fn of_group(text: &mut String, group: &PreviewGroup, preview: &Preview, view: Pl
     }
 }
 
+/// What is told of a machine: where it is from, and its reasons.
+type Told = (String, Vec<String>);
+
 /// Machines of which the same is told, in the order in which they go.
-fn alike(group: &PreviewGroup) -> Vec<((String, Vec<String>), Vec<&PreviewMachine>)> {
-    let mut alike: Vec<((String, Vec<String>), Vec<&PreviewMachine>)> = Vec::new();
+fn alike(group: &PreviewGroup) -> Vec<(Told, Vec<&PreviewMachine>)> {
+    let mut alike: Vec<(Told, Vec<&PreviewMachine>)> = Vec::new();
     for machine in &group.machines {
         let told = (origin(machine), reasons(machine, group));
         match alike.iter_mut().find(|(known, _)| *known == told) {
