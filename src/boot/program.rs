@@ -17,7 +17,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// The most bytes of a program. The largest kprod there is, a debug build with AWS, has half of it; a
+    /// The most bytes of a program. The largest kprod there is, a debug build with AWS, has a little less; a
     /// machine has to fetch its program before its launch hook runs out.
     pub const BYTES_MAX: u64 = 256 << 20;
 

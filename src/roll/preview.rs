@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::decide::{GroupScene, MachineScene, Scene, decide};
 use super::estimate::{Times, Work, estimate};
 use super::{
-    Group, HaltReason, Machine, MachineReason, Observation, Pause, Policy, RolloutRole, Stage,
-    Target, Undo, Verdict,
+    Group, HaltReason, Machine, MachineReason, Observation, Pause, Policy, Retire, RolloutRole,
+    Stage, Target, Undo, Verdict,
 };
 use crate::etcd::guard::{self, RefusalReason, Why};
 use crate::kube::drain::{self, PreflightFinding};
@@ -122,8 +122,12 @@ impl Slots {
             why.push("one at a time over the control plane and etcd".to_owned());
         } else if group.is_ending {
             why.push("no surge: nothing new begins".to_owned());
-        } else if group.retire.is_some() {
-            why.push("none comes in place of those that go".to_owned());
+        } else if let Some(retire) = group.retire {
+            let others = match retire {
+                Retire::All | Retire::DownTo(_) => "none comes in place of those that go",
+                Retire::OutOf(_) => "others come in the zones that stay",
+            };
+            why.push(others.to_owned());
         } else if group.raises() && wanted_surge && desired >= max {
             why.push(format!("no surge: it has {desired} machines of at most {max}"));
         } else if surge == 0 && wanted_surge && group.policy.role != RolloutRole::Node {
