@@ -180,11 +180,7 @@ impl Ledger {
         }
         let world = &*world;
         self.look_at_lease(world);
-        if self.policy.force {
-            for (group, at) in truth::forced(world, &self.cluster) {
-                self.forced.entry(group).or_insert(at);
-            }
-        }
+        self.look_at_force(world);
         let seen = Seen {
             machines: world.machines.changes(),
             nodes: world.clusters.get(&self.cluster).map(|known| known.nodes().changes()),
@@ -292,6 +288,29 @@ impl Ledger {
             self.lease = holder;
             self.lease_changed_at = world.now;
         }
+    }
+
+    /// Takes in which machines are to be replaced whatever they are built from. What was noted first holds
+    /// until the note is taken away with none of them left; whoever was killed before that could be told asks
+    /// again, and gets another roll.
+    fn look_at_force(&mut self, world: &World) {
+        if !self.policy.force {
+            return;
+        }
+        let noted = truth::forced(world, &self.cluster);
+        if noted.is_empty() && !self.has_forced(world) {
+            self.forced.clear();
+        }
+        for (group, at) in noted {
+            self.forced.entry(group).or_insert(at);
+        }
+    }
+
+    fn has_forced(&self, world: &World) -> bool {
+        self.machines.iter().any(|(id, book)| {
+            let machine = world.machines.get(id).filter(|machine| machine.lifecycle.counts());
+            machine.is_some_and(|machine| self.is_forced(machine, &book.group))
+        })
     }
 
     /// Whether a machine is to be replaced whatever it is built from.

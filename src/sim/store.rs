@@ -31,7 +31,7 @@ pub enum Body {
 
 impl StoredObject {
     /// An object whose entity tag follows from its content.
-    pub(super) fn new(body: Vec<u8>, etag: &str, written_at: Time) -> Self {
+    pub fn new(body: Vec<u8>, etag: &str, written_at: Time) -> Self {
         Self { body: Body::new(body), etag: etag.to_owned(), written_at }
     }
 }

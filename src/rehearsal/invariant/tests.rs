@@ -11,9 +11,9 @@ use crate::rehearsal::ledger::Ledger;
 use crate::rehearsal::scene::{Scene, Templates};
 use crate::rehearsal::shape::{Layout, Pool, Shape};
 use crate::resource::{FAILED_TAG, GroupTag, ROLL_TAG, Ref};
-use crate::roll::RolloutRole;
 use crate::roll::mark::{DRAIN_ANNOTATION, Raised, RollMark};
-use crate::sim::{Lifecycle, World};
+use crate::roll::{Forced, RolloutRole, forced};
+use crate::sim::{Lifecycle, StoredObject, Time, World};
 
 /// A cluster with etcd on machines of its own and a pool of three, all of the old version, that stood long
 /// enough for everything about it to be known.
@@ -105,6 +105,44 @@ async fn after_a_rollback_what_the_group_went_back_to_is_wanted() {
     assert_eq!(end(&world, &ledger, &group, &machine), Ok(()));
     run(&mut world, old);
     assert!(end(&world, &ledger, &group, &machine).is_err());
+}
+
+#[tokio::test]
+async fn a_machine_as_wanted_goes_once_by_force_and_again_by_another_roll_alone() {
+    let (mut world, mut ledger) = settled().await;
+    ledger.policy.force = true;
+    let group = group_of(&ledger, RolloutRole::Etcd);
+    let machine = member(&world, &group);
+    let target = world.groups.get(&group).unwrap().group.tags["kprod.dev/target"].value.clone();
+    world.machines.get_mut(&machine).unwrap().version =
+        target.split_once(':').unwrap().0.parse().unwrap();
+    assert!(end(&world, &ledger, &group, &machine).is_err(), "nobody forces it yet");
+    let key = forced::key(&ledger.cluster);
+    let since = |world: &mut World, at: Time| {
+        let groups = [(group.clone(), at.timestamp())].into();
+        let forced = Forced { format_version: 1, roll: "of a test".to_owned(), groups };
+        let object = StoredObject::new(serde_json::to_vec(&forced).unwrap(), "of a test", at);
+        world.objects.insert(key.clone(), object);
+    };
+    let first = world.now;
+    since(&mut world, first);
+    ledger.look(&mut world);
+    assert_eq!(end(&world, &ledger, &group, &machine), Ok(()));
+    world.objects.remove(&key);
+    ledger.look(&mut world);
+    assert_eq!(end(&world, &ledger, &group, &machine), Ok(()), "it is still there");
+
+    world.advance_secs(60);
+    let now = world.now;
+    world.machines.get_mut(&machine).unwrap().launched_at = now;
+    since(&mut world, now.plus_ms(1));
+    ledger.look(&mut world);
+    assert!(end(&world, &ledger, &group, &machine).is_err(), "the first moment holds");
+    world.objects.remove(&key);
+    ledger.look(&mut world);
+    since(&mut world, now.plus_ms(1));
+    ledger.look(&mut world);
+    assert_eq!(end(&world, &ledger, &group, &machine), Ok(()), "that roll was over");
 }
 
 #[tokio::test]
