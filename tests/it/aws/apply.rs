@@ -1,9 +1,13 @@
 //! Changing AWS: a cluster comes, stays as it is, and goes.
 
+use kprod::boot::{Program, lock};
+use tempfile::TempDir;
+
 use super::account::{Account, Network, said};
 use super::bound::check_first_apply;
 use super::read::changes;
 use super::{Moto, PROD, STAGING};
+use crate::env::kprod;
 
 /// Makes a cluster in an account that has none.
 ///
@@ -101,4 +105,15 @@ fn without_the_program_for_machines_nothing_is_made_until_the_bucket_has_it() {
     let rest = account.kprod(&network, &bare);
     assert_eq!(rest.status.code(), Some(0), "{}", said(&rest));
     is_there(&account, &network).unwrap_or_else(|why| panic!("{why}"));
+}
+
+/// What was built for machines lies beside kprod, and is what they get where nobody names another file.
+#[test]
+fn the_program_beside_kprod_is_pinned() {
+    let folder = TempDir::new().unwrap();
+    let pinned = kprod(folder.path()).args(["node", "pin"]).output().unwrap();
+    assert!(pinned.status.success(), "{}", said(&pinned));
+    let lock = std::fs::read_to_string(folder.path().join(lock::FILE)).unwrap();
+    let beside = std::fs::read(env!("CARGO_BIN_EXE_kprod-node")).unwrap();
+    assert_eq!(lock::parse(&lock).unwrap(), Program::of(&beside, None));
 }

@@ -13,15 +13,12 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kprod::boot::{Program, lock};
 use kprod::cloud::asset;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use super::account::{program, said};
+use super::account::program;
 use super::calls::Call;
 use super::{Moto, STAGING};
-use crate::env::kprod;
 use crate::etcd::machine::{Slot, make_vpc};
 use crate::etcd::tell;
 use cluster::{Cluster, Machines};
@@ -38,17 +35,6 @@ fn machines_boot_by_their_user_data_with_no_more_than_their_role() {
 #[test]
 fn a_roll_replaces_machines_one_by_one_and_nothing_acknowledged_is_lost() {
     tell("aws::boot::roll::machines_are_rolled");
-}
-
-/// What was built for machines lies beside kprod, and is what they get where nobody names another file.
-#[test]
-fn the_program_beside_kprod_is_pinned() {
-    let folder = TempDir::new().unwrap();
-    let pinned = kprod(folder.path()).args(["node", "pin"]).output().unwrap();
-    assert!(pinned.status.success(), "{}", said(&pinned));
-    let lock = std::fs::read_to_string(folder.path().join(lock::FILE)).unwrap();
-    let beside = std::fs::read(env!("CARGO_BIN_EXE_kprod-node")).unwrap();
-    assert_eq!(lock::parse(&lock).unwrap(), Program::of(&beside, None));
 }
 
 /// Three machines are launched by an apply, fetch their program, form both etcd clusters and complete
