@@ -11,11 +11,10 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::note::Note;
 use super::{Machine, Observation};
 use crate::apply::lease::CLOCK_MARGIN;
-use crate::apply::store::{PATIENT, persist};
-use crate::apply::store_failure;
-use crate::cloud::{Cloud, Condition};
+use crate::cloud::Cloud;
 use crate::error::Failure;
 
 /// A roll that is to replace every machine, and that no run has brought to its end.
@@ -34,6 +33,10 @@ const FORMAT_VERSION: u32 = 1;
 /// The object that says it of a cluster.
 pub fn key(cluster: &str) -> String {
     format!("roll/{cluster}/forced")
+}
+
+fn note(cluster: &str) -> Note<'_> {
+    Note { cluster, key: key(cluster) }
 }
 
 /// Before which moment machines were launched that a run replaces by force: that of the roll that it goes
@@ -78,9 +81,7 @@ impl Forced {
 /// # Errors
 /// When the state bucket cannot be read (exit 1).
 pub async fn read<C: Cloud>(cloud: &C, cluster: &str) -> Result<Option<Forced>, Failure> {
-    let key = key(cluster);
-    let found = persist(cloud, PATIENT, || cloud.get(&key)).await;
-    let entry = found.map_err(|error| store_failure(&error, cluster))?;
+    let entry = note(cluster).read(cloud).await?;
     let unknown = || Forced {
         format_version: FORMAT_VERSION,
         roll: "unknown".to_owned(),
@@ -94,12 +95,7 @@ pub async fn read<C: Cloud>(cloud: &C, cluster: &str) -> Result<Option<Forced>, 
 /// # Errors
 /// When the state bucket cannot be written (exit 1).
 pub async fn write<C: Cloud>(cloud: &C, cluster: &str, forced: &Forced) -> Result<(), Failure> {
-    let key = key(cluster);
-    let body = serde_json::to_vec_pretty(forced)
-        .map_err(|error| Failure::error(format!("`{key}` cannot be written: {error}")))?;
-    let put = || cloud.put(&key, body.clone(), Condition::Any);
-    let written = persist(cloud, PATIENT, put).await;
-    written.map(|_| ()).map_err(|error| store_failure(&error, cluster))
+    note(cluster).write(cloud, forced).await
 }
 
 /// Takes it away: the roll has come to its end.
@@ -107,9 +103,7 @@ pub async fn write<C: Cloud>(cloud: &C, cluster: &str, forced: &Forced) -> Resul
 /// # Errors
 /// When the state bucket cannot be written (exit 1).
 pub async fn clear<C: Cloud>(cloud: &C, cluster: &str) -> Result<(), Failure> {
-    let key = key(cluster);
-    let removed = persist(cloud, PATIENT, || cloud.remove(&key, Condition::Any)).await;
-    removed.map_err(|error| store_failure(&error, cluster))
+    note(cluster).clear(cloud).await
 }
 
 #[cfg(test)]
@@ -117,6 +111,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
+    use crate::cloud::Condition;
     use crate::cloud::sim::SimCloud;
 
     fn at(secs: i64) -> Timestamp {

@@ -31,6 +31,7 @@ pub mod forced;
 pub mod mark;
 pub mod members;
 mod memory;
+mod note;
 pub mod observation;
 pub mod pause;
 pub mod policy;

@@ -2,14 +2,17 @@
 //! lease. A roll that sees it begins with no further machine.
 
 use super::Pause;
-use crate::apply::store::{PATIENT, persist};
-use crate::apply::store_failure;
-use crate::cloud::{Cloud, Condition};
+use super::note::Note;
+use crate::cloud::Cloud;
 use crate::error::Failure;
 
 /// The object that holds a cluster's wish.
 pub fn key(cluster: &str) -> String {
     format!("pause/{cluster}")
+}
+
+fn note(cluster: &str) -> Note<'_> {
+    Note { cluster, key: key(cluster) }
 }
 
 /// Reads who asked for a pause. What cannot be read asks for one all the same: somebody meant
@@ -18,12 +21,10 @@ pub fn key(cluster: &str) -> String {
 /// # Errors
 /// When the state bucket cannot be read (exit 1).
 pub async fn read<C: Cloud>(cloud: &C, cluster: &str) -> Result<Option<Pause>, Failure> {
-    let key = key(cluster);
-    let found = persist(cloud, PATIENT, || cloud.get(&key)).await;
-    let entry = found.map_err(|error| store_failure(&error, cluster))?;
-    Ok(entry.map(|entry| {
+    let note = note(cluster);
+    Ok(note.read(cloud).await?.map(|entry| {
         serde_json::from_slice(&entry.body).unwrap_or_else(|_| Pause {
-            by: format!("whoever wrote `{key}`"),
+            by: format!("whoever wrote `{}`", note.key),
             at: entry.written_at,
             why: String::new(),
         })
@@ -35,12 +36,7 @@ pub async fn read<C: Cloud>(cloud: &C, cluster: &str) -> Result<Option<Pause>, F
 /// # Errors
 /// When the state bucket cannot be written (exit 1).
 pub async fn set<C: Cloud>(cloud: &C, cluster: &str, pause: &Pause) -> Result<(), Failure> {
-    let key = key(cluster);
-    let body = serde_json::to_vec_pretty(pause)
-        .map_err(|error| Failure::error(format!("the pause cannot be written: {error}")))?;
-    let put = || cloud.put(&key, body.clone(), Condition::Any);
-    let written = persist(cloud, PATIENT, put).await;
-    written.map(|_| ()).map_err(|error| store_failure(&error, cluster))
+    note(cluster).write(cloud, pause).await
 }
 
 /// Takes the wish back, whoever had it.
@@ -48,9 +44,7 @@ pub async fn set<C: Cloud>(cloud: &C, cluster: &str, pause: &Pause) -> Result<()
 /// # Errors
 /// When the state bucket cannot be written (exit 1).
 pub async fn clear<C: Cloud>(cloud: &C, cluster: &str) -> Result<(), Failure> {
-    let key = key(cluster);
-    let removed = persist(cloud, PATIENT, || cloud.remove(&key, Condition::Any)).await;
-    removed.map_err(|error| store_failure(&error, cluster))
+    note(cluster).clear(cloud).await
 }
 
 #[cfg(test)]
@@ -58,6 +52,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
+    use crate::cloud::Condition;
     use crate::cloud::sim::SimCloud;
 
     #[tokio::test]
