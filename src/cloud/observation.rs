@@ -242,6 +242,14 @@ pub struct Instance {
     pub protected_from_scale_in: bool,
 }
 
+impl Instance {
+    /// Whether it ends, or leaves its group: nothing is to be expected of it any more.
+    /// Source: Auto Scaling user guide, "Amazon EC2 Auto Scaling instance lifecycle".
+    pub fn is_leaving(&self) -> bool {
+        ["Terminat", "Detach"].iter().any(|prefix| self.lifecycle_state.starts_with(prefix))
+    }
+}
+
 /// A launch template's versions, as far as they were read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TemplateFacts {

@@ -68,10 +68,7 @@ fn of_group(
 /// Machines that are there to stay: those already on their way out are replaced anyway.
 pub(super) fn machines(observed: &Observed) -> impl Iterator<Item = &Instance> {
     let instances = observed.group.iter().flat_map(|group| &group.instances);
-    instances.filter(|instance| {
-        let state = &instance.lifecycle_state;
-        !state.starts_with("Terminat") && !state.starts_with("Detach")
-    })
+    instances.filter(|instance| !instance.is_leaving())
 }
 
 /// The zones that a group is in, as far as they are known.

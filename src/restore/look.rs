@@ -81,10 +81,7 @@ fn machines(observation: &Observation) -> (Machines, Machines) {
     for (key, found) in &observation.resources {
         let Some(group) = &found.group else { continue };
         for machine in &group.instances {
-            let ends = ["Terminat", "Detach"]
-                .iter()
-                .any(|prefix| machine.lifecycle_state.starts_with(prefix));
-            let machines = if ends { &mut end } else { &mut stay };
+            let machines = if machine.is_leaving() { &mut end } else { &mut stay };
             machines.entry(key.name.clone()).or_default().insert(machine.instance_id.clone());
         }
     }
