@@ -56,6 +56,25 @@ pub struct MemberReport {
 impl MemberReport {
     /// Raised when an older kprod could no longer read it.
     pub const FORMAT_VERSION: u32 = 1;
+
+    /// Of a member that does not run, as its machine tells it.
+    pub fn blank(member: &str, instance_id: &str, sequence: u64) -> Self {
+        Self {
+            format_version: Self::FORMAT_VERSION,
+            member: member.to_owned(),
+            instance_id: instance_id.to_owned(),
+            sequence,
+            is_healthy: false,
+            term: 0,
+            leader: None,
+            lag: 0,
+            alarms: BTreeSet::new(),
+            members: BTreeMap::new(),
+            snapshot_at: None,
+            version: None,
+            cluster_version: None,
+        }
+    }
 }
 
 /// What a member reports, and when the bucket received it.

@@ -8,7 +8,7 @@ mod owed;
 mod told;
 mod under;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use self::owed::Owed;
@@ -311,22 +311,8 @@ pub(super) async fn report_waiting<C: NodeCloud>(machine: &Machine<C>, identity:
 }
 
 fn blank_report<C: NodeCloud>(machine: &Machine<C>, identity: &Identity) -> MemberReport {
-    MemberReport {
-        format_version: MemberReport::FORMAT_VERSION,
-        member: identity.member.clone(),
-        instance_id: machine.instance_id.clone(),
-        // Grows over all lives of this program on this boot of the machine.
-        sequence: boot_ms(),
-        is_healthy: false,
-        term: 0,
-        leader: None,
-        lag: 0,
-        alarms: BTreeSet::new(),
-        members: BTreeMap::new(),
-        snapshot_at: None,
-        version: None,
-        cluster_version: None,
-    }
+    // Grows over all lives of this program on this boot of the machine.
+    MemberReport::blank(&identity.member, &machine.instance_id, boot_ms())
 }
 
 /// A report that is not written makes the member look older than it is, which is safe.

@@ -96,27 +96,9 @@ mod tests {
         Seen { status, view, alarms, lag: 0 }
     }
 
-    fn blank() -> MemberReport {
-        MemberReport {
-            format_version: MemberReport::FORMAT_VERSION,
-            member: "a".to_owned(),
-            instance_id: "i-1".to_owned(),
-            sequence: 1,
-            is_healthy: false,
-            term: 0,
-            leader: None,
-            lag: 0,
-            alarms: BTreeSet::new(),
-            members: BTreeMap::new(),
-            snapshot_at: None,
-            version: None,
-            cluster_version: None,
-        }
-    }
-
     #[test]
     fn a_member_whose_alarms_nobody_has_read_is_not_healthy() {
-        let report = |alarms| report(&seen(alarms), None, blank());
+        let report = |alarms| report(&seen(alarms), None, MemberReport::blank("a", "i-1", 1));
         let none = report(Some(BTreeSet::new()));
         assert!(none.is_healthy && none.alarms.is_empty());
         let raised = report(Some(["NOSPACE".to_owned()].into()));
