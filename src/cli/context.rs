@@ -102,10 +102,7 @@ impl<'a> Context<'a> {
     /// When there is an error among the findings, of the input or of a lint.
     pub(super) fn load_linted(&self, args: &SpecArgs) -> anyhow::Result<Loaded> {
         let (loaded, mut findings) = self.read(args.cluster.as_deref(), &args.input)?;
-        // What is waived was decided; only `validate` tells of it again.
-        let linted = loaded.iter().flat_map(|loaded| lints(&loaded.spec));
-        let linted: Vec<Finding> = linted.filter(|f| f.severity != Severity::Note).collect();
-        findings.extend(linted);
+        findings.extend(loaded.iter().flat_map(|loaded| unwaived(lints(&loaded.spec))));
         self.settle(loaded, findings)
     }
 
@@ -206,11 +203,14 @@ pub(super) fn lints(spec: &Spec) -> Vec<Finding> {
     lint::lint(spec, today())
 }
 
-/// What the lints say today of a cluster that was looked at. As with a spec, only `validate` tells again of
-/// what is waived.
+/// What the lints say today of a cluster that was looked at, without what is waived.
 pub(super) fn lints_of_running(spec: &Spec, seen: &Seen) -> Vec<Finding> {
-    let findings = lint::lint_running(spec, seen, today()).into_iter();
-    findings.filter(|finding| finding.severity != Severity::Note).collect()
+    unwaived(lint::lint_running(spec, seen, today())).collect()
+}
+
+/// What is waived was decided; only `validate` tells of it again.
+fn unwaived(findings: Vec<Finding>) -> impl Iterator<Item = Finding> {
+    findings.into_iter().filter(|finding| finding.severity != Severity::Note)
 }
 
 /// The day in UTC.
