@@ -73,8 +73,7 @@ pub async fn follow(
     next: List,
 ) -> Result<Known, SnapshotStoreError> {
     let key = snapshots_key(cluster, etcd);
-    let condition = known.etag.clone().map_or(Condition::Absent, Condition::Match);
-    let etag = cloud.put(&key, next.to_bytes(), condition).await?;
+    let etag = cloud.put(&key, next.to_bytes(), after(known.etag.as_ref())).await?;
     Ok(Known { list: next, etag: Some(etag) })
 }
 
@@ -110,8 +109,13 @@ pub async fn ask(
     known: &Asked,
     request: &Request,
 ) -> Result<(), StoreError> {
-    let condition = known.etag.clone().map_or(Condition::Absent, Condition::Match);
-    cloud.put(&request_key(cluster, etcd), request.to_bytes(), condition).await.map(drop)
+    let (key, condition) = (request_key(cluster, etcd), after(known.etag.as_ref()));
+    cloud.put(&key, request.to_bytes(), condition).await.map(drop)
+}
+
+/// The condition that nothing was written since an object was read with this tag, or was not there.
+fn after(etag: Option<&String>) -> Condition {
+    etag.cloned().map_or(Condition::Absent, Condition::Match)
 }
 
 /// Takes a request back: it was answered, or nobody waits any more. Another one is left alone.
