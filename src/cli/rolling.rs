@@ -259,7 +259,7 @@ impl<'a> Rolling<'a> {
     pub(super) fn nothing_to_do(&self, sink: &Sink, preview: &Preview) {
         let done = Event::Roll(RollEvent::Finished { replaced: 0, elapsed_ms: 0 });
         sink.announce_roll(self.cloud.now(), &done);
-        let simulated = if self.cloud.name() == "sim" { "SIMULATED " } else { "" };
+        let simulated = ui::simulated(self.cloud.name() == "sim");
         let as_wanted = preview.machine_count.saturating_sub(preview.left_count);
         let what = match (&preview.undo, preview.left_count) {
             (Some(_), _) => "nothing to put back".to_owned(),

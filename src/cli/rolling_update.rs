@@ -179,7 +179,7 @@ async fn ask_to_pause(
 
 /// One sentence, with whether it is about anything real.
 fn say(context: &Context<'_>, cloud: &AnyCloud, what: &str) {
-    let simulated = if cloud.name() == "sim" { "SIMULATED " } else { "" };
+    let simulated = ui::simulated(cloud.name() == "sim");
     context.ui.say(&format!("{simulated}{what}"));
 }
 

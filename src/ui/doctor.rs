@@ -13,7 +13,7 @@ pub fn symptoms(plan: &Plan, symptoms: &[Symptom], view: PlanView) -> String {
     for symptom in symptoms {
         write_one(&mut text, symptom, view);
     }
-    let simulated = if plan.cloud == "sim" { "SIMULATED " } else { "" };
+    let simulated = super::simulated(plan.cloud == "sim");
     let verdict = match symptoms.len() {
         0 => format!("nothing odd about {}", plural(plan.unchanged_count, "resource")),
         1 => "1 thing needs care".to_owned(),

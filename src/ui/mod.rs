@@ -24,6 +24,11 @@ pub use style::Style;
 use crate::error::Failure;
 use crate::finding::Finding;
 
+/// What stands before words about an account that is none.
+pub fn simulated(is_simulated: bool) -> &'static str {
+    if is_simulated { "SIMULATED " } else { "" }
+}
+
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorChoice {

@@ -12,10 +12,7 @@ const LISTED_MAX: usize = 20;
 
 /// The summary of a run, several lines; its failure is told apart, as an error.
 pub fn summary(report: &ApplyReport, plan: &Plan) -> String {
-    let mut text = String::new();
-    if report.is_simulated {
-        text.push_str("SIMULATED ");
-    }
+    let mut text = crate::ui::simulated(report.is_simulated).to_owned();
     let done = report.done.len() + report.already_done.len();
     let is_destroy = plan.changes.iter().all(|change| change.reason == Reason::Destroy);
     let verb = match (&report.failure, is_destroy) {
@@ -45,7 +42,7 @@ pub fn summary(report: &ApplyReport, plan: &Plan) -> String {
 
 /// What is said of a plan without changes.
 pub fn nothing_to_do(plan: &Plan) -> String {
-    let simulated = if plan.cloud == "sim" { "SIMULATED " } else { "" };
+    let simulated = crate::ui::simulated(plan.cloud == "sim");
     let state = match plan.unchanged_count {
         0 => "nothing of it is there".to_owned(),
         count => format!("{} as wanted", plural(count, "resource")),

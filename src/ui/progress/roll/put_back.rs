@@ -86,7 +86,7 @@ pub(super) fn line(step: &Step, cluster: &str) -> Option<String> {
 /// The last words of an abort.
 pub(super) fn summary(ledger: &Ledger, width: usize, is_simulated: bool) -> String {
     let mut text = String::new();
-    let simulated = if is_simulated { "SIMULATED " } else { "" };
+    let simulated = crate::ui::simulated(is_simulated);
     let took = duration(ledger.elapsed());
     let _ = match ledger.replaced {
         Some(_) => writeln!(text, "{simulated}put {} back in {took}", ledger.cluster),

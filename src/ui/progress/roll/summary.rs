@@ -20,7 +20,7 @@ pub(super) fn of(ledger: &Ledger, width: usize, is_simulated: bool) -> String {
     let mut text = String::new();
     let gone: usize = ledger.groups.iter().map(|group| group.gone).sum();
     let replaced = plural(ledger.replaced.unwrap_or(gone), "machine");
-    let simulated = if is_simulated { "SIMULATED " } else { "" };
+    let simulated = crate::ui::simulated(is_simulated);
     let took = duration(ledger.elapsed());
     let _ = match ledger.replaced {
         Some(_) => {
