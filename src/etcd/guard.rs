@@ -7,7 +7,9 @@
 //! Of each etcd cluster that the machine hosts a member of (of all clusters, if it hosts none) it
 //! wants, all at once:
 //!
-//! 1. every member of the spec reports: lately, healthy, with a leader, without alarms, caught up;
+//! 1. every member of the spec reports: lately, from a machine that stays, healthy, with a leader,
+//!    without alarms, caught up. The newest word of a member may be that of a machine that is ending, while
+//!    the next one has its place in the group, and not yet its volume;
 //! 2. every member knows exactly the spec's members, all of them voters: no learner, none that never
 //!    started, no ghost;
 //! 3. all agree on term and leader, in two reports in a row that were both written after the last
@@ -20,7 +22,8 @@
 //!    version is of an older kprod, which has to be replaceable;
 //! 6. of the members that stay, enough are healthy for a quorum while the newcomer is not.
 //!
-//! A member that goes and is down already (no report, an old one, or not healthy) is not asked: its
+//! A member that goes and is down already (no report, an old one, one of a machine that is no more, or not
+//! healthy) is not asked: its
 //! machine may be replaced if all the others are well, which is how a broken one is mended. It counts
 //! for nothing in rule 6 either way.
 //!
@@ -35,7 +38,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::report::{
-    EarlierReport, Facts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster,
+    EarlierReport, Facts, Hosts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster,
 };
 use super::version::{Minor, Version};
 
@@ -94,6 +97,8 @@ pub enum Why {
     Stale { age_secs: i64, age_secs_max: u64 },
     /// Its newest report is from the future: a clock is off, and no age can be told.
     Ahead { by_secs: i64 },
+    /// Its newest report is of a machine that its group has not, or no longer for long.
+    Elsewhere { instance_id: String },
     /// It fails its own health check.
     NotHealthy,
     /// It knows no leader among the members.
@@ -134,13 +139,15 @@ pub enum Why {
     OnlyMember,
 }
 
-/// Whether the machine of `group` may be taken away now.
+/// Whether the machine of `group` may be taken away now; `hosts` are the machines that each group has and
+/// keeps, the one that is asked about among them.
 ///
 /// # Errors
 /// Everything that speaks against it.
 pub fn may_go(
     topology: &Topology,
     facts: &Facts,
+    hosts: &Hosts,
     group: &str,
     now: Timestamp,
     limits: &Limits,
@@ -153,21 +160,20 @@ pub fn may_go(
         reasons.insert(RefusalReason { etcd, member, why: Why::NoCluster });
     }
     for (etcd, cluster) in &topology.clusters {
-        let members: BTreeSet<&str> = cluster.members.keys().map(String::as_str).collect();
         let on_group = topology.members_on(group).filter(|(hosted, _)| hosted == etcd);
         let leaving: BTreeSet<&str> = on_group.map(|(_, member)| member).collect();
         if is_host && leaving.is_empty() {
             continue;
         }
         let facts = facts.get(etcd).unwrap_or(&nothing);
-        let case = Case { members, leaving, facts, now, limits };
+        let case = Case::of(cluster, leaving, Some(hosts), facts, now, limits);
         reasons.extend(case.reasons().into_iter().map(|found| reason(etcd, found)));
     }
     if reasons.is_empty() { Ok(()) } else { Err(Refusal { group: group.to_owned(), reasons }) }
 }
 
 /// What is wrong with one etcd cluster although nobody goes. That a member said so only once is no fault
-/// of it: who looks once has no second report.
+/// of it: who looks once has no second report. Nor is it asked which machines there are.
 pub fn complaints(
     etcd: &str,
     cluster: &TopologyCluster,
@@ -175,8 +181,7 @@ pub fn complaints(
     now: Timestamp,
     limits: &Limits,
 ) -> BTreeSet<RefusalReason> {
-    let members = cluster.members.keys().map(String::as_str).collect();
-    let case = Case { members, leaving: BTreeSet::new(), facts, now, limits };
+    let case = Case::of(cluster, BTreeSet::new(), None, facts, now, limits);
     case.condition().into_iter().map(|found| reason(etcd, found)).collect()
 }
 
@@ -194,14 +199,29 @@ type Found<'a> = (Option<&'a str>, Why);
 
 /// One etcd cluster, some of whose members go.
 struct Case<'a> {
+    cluster: &'a TopologyCluster,
     members: BTreeSet<&'a str>,
     leaving: BTreeSet<&'a str>,
+    /// The machines that stay, where they are known.
+    hosts: Option<&'a Hosts>,
     facts: &'a BTreeMap<String, MemberFact>,
     now: Timestamp,
     limits: &'a Limits,
 }
 
 impl<'a> Case<'a> {
+    fn of(
+        cluster: &'a TopologyCluster,
+        leaving: BTreeSet<&'a str>,
+        hosts: Option<&'a Hosts>,
+        facts: &'a BTreeMap<String, MemberFact>,
+        now: Timestamp,
+        limits: &'a Limits,
+    ) -> Self {
+        let members = cluster.members.keys().map(String::as_str).collect();
+        Self { cluster, members, leaving, hosts, facts, now, limits }
+    }
+
     fn reasons(&self) -> Vec<Found<'a>> {
         let unsettled = |member: &'a str| Some((Some(member), self.settled(member)?));
         let mut found = self.condition();
@@ -240,18 +260,26 @@ impl<'a> Case<'a> {
     /// Whether a member said lately that it is healthy.
     fn is_up(&self, member: &str) -> bool {
         let fact = self.fact(member);
-        fact.is_some_and(|fact| self.age(fact).is_none() && fact.report.is_healthy)
+        fact.is_some_and(|fact| self.unheard(member, fact).is_none() && fact.report.is_healthy)
     }
 
-    /// What is wrong with the age of a member's newest report.
-    fn age(&self, fact: &MemberFact) -> Option<Why> {
-        age(fact, self.now, self.limits)
+    /// Why a member's newest report says nothing of how it is now.
+    fn unheard(&self, member: &str, fact: &MemberFact) -> Option<Why> {
+        age(fact, self.now, self.limits).or_else(|| self.elsewhere(member, fact))
+    }
+
+    /// Whether it is the word of a machine that does not stay.
+    fn elsewhere(&self, member: &str, fact: &MemberFact) -> Option<Why> {
+        let instance_id = &fact.report.instance_id;
+        let group = &self.cluster.members.get(member)?.group;
+        let is_there = self.hosts?.get(group).is_some_and(|ids| ids.contains(instance_id));
+        (!is_there).then(|| Why::Elsewhere { instance_id: instance_id.clone() })
     }
 
     /// Rule 1: a member is well.
     fn well(&self, member: &str) -> Vec<Why> {
         let Some(fact) = self.fact(member) else { return vec![Why::NoReport] };
-        if let Some(why) = self.age(fact) {
+        if let Some(why) = self.unheard(member, fact) {
             return vec![why];
         }
         self.ails(&fact.report)
@@ -419,6 +447,9 @@ impl fmt::Display for Why {
             Why::Ahead { by_secs } => {
                 write!(f, "its last report is {by_secs} s ahead of the clock")
             }
+            Why::Elsewhere { instance_id } => {
+                write!(f, "its last report is of {instance_id}, which its group does not keep")
+            }
             Why::NotHealthy => write!(f, "it is not healthy"),
             Why::NoLeader => write!(f, "it knows no leader"),
             Why::Alarms { alarms } => {
@@ -487,6 +518,10 @@ impl Why {
                  bucket"
             }
             Why::Ahead { .. } => "set the clock of this machine",
+            Why::Elsewhere { .. } => {
+                "wait until the member reports from the machine that its group has; if it does not, see \
+                 why that one does not get its volume"
+            }
             Why::NotHealthy | Why::NoLeader | Why::Lag { .. } => {
                 "see what ails the member: its disk, its network, its log"
             }

@@ -10,7 +10,7 @@ use super::decision::HaltReason;
 use super::forced::Forced;
 use super::mark::{DetachMark, RollMark};
 pub use crate::cloud::TargetState;
-use crate::etcd::Facts;
+use crate::etcd::{Facts, Hosts};
 use crate::kube::{KubeView, PodId};
 use crate::resource::MixedInstancesPolicy;
 
@@ -53,6 +53,15 @@ impl Observation {
     /// several.
     pub fn unfinished(&self) -> Option<&str> {
         self.groups.values().filter_map(|group| Some(group.mark.as_ref()?.id.as_str())).max()
+    }
+
+    /// The machines that stay, by group: what a member says from any other is no word of it any more.
+    pub fn hosts(&self) -> Hosts {
+        let mut hosts = Hosts::new();
+        for machine in self.machines.values().filter(|machine| machine.stage != Stage::Leaving) {
+            hosts.entry(machine.group.clone()).or_default().insert(machine.instance_id.clone());
+        }
+        hosts
     }
 }
 

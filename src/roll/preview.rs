@@ -272,10 +272,11 @@ fn refusals(
     groups: &[PreviewGroup],
 ) -> BTreeMap<String, Vec<RefusalReason>> {
     let limits = policy.cluster.guard_limits(Timestamp::MIN);
+    let (topology, members, hosts) = (&policy.topology, &observation.members, observation.hosts());
     let mut found = BTreeMap::new();
     for group in groups.iter().filter(|group| group.role.is_quorum()) {
-        let (topology, members) = (&policy.topology, &observation.members);
-        let asked = guard::may_go(topology, members, &group.group, observation.now, &limits);
+        let (name, now) = (&group.group, observation.now);
+        let asked = guard::may_go(topology, members, &hosts, name, now, &limits);
         let Err(refusal) = asked else { continue };
         let told: Vec<RefusalReason> =
             refusal.reasons.into_iter().filter(|reason| reason.why != Why::NotTwice).collect();

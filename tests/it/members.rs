@@ -7,11 +7,11 @@ use kprod::apply::{self, StopSignal};
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Cloud, Condition};
 use kprod::etcd::snapshot::snapshots_key;
-use kprod::etcd::{Facts, Limits, Refusal, may_go};
+use kprod::etcd::{Facts, Hosts, Limits, Refusal, Topology, may_go};
 use kprod::plan::PlanOptions;
 use kprod::roll::Policy;
 use kprod::roll::members::read;
-use kprod::sim::Lifecycle;
+use kprod::sim::{Lifecycle, Machine, World};
 use kprod::spec::Spec;
 
 use super::apply::{PROD, STAGING, account_for, plan, request, spec_of};
@@ -43,7 +43,20 @@ fn ask(cloud: &SimCloud, spec: &Spec, facts: &Facts, group: &str) -> Result<(), 
         not_before: cloud.now() - Duration::from_secs(30),
         one_member_downtime: false,
     };
-    may_go(&Policy::of(spec).topology, facts, group, cloud.now(), &limits)
+    let topology = Policy::of(spec).topology;
+    let hosts = cloud.with_world(|world| hosts(world, &topology)).unwrap();
+    may_go(&topology, facts, &hosts, group, cloud.now(), &limits)
+}
+
+/// The machines of members' groups that do not end.
+fn hosts(world: &World, topology: &Topology) -> Hosts {
+    let groups = topology.clusters.values().flat_map(|etcd| etcd.members.values());
+    let stays = |m: &&Machine| m.lifecycle.counts();
+    let of_group = |group: &String| {
+        let ids = world.members(group).filter(stays).map(|m| m.instance_id.clone()).collect();
+        (group.clone(), ids)
+    };
+    groups.map(|member| of_group(&member.group)).collect()
 }
 
 #[tokio::test]
@@ -63,9 +76,8 @@ async fn one_host_after_the_other_may_go_once_the_one_before_votes_again() {
             for each in &hosts {
                 ask(&cloud, &spec, &facts, each).unwrap();
             }
-            let machine = |world: &mut kprod::sim::World| {
-                world.members(host).next().unwrap().instance_id.clone()
-            };
+            let machine =
+                |world: &mut World| world.members(host).next().unwrap().instance_id.clone();
             let id = cloud.with_world(machine).unwrap();
             cloud.with_world(|world| world.terminate_instance(&id)).unwrap().unwrap();
             cloud.sleep(Duration::from_secs(60)).await;
@@ -84,7 +96,7 @@ async fn one_host_after_the_other_may_go_once_the_one_before_votes_again() {
                 assert!(refused[each], "{each} while {host} is gone");
             }
             cloud.sleep(Duration::from_secs(600)).await;
-            let serves = |world: &mut kprod::sim::World| {
+            let serves = |world: &mut World| {
                 world.members(host).all(|m| m.lifecycle == Lifecycle::InService)
             };
             assert!(cloud.with_world(serves).unwrap());

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::{Limits, Why, may_go};
 use crate::etcd::{
-    EarlierReport, Facts, MemberFact, MemberReport, MemberRole, Minor, Topology, TopologyCluster,
-    TopologyMember, Version,
+    EarlierReport, Facts, Hosts, MemberFact, MemberReport, MemberRole, Minor, Topology,
+    TopologyCluster, TopologyMember, Version,
 };
 
 /// How a member is, as the guard may see it.
@@ -20,6 +20,7 @@ enum State {
     Well,
     Missing,
     Stale,
+    Elsewhere,
     Sick,
     Lagging,
     Learner,
@@ -28,10 +29,11 @@ enum State {
     BackOnce,
 }
 
-const STATES: [State; 9] = [
+const STATES: [State; 10] = [
     State::Well,
     State::Missing,
     State::Stale,
+    State::Elsewhere,
     State::Sick,
     State::Lagging,
     State::Learner,
@@ -75,6 +77,17 @@ fn cluster(members: usize) -> TopologyCluster {
 
 fn topology(members: usize) -> Topology {
     Topology { clusters: [("main".to_owned(), cluster(members))].into() }
+}
+
+/// Member `a` reports from `i-0`, and so on.
+fn hosts(topology: &Topology) -> Hosts {
+    let mut hosts = Hosts::new();
+    for cluster in topology.clusters.values() {
+        for (index, member) in cluster.members.values().enumerate() {
+            hosts.entry(member.group.clone()).or_default().insert(format!("i-{index}"));
+        }
+    }
+    hosts
 }
 
 fn report(index: usize, members: usize) -> MemberReport {
@@ -129,6 +142,10 @@ fn fact(index: usize, members: usize, state: State) -> MemberFact {
     match state {
         State::Well | State::Missing | State::Learner => {}
         State::Stale => fact.written_at = at(NOW - 46),
+        State::Elsewhere => {
+            fact.report.instance_id = "i-gone".to_owned();
+            fact.before.as_mut().unwrap().report.instance_id = "i-gone".to_owned();
+        }
         State::Sick => fact.report.is_healthy = false,
         State::Lagging => fact.report.lag = 501,
         State::OtherTerm => fact.report.term = 5,
@@ -148,7 +165,7 @@ fn reasons(
     group: &str,
     limits: &Limits,
 ) -> Vec<(Option<String>, Why)> {
-    match may_go(topology, facts, group, at(NOW), limits) {
+    match may_go(topology, facts, &hosts(topology), group, at(NOW), limits) {
         Ok(()) => Vec::new(),
         Err(refusal) => {
             assert!(!refusal.reasons.is_empty() && !refusal.to_string().is_empty());
@@ -174,7 +191,7 @@ fn worlds(members: usize) -> impl Iterator<Item = Vec<State>> {
 
 /// Whether what goes is out of the reckoning already.
 fn is_down(state: State) -> bool {
-    matches!(state, State::Missing | State::Stale | State::Sick)
+    matches!(state, State::Missing | State::Stale | State::Elsewhere | State::Sick)
 }
 
 #[test]
@@ -290,13 +307,9 @@ fn each_rule_of_a_members_age_refuses_where_a_quorum_of_others_is_left() {
     let mut missing = facts(&[State::Well; 5]);
     missing.get_mut("main").unwrap().remove("c");
     assert_eq!(only(&verdict(&missing, 5, "host-a"), "c"), Why::NoReport);
-    assert_eq!(
-        may_go(&topology(3), &Facts::new(), "host-a", at(NOW), &limits())
-            .unwrap_err()
-            .reasons
-            .len(),
-        4
-    );
+    let gone = of_five(&|fact| fact.report.instance_id = "i-gone".to_owned());
+    assert_eq!(only(&gone, "c"), Why::Elsewhere { instance_id: "i-gone".to_owned() });
+    assert_eq!(verdict(&Facts::new(), 3, "host-a").len(), 4);
 }
 
 #[test]
@@ -430,7 +443,7 @@ fn an_upgrade_that_waits_for_a_broken_member_lets_it_be_replaced() {
         }
         verdict(&facts, 3, "host-a")
     };
-    for state in [State::Well, State::Missing, State::Stale, State::Sick] {
+    for state in [State::Well, State::Missing, State::Stale, State::Elsewhere, State::Sick] {
         assert_eq!(ask(state), [], "{state:?}");
     }
 }

@@ -10,7 +10,7 @@ use super::layout::{Layout, NEW, OLD, at};
 use crate::roll::decide::lacking_key;
 use crate::roll::decision::Verdict;
 use crate::roll::mark::NEWCOMER_ANNOTATION;
-use crate::roll::{HaltReason, RolloutRole, Spell, Stage, Step};
+use crate::roll::{HaltReason, RolloutRole, Spell, Stage, Step, WaitReason};
 
 const CP: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 
@@ -18,8 +18,7 @@ const CP: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 fn settled() -> Layout {
     let cp = CP.map(|name| (name, RolloutRole::ControlPlane, 1));
     let mut layout = Layout::new(&[cp[0], cp[1], cp[2], ("pool", RolloutRole::Node, 2)]);
-    let ids: Vec<String> = layout.observation.machines.keys().cloned().collect();
-    ids.iter().for_each(|id| layout.renew(id));
+    layout.ids().iter().for_each(|id| layout.renew(id));
     layout.observation.run_started_at = at(-7200);
     for group in Arc::make_mut(&mut layout.observation.groups).values_mut() {
         let mark = group.mark.as_mut().unwrap();
@@ -250,6 +249,7 @@ fn what_the_roll_brought_and_never_came_up_speaks_against_the_version() {
 /// ended, in seconds from now.
 fn hook_abandoned(ended: &[i64]) -> Layout {
     let mut layout = Layout::new(&[("etcd", RolloutRole::Etcd, 1), ("pool", RolloutRole::Node, 1)]);
+    layout.host("a", "etcd");
     ["etcd-0", "pool-0"].iter().for_each(|id| layout.renew(id));
     for group in Arc::make_mut(&mut layout.observation.groups).values_mut() {
         group.mark.as_mut().unwrap().from = Some(OLD);
@@ -343,4 +343,28 @@ fn a_guard_that_said_no_for_long_has_its_whole_time_for_the_next_machine() {
     }
     run.is_reported = true;
     assert_eq!(run.end(), Some(Ok(())));
+}
+
+/// The newcomer of a member's group may serve before it has the volume, and what the machine before it
+/// said last is young.
+#[test]
+fn a_member_whose_machine_ends_holds_the_next_machine_whatever_it_said_last() {
+    let mut layout = settled();
+    layout.make_old("cp-1-0");
+    let begins = |layout: &Layout| {
+        let Verdict::Act(steps) = layout.decide().verdict else { return false };
+        let first =
+            |step: &Step| matches!(step, Step::Cordon { machine, .. } if machine == "cp-1-0");
+        steps.iter().any(first)
+    };
+    assert!(begins(&layout));
+    layout.machine("host-b").stage = Stage::Leaving;
+    assert!(!begins(&layout));
+    let waits = layout.decide().progress.groups.into_iter().flat_map(|group| group.waiting);
+    let held = waits.filter_map(|wait| match wait.reason {
+        WaitReason::Quorum { why } => Some(why),
+        _ => None,
+    });
+    let held: Vec<String> = held.collect();
+    assert!(matches!(held.as_slice(), [why] if why.contains("member b") && why.contains("host-b")));
 }

@@ -28,6 +28,8 @@ pub(super) const NEW: u64 = 2;
 const ID: &str = "roll-1";
 const ZONES: [&str; 3] = ["a", "b", "c"];
 const MEMBERS: [&str; 3] = ["a", "b", "c"];
+/// The group of their machines, which is not rolled.
+const HOSTS: &str = "hosts";
 
 /// A cluster, and how it is rolled.
 #[derive(Clone, Debug)]
@@ -63,6 +65,18 @@ impl Layout {
         Arc::make_mut(&mut self.observation.machines)
             .insert(id.to_owned(), machine(group, id, zone));
         self.view().nodes.insert(id.to_owned(), node(id));
+    }
+
+    /// A member belongs on a group's machine.
+    pub(super) fn host(&mut self, member: &str, group: &str) {
+        let main = self.policy.topology.clusters.get_mut("main").unwrap();
+        main.members.get_mut(member).unwrap().group = group.to_owned();
+    }
+
+    /// The machines that may be replaced: all but those of members.
+    pub(super) fn ids(&self) -> Vec<String> {
+        let machines = self.observation.machines.values().filter(|m| m.group != HOSTS);
+        machines.map(|m| m.instance_id.clone()).collect()
     }
 
     pub(super) fn decide(&self) -> Decision {
@@ -201,7 +215,7 @@ fn observation() -> Observation {
         id: ID.to_owned(),
         cloud_seen_at: at(0),
         groups: Arc::default(),
-        machines: Arc::default(),
+        machines: Arc::new(MEMBERS.map(host).into()),
         kube: Some(Arc::new(view)),
         members: Arc::new(Facts::from([("main".to_owned(), MEMBERS.map(fact).into())])),
         api_unready: None,
@@ -212,12 +226,17 @@ fn observation() -> Observation {
     }
 }
 
-/// Members on machines that are nobody's: what the guard asks of them is always true.
+/// Members on machines of a group that no policy names: what the guard asks of them is always true.
 fn topology() -> Topology {
     let member =
-        |name: &str| (name.to_owned(), TopologyMember { group: "etcd".to_owned(), zone: None });
+        |name: &str| (name.to_owned(), TopologyMember { group: HOSTS.to_owned(), zone: None });
     let main = TopologyCluster { members: MEMBERS.map(member).into() };
     Topology { clusters: [("main".to_owned(), main)].into() }
+}
+
+fn host(member: &str) -> (String, Machine) {
+    let id = format!("host-{member}");
+    (id.clone(), machine(HOSTS, &id, "zone-a"))
 }
 
 fn fact(member: &str) -> (String, MemberFact) {

@@ -15,8 +15,7 @@ const POOLS: [(&str, RolloutRole, i32); 3] =
 /// Groups whose machines are all as wanted, and a repair that takes one at a time and any share.
 fn repair(groups: &[(&str, RolloutRole, i32)]) -> Layout {
     let mut layout = Layout::new(groups);
-    let ids: Vec<String> = layout.observation.machines.keys().cloned().collect();
-    ids.iter().for_each(|id| layout.renew(id));
+    layout.ids().iter().for_each(|id| layout.renew(id));
     layout.policy.repair = Some(RepairPolicy {
         broken_for: Duration::from_secs(600),
         at_once: 1,

@@ -214,7 +214,7 @@ fn follow(layout: &mut Layout, step: &Step, cut: Option<Cut>) {
 fn refill(layout: &mut Layout) {
     let wanted = usize::try_from(layout.group("pool").desired).unwrap();
     for number in 100.. {
-        if layout.observation.machines.len() >= wanted {
+        if layout.ids().len() >= wanted {
             return;
         }
         let id = format!("pool-{number}");
