@@ -16,29 +16,50 @@ use crate::roll::{HaltReason, RolloutRole, Step, WaitReason};
 pub(super) fn watch(scene: &Scene<'_>, turn: &mut Turn) {
     let rolled = |group: &&GroupScene<'_>| group.in_scope && group.group.mark.is_some();
     for group in scene.groups.iter().filter(rolled) {
+        let lack = lack(scene, group);
+        let is_late = lack.as_ref().is_some_and(|lack| lack.is_over);
         for m in group.machines.iter().filter(|m| !m.is_outdated()) {
-            await_machine(scene, group, m, turn);
+            await_machine(scene, group, m, is_late, turn);
         }
-        let is_late = await_group(scene, group, turn);
+        if let Some(Lack { reason, until, .. }) = lack {
+            wait(group, None, reason, until, is_late, turn);
+        }
         judge(scene, group, is_late, turn);
     }
 }
 
 /// What a new machine waits for.
-fn await_machine(scene: &Scene<'_>, group: &GroupScene<'_>, m: &MachineScene<'_>, turn: &mut Turn) {
-    let is_new = match m.availability {
-        Availability::Coming(until) => {
-            turn.work(group, Some(m), WaitReason::Node, Some(until));
-            true
-        }
-        Availability::Soaking(until) => {
-            turn.work(group, Some(m), WaitReason::Soak, Some(until));
-            true
-        }
-        _ => false,
+fn await_machine(
+    scene: &Scene<'_>,
+    group: &GroupScene<'_>,
+    m: &MachineScene<'_>,
+    is_late: bool,
+    turn: &mut Turn,
+) {
+    let (reason, until) = match m.availability {
+        Availability::Coming(until) => (WaitReason::Node, until),
+        Availability::Soaking(until) => (WaitReason::Soak, until),
+        _ => return,
     };
-    if is_new && scene.view().is_some() && group.policy.role == RolloutRole::Node {
+    wait(group, Some(m), reason, until, is_late, turn);
+    if scene.view().is_some() && group.policy.role == RolloutRole::Node {
         protect(m, turn);
+    }
+}
+
+/// Notes a wait for new machines. Those of a group that is late hold up no halt: where each ends before it
+/// counts, and is launched anew, there is always one on its way.
+fn wait(
+    group: &GroupScene<'_>,
+    m: Option<&MachineScene<'_>>,
+    reason: WaitReason,
+    until: Timestamp,
+    is_late: bool,
+    turn: &mut Turn,
+) {
+    match is_late {
+        true => turn.queue(group, m, reason, Some(until)),
+        false => turn.work(group, m, reason, Some(until)),
     }
 }
 
@@ -50,16 +71,24 @@ fn protect(m: &MachineScene<'_>, turn: &mut Turn) {
     }
 }
 
-/// Whether a group has waited for its new machines for too long: not for one of them, since each may
-/// end and be launched anew, but for one more that counts.
-fn await_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bool {
+/// What a group waits for that lacks machines.
+struct Lack {
+    reason: WaitReason,
+    until: Timestamp,
+    is_over: bool,
+}
+
+/// How long a group may wait for its new machines, and whether that is over: not for one of them, since
+/// each may end and be launched anew, but for one more that counts.
+fn lack(scene: &Scene<'_>, group: &GroupScene<'_>) -> Option<Lack> {
     let is_coming = |m: &&MachineScene<'_>| {
         let is_new = !m.is_outdated() && !failed_before(scene, group, m);
-        is_new && m.machine.is_member && m.availability != Availability::Available
+        let is_here = !matches!(m.availability, Availability::Available | Availability::Leaving);
+        is_new && m.machine.is_member && is_here
     };
     let coming = count(group.machines.iter().filter(is_coming));
     if group.lacking() == 0 && coming == 0 {
-        return false;
+        return None;
     }
     let have = usize::try_from(count(group.validated())).unwrap_or(0);
     let missing = usize::try_from(group.lacking() + coming).unwrap_or(0);
@@ -74,12 +103,8 @@ fn await_group(scene: &Scene<'_>, group: &GroupScene<'_>, turn: &mut Turn) -> bo
     let until = due.fold(later(since, time), Timestamp::max).min(later(since, time * 2));
     let failed_activity = group.group.failed_activity.clone();
     let reason = WaitReason::Machines { have, want: have + missing, failed_activity };
-    if scene.o.now < until && !is_given_up(scene, group) {
-        turn.work(group, None, reason, Some(until));
-        return false;
-    }
-    turn.queue(group, None, reason, Some(until));
-    true
+    let is_over = scene.o.now >= until || is_given_up(scene, group);
+    Some(Lack { reason, until, is_over })
 }
 
 /// Launches of a host of etcd in a row whose hook nobody completed, after which no further one is waited

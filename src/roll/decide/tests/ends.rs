@@ -115,6 +115,18 @@ impl Run {
         }
     }
 
+    /// The newest machine of a group is gone, and another one boots.
+    fn newcomer_ends(&mut self, group: &str, next: &str) {
+        let machines = self.layout.observation.machines.values();
+        let newest = machines.filter(|m| m.group == group).max_by_key(|m| m.launched_at).unwrap();
+        let (old, zone) = (newest.instance_id.clone(), newest.zone.clone());
+        Arc::make_mut(&mut self.layout.observation.machines).remove(&old);
+        self.layout.add(group, next, &zone);
+        self.layout.renew(next);
+        self.layout.never_joins(next, self.layout.observation.now);
+        self.layout.machine(next).stage = Stage::Booting;
+    }
+
     fn replace(&mut self, group: &str, machines: &BTreeSet<String>) {
         self.ended.push(machines.clone());
         for old in machines {
@@ -367,4 +379,32 @@ fn a_member_whose_machine_ends_holds_the_next_machine_whatever_it_said_last() {
     });
     let held: Vec<String> = held.collect();
     assert!(matches!(held.as_slice(), [why] if why.contains("member b") && why.contains("host-b")));
+}
+
+/// What they need to start is not there (a key, say): each ends before it joins, and another one is on its
+/// way at any moment.
+#[test]
+fn a_group_whose_new_machines_end_one_after_the_other_is_not_waited_for_for_ever() {
+    let mut layout = settled();
+    layout.group("pool").failed_activity = Some("Client.InternalError".to_owned());
+    let time = layout.limits("pool").boot_timeout + layout.limits("pool").soak;
+    let mut run = Run::of(layout);
+    for turn in 0..480 {
+        run.newcomer_ends("pool", &format!("pool-1-{turn}"));
+        let halts = match run.look(30) {
+            Verdict::Act(steps) => {
+                steps.iter().for_each(|step| run.make(step));
+                continue;
+            }
+            Verdict::Halted(halts) => halts,
+            _ => continue,
+        };
+        let [halt] = halts.as_slice() else { panic!("{halts:?}") };
+        assert!(halt.message.contains("1 of 2 machines"), "{halt:?}");
+        assert!(halt.message.contains("Client.InternalError"), "{halt:?}");
+        let waited = run.layout.observation.now.duration_since(at(0)).unsigned_abs();
+        assert!(waited >= time && waited < time * 3, "{waited:?}");
+        return;
+    }
+    panic!("it waits for ever");
 }
