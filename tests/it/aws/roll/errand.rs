@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kprod::apply::StopSignal;
+use kprod::boot::Program;
 use kprod::cloud::Cloud;
 use kprod::cloud::aws::{AwsCloud, Connection};
 use kprod::desired;
@@ -21,7 +22,7 @@ use kprod::spec::{Spec, Strictness, read};
 use kprod::state::StateAddress;
 use serde::{Deserialize, Serialize};
 
-use super::super::account::{Account, Run, program};
+use super::super::account::{Account, Run};
 use super::fast::{Fast, FastTime};
 
 /// The variable that holds an errand for the process that is to run it.
@@ -33,6 +34,9 @@ pub(super) struct Errand {
     pub(super) cluster: String,
     /// `--set` and `--set-string` with their values, as on a command line.
     pub(super) sets: Vec<String>,
+    /// What machines fetch. The fleet that pins it is its parent's, who reads it meanwhile: the process
+    /// does not make it anew.
+    pub(super) program: Program,
     pub(super) kubeconfig: PathBuf,
     pub(super) time: FastTime,
     pub(super) holder: String,
@@ -102,7 +106,7 @@ impl Errand {
         let sets: Vec<Set> = self.sets.chunks(2).map(set).collect();
         let rendered = render(&tree, &self.cluster, &sets, &Limits::default());
         let spec = read(rendered.documents, Strictness::Strict).spec.unwrap();
-        Spec { node_program: Some(program()), ..spec }
+        Spec { node_program: Some(self.program.clone()), ..spec }
     }
 }
 

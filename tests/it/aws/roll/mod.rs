@@ -20,7 +20,7 @@ use kprod::roll::mark;
 use kprod::state::StateAddress;
 use serde_json::json;
 
-use super::account::{Account, Network, said};
+use super::account::{Account, Network, program, said};
 use super::policy::{ROLLING, policies, without};
 use super::read::changes;
 use super::{Moto, PROD, STAGING};
@@ -188,6 +188,7 @@ fn errand(sets: &[String], network: &Network) -> Errand {
     Errand {
         cluster: network.cluster.to_owned(),
         sets: sets.to_vec(),
+        program: program(),
         kubeconfig: Default::default(),
         time: fast::FastTime::from_now(1),
         holder: String::new(),
