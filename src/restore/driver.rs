@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use super::journal::{remove, write};
 use super::look::{Seen, volumes};
 use super::{Journal, RestoreError, Sight, Step, Target, decide, read};
-use crate::apply::failure::RERUN;
 use crate::apply::lease::{self, Lease, LeaseRequest, later, sleep_or_stop};
 use crate::apply::{
     self, ApplyRequest, RunId, StopSignal, forget_tokens, lease_failure, store_failure,
@@ -213,7 +212,7 @@ impl<C: Cloud> Run<'_, C> {
     async fn await_end(&self, step: &Step, deadline: Timestamp) -> Result<Made, Failure> {
         if self.cloud.now() >= deadline {
             return Err(halted(step.to_string()).hint(format!(
-                "see what holds them: a load balancer that drains, or a termination hook; {RERUN}"
+                "see what holds them: a load balancer that drains, or a termination hook; {GO_ON}"
             )));
         }
         self.pause().await.map(|()| Made::Done)
@@ -233,7 +232,7 @@ impl<C: Cloud> Run<'_, C> {
             let written = write(self.cloud, &self.request.cluster, journal).await;
             written.map_err(|error| self.store(&error))?;
             return Err(halted(step.to_string()).hint(format!(
-                "see what their machines say (the console output, or the unit `kprod-node-etcd`); {RERUN}. \
+                "see what their machines say (the console output, or the unit `kprod-node-etcd`); {GO_ON}. \
                  If the snapshot is of no use, begin with another one: `--from NAME --anew`"
             )));
         }
@@ -421,8 +420,12 @@ fn makes_a_member(key: &str) -> bool {
         || ["k8s.io/", "kubernetes.io/"].iter().any(|prefix| key.starts_with(prefix))
 }
 
+/// The way on: what a restore begins with was settled when it began.
+const GO_ON: &str =
+    "run the same command again, without --from, --survivor and --anew: it goes on from here";
+
 fn halted(why: impl Into<String>) -> Failure {
-    Failure::new(ExitCode::Halted, why).hint(RERUN)
+    Failure::new(ExitCode::Halted, why).hint(GO_ON)
 }
 
 fn overtaken(error: &RestoreError) -> Failure {
