@@ -55,7 +55,7 @@ pub struct ProcessKube<K> {
     process: Process,
     kube: K,
     /// The picture that the watches gave last.
-    last: Mutex<Option<Arc<KubeView>>>,
+    last: Mutex<Option<Last>>,
 }
 
 impl Process {
@@ -68,7 +68,7 @@ impl Process {
 
     /// What it sees of an API server.
     pub fn kube<K: Kube>(&self, kube: K) -> ProcessKube<K> {
-        ProcessKube { process: self.clone(), kube, last: Mutex::new(None) }
+        ProcessKube { process: self.clone(), kube, last: Mutex::default() }
     }
 
     /// Resolves when it is killed: whoever runs it then drops it.
@@ -335,15 +335,12 @@ impl<K: Kube> Kube for ProcessKube<K> {
         self.process.alive().await;
         self.process.look();
         let stale = self.process.dice().meets(Fault::Stale);
-        let now = self.process.shared.cloud.now();
-        if let Some(last) = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            let age = now.duration_since(last.seen_at);
-            if stale && age < SignedDuration::from_secs(STALE_SECS_MAX) {
-                return Ok(last);
-            }
+        if stale && let Some(view) = self.again().await {
+            return Ok(view);
         }
         let view = self.kube.view().await?;
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(view.clone());
+        let last = Last { view: view.clone(), given_at: None, times: 0 };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
         Ok(view)
     }
 
@@ -369,6 +366,39 @@ impl<K: Kube> Kube for ProcessKube<K> {
         self.kube.ready().await
     }
 }
+
+impl<K> ProcessKube<K> {
+    /// The picture of before, from a watch that lags. Whoever asks again and again without a wait, since
+    /// something has changed that the picture does not show, has time pass all the same.
+    async fn again(&self) -> Option<Arc<KubeView>> {
+        let cloud = &self.process.shared.cloud;
+        let now = cloud.now();
+        let (view, times) = {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = last.as_mut()?;
+            last.times = if last.given_at == Some(now) { last.times + 1 } else { 1 };
+            last.given_at = Some(now);
+            (last.view.clone(), last.times)
+        };
+        if times >= STALE_AT_ONCE_MAX {
+            cloud.sleep(Duration::from_secs(1)).await;
+            self.process.alive().await;
+        }
+        let age = now.duration_since(view.seen_at);
+        (age < SignedDuration::from_secs(STALE_SECS_MAX)).then_some(view)
+    }
+}
+
+/// A picture that was given.
+struct Last {
+    view: Arc<KubeView>,
+    /// When it was given once more, and how often at that moment.
+    given_at: Option<Timestamp>,
+    times: u32,
+}
+
+/// So often a watch that lags gives its picture once more at one moment.
+const STALE_AT_ONCE_MAX: u32 = 10;
 
 /// How old a picture of a watch that lags is, at most: well below what the port calls stale.
 const STALE_SECS_MAX: i64 = 20;

@@ -119,6 +119,23 @@ fn a_way_to_halt_is_told_once_with_a_seed_that_tells_its_steps() {
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
+/// No machine ever boots, no watch ever tells the newest: the roll halts, or takes longer.
+#[test]
+fn what_goes_wrong_every_time_ends_a_roll_within_its_limits() {
+    let fleet = env::fleet();
+    let at = fleet.path();
+    let (code, _, said) = run(at, &["apply", STAGING, "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    for (faults, ended) in [("boot-fail=1", 0), ("stale=1", 1)] {
+        let rehearse = ["rehearse", STAGING, "--force", "--faults", faults, "--seeds", "1"];
+        let (code, text, said) = run(at, &[&rehearse[..], &["-o", "json"]].concat());
+        assert_eq!(code, 0, "{faults}: {said}");
+        let forecast: Value = serde_json::from_str(&text).unwrap();
+        let halts = forecast["halts"].as_array().unwrap().len();
+        assert_eq!((&forecast["ended"], halts), (&ended.into(), 1 - ended), "{faults}: {text}");
+    }
+}
+
 /// What strikes nothing would look as if all were well.
 #[test]
 fn faults_that_nobody_would_heed_are_refused() {
