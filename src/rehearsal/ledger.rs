@@ -160,12 +160,6 @@ impl Ledger {
             taken: BTreeSet::new(),
             seen: None,
         };
-        for (name, stored) in world.groups.iter() {
-            if !policy.groups.contains_key(name) {
-                continue;
-            }
-            ledger.groups.insert(name.clone(), GroupBook::of(stored));
-        }
         ledger.look(world);
         ledger.losses.clear();
         ledger
@@ -191,6 +185,7 @@ impl Ledger {
             return Vec::new();
         }
         let new = self.look_at_machines(world);
+        self.open_books(world);
         for (name, book) in &mut self.groups {
             let stored = world.groups.get(name);
             let target = stored.and_then(|stored| stored.group.tags.get(TARGET_TAG));
@@ -201,6 +196,16 @@ impl Ledger {
             }
         }
         new
+    }
+
+    /// Groups that are there for the first time, or again: somebody deleted one, and an apply made it anew.
+    fn open_books(&mut self, world: &World) {
+        for (name, stored) in world.groups.iter() {
+            let is_known = self.groups.contains_key(name) || !self.policy.groups.contains_key(name);
+            if !is_known && !stored.is_pending_delete {
+                self.groups.insert(name.clone(), GroupBook::of(stored));
+            }
+        }
     }
 
     /// Has the next look take in everything: somebody worked on what is remembered.

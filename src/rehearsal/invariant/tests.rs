@@ -363,3 +363,17 @@ async fn nobody_can_tell_who_asked_for_the_number_that_a_killed_run_had_noted() 
     assert_eq!(ask(1, 6), (1, (5, 6)));
     assert_eq!(ask(2, 5), (2, (3, 5)), "all of it had come, and nobody has asked for anything");
 }
+
+#[tokio::test]
+async fn a_group_that_an_apply_makes_again_counts_from_then_on_and_not_while_it_still_goes() {
+    let (mut world, mut ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Node);
+    ledger.groups.remove(&group);
+    let mut is_known = |goes: bool| {
+        world.groups.edit(&group, |stored| stored.is_pending_delete = goes);
+        ledger.look(&mut world);
+        ledger.groups.get(&group).map(|book| book.base)
+    };
+    assert_eq!(is_known(true), None);
+    assert_eq!(is_known(false), Some((3, 3)));
+}
