@@ -46,7 +46,7 @@ fn release(group: &GroupScene<'_>, m: &MachineScene<'_>, is_over: bool, turn: &m
     let is_drained = matches!(m.availability, Availability::Draining(_));
     let counts = m.availability == Availability::Available;
     let is_due = (stays && (is_drained || is_tainted || (is_new && counts)))
-        || (is_over && is_tainted && !m.is_begun())
+        || (is_over && is_tainted && !m.is_begun() && !turn.begins(m))
         || (is_new && counts && !group.is_current(m.machine));
     if is_due {
         let uncordon = is_drained && !was_cordoned(node);

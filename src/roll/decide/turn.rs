@@ -129,6 +129,13 @@ impl Turn {
         self.steps.iter().any(|step| step.group() == Some(group))
     }
 
+    /// Whether this turn begins with a machine: what says that it is worked on has to stay.
+    pub(super) fn begins(&self, m: &MachineScene<'_>) -> bool {
+        self.steps
+            .iter()
+            .any(|step| matches!(step, Step::Cordon { machine, .. } if machine == m.id()))
+    }
+
     /// Members of a group that this turn ends, and how many of them take their place with them.
     pub(super) fn ended(&self, group: &str) -> (usize, usize) {
         let ended = self.steps.iter().filter_map(|step| match step {

@@ -228,6 +228,21 @@ proptest! {
         prop_assert!(one.never_served() || other.is_none(), "{going:?}: {}", other.unwrap().id());
     }
 
+    /// I8: whoever takes a node keeps what says so: without it the cordon is nobody's, and stays.
+    #[test]
+    fn no_turn_takes_a_node_and_lets_it_go(layout in layout(), halts in any::<bool>()) {
+        let mut layout = layout;
+        if halts {
+            layout.halt();
+        }
+        let Verdict::Act(steps) = layout.decide().verdict else { return Ok(()) };
+        for step in &steps {
+            let Step::Cordon { node: taken, .. } = step else { continue };
+            let lets_go = |step: &&Step| matches!(step, Step::Release { node, .. } if node == taken);
+            prop_assert!(!steps.iter().any(|step| lets_go(&step)), "{steps:?}");
+        }
+    }
+
     /// I9: what ends takes no work any more.
     #[test]
     fn no_machine_ends_whose_node_takes_work(layout in layout()) {
