@@ -118,6 +118,8 @@ pub struct MachineBook {
     pub is_begun: bool,
     /// Whether it did not serve when kprod began with it.
     pub was_away: bool,
+    /// Whether nobody could know then that it serves.
+    pub was_unseen: bool,
 }
 
 /// A machine that stopped serving without kprod's doing.
@@ -363,10 +365,12 @@ impl Ledger {
     }
 
     /// Whether a machine serves for the first time, and so lately that nobody can know. One that kprod has
-    /// begun with it has seen.
+    /// begun with it has seen, unless it was to end at once: a request that is refused for a moment is sent
+    /// again.
     fn has_just_joined(&self, now: Time, id: &str) -> bool {
-        let book = self.machines.get(id);
-        book.is_some_and(|book| !book.is_begun && book.is_first && self.is_fresh(now, book.since))
+        let is_unseen = |book: &MachineBook| !book.is_begun || book.was_unseen;
+        let book = self.machines.get(id).filter(|book| is_unseen(book));
+        book.is_some_and(|book| book.is_first && self.is_fresh(now, book.since))
     }
 
     /// Whether a machine that did not serve when kprod began with it serves since somebody took its cordon
@@ -402,10 +406,22 @@ impl Ledger {
         self.policy.groups.get(group).map(|policy| policy.role)
     }
 
-    /// Notes that kprod takes machines on itself.
+    /// Notes that kprod takes a machine on itself, whose node it has seen.
     pub fn begin(&mut self, instance_id: &str) {
+        self.take(instance_id, false);
+    }
+
+    /// Notes that kprod ends a machine, whatever it has seen of it.
+    pub fn end(&mut self, now: Time, instance_id: &str) {
+        let serves = self.machines.get(instance_id).is_some_and(|book| book.serves);
+        let is_unseen = !serves || self.has_just_joined(now, instance_id);
+        self.take(instance_id, is_unseen);
+    }
+
+    fn take(&mut self, instance_id: &str, is_unseen: bool) {
         if let Some(book) = self.machines.get_mut(instance_id).filter(|book| !book.is_begun) {
             book.was_away = !book.serves;
+            book.was_unseen = is_unseen;
             book.is_begun = true;
         }
         self.taken.insert(instance_id.to_owned());
@@ -512,6 +528,7 @@ impl MachineBook {
             is_first: false,
             is_begun: false,
             was_away: false,
+            was_unseen: false,
         }
     }
 

@@ -223,6 +223,6 @@ fn take_note(ledger: &mut Ledger, world: &World, act: &Act<'_>) {
                 }
             }
         }
-        act => act.ends().into_iter().for_each(|id| ledger.begin(id)),
+        act => act.ends().into_iter().for_each(|id| ledger.end(world.now, id)),
     }
 }

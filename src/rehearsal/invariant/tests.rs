@@ -377,3 +377,31 @@ async fn a_group_that_an_apply_makes_again_counts_from_then_on_and_not_while_it_
     assert_eq!(is_known(true), None);
     assert_eq!(is_known(false), Some((3, 3)));
 }
+
+/// A request that AWS refuses for a moment is sent again, by who has looked before both.
+#[tokio::test]
+async fn an_end_that_is_asked_for_again_is_judged_by_what_could_be_known_at_first() {
+    let (mut world, settled) = settled().await;
+    let group = group_of(&settled, RolloutRole::Node);
+    let id = member(&world, &group);
+    let call = terminate(&group, &id);
+    let is_fine = |world: &World, ledger: &Ledger| {
+        let act = Act::Cloud(&call);
+        i08(&Look { world, ledger, moment: Moment::Before { who: "run-1", act } }).is_ok()
+    };
+    world.groups.edit(&group, |stored| stored.desired_capacity = 5);
+    let joins = |ledger: &mut Ledger, now: Time| {
+        let book = ledger.machines.get_mut(&id).unwrap();
+        (book.serves, book.is_first, book.since) = (true, true, now);
+    };
+    let (mut ended, mut drained) = (settled.clone(), settled);
+    joins(&mut ended, world.now);
+    assert!(is_fine(&world, &ended), "nobody can know");
+    ended.end(world.now, &id);
+    assert!(is_fine(&world, &ended), "nor could they then");
+    joins(&mut drained, world.now);
+    drained.begin(&id);
+    assert!(!is_fine(&world, &drained), "who drains it has seen its node");
+    world.advance_secs(Ledger::NOTICE_MS / 1000);
+    assert!(!is_fine(&world, &ended), "that was to be seen");
+}
