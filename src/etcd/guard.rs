@@ -23,9 +23,8 @@
 //! 6. of the members that stay, enough are healthy for a quorum while the newcomer is not.
 //!
 //! A member that goes and is down already (no report, an old one, one of a machine that is no more, or not
-//! healthy) is not asked: its
-//! machine may be replaced if all the others are well, which is how a broken one is mended. It counts
-//! for nothing in rule 6 either way.
+//! healthy) is not asked: its machine may be replaced if all the others are well, which is how a broken one
+//! is mended. It counts for nothing in rule 6 either way.
 //!
 //! A cluster of one member cannot keep its quorum while its machine is replaced. Its data outlives
 //! the machine on its volume, so this is a pause and no loss; it needs the spec's word
@@ -38,7 +37,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::report::{
-    EarlierReport, Facts, Hosts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster,
+    EarlierReport, Facts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster,
 };
 use super::version::{Minor, Version};
 
@@ -139,15 +138,17 @@ pub enum Why {
     OnlyMember,
 }
 
-/// Whether the machine of `group` may be taken away now; `hosts` are the machines that each group has and
-/// keeps, the one that is asked about among them.
+/// Whether a group has an instance and keeps it: what a member says from any other is no word of it any more.
+pub type Keeps<'a> = dyn Fn(&str, &str) -> bool + 'a;
+
+/// Whether the machine of `group` may be taken away now.
 ///
 /// # Errors
 /// Everything that speaks against it.
 pub fn may_go(
     topology: &Topology,
     facts: &Facts,
-    hosts: &Hosts,
+    keeps: &Keeps<'_>,
     group: &str,
     now: Timestamp,
     limits: &Limits,
@@ -166,7 +167,7 @@ pub fn may_go(
             continue;
         }
         let facts = facts.get(etcd).unwrap_or(&nothing);
-        let case = Case::of(cluster, leaving, Some(hosts), facts, now, limits);
+        let case = Case { cluster, leaving, keeps: Some(keeps), facts, now, limits };
         reasons.extend(case.reasons().into_iter().map(|found| reason(etcd, found)));
     }
     if reasons.is_empty() { Ok(()) } else { Err(Refusal { group: group.to_owned(), reasons }) }
@@ -181,7 +182,7 @@ pub fn complaints(
     now: Timestamp,
     limits: &Limits,
 ) -> BTreeSet<RefusalReason> {
-    let case = Case::of(cluster, BTreeSet::new(), None, facts, now, limits);
+    let case = Case { cluster, leaving: BTreeSet::new(), keeps: None, facts, now, limits };
     case.condition().into_iter().map(|found| reason(etcd, found)).collect()
 }
 
@@ -200,26 +201,21 @@ type Found<'a> = (Option<&'a str>, Why);
 /// One etcd cluster, some of whose members go.
 struct Case<'a> {
     cluster: &'a TopologyCluster,
-    members: BTreeSet<&'a str>,
     leaving: BTreeSet<&'a str>,
-    /// The machines that stay, where they are known.
-    hosts: Option<&'a Hosts>,
+    /// Which machines stay, where that is known.
+    keeps: Option<&'a Keeps<'a>>,
     facts: &'a BTreeMap<String, MemberFact>,
     now: Timestamp,
     limits: &'a Limits,
 }
 
 impl<'a> Case<'a> {
-    fn of(
-        cluster: &'a TopologyCluster,
-        leaving: BTreeSet<&'a str>,
-        hosts: Option<&'a Hosts>,
-        facts: &'a BTreeMap<String, MemberFact>,
-        now: Timestamp,
-        limits: &'a Limits,
-    ) -> Self {
-        let members = cluster.members.keys().map(String::as_str).collect();
-        Self { cluster, members, leaving, hosts, facts, now, limits }
+    fn members(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.cluster.members.keys().map(String::as_str)
+    }
+
+    fn is_member(&self, name: &str) -> bool {
+        self.cluster.members.contains_key(name)
     }
 
     fn reasons(&self) -> Vec<Found<'a>> {
@@ -249,7 +245,7 @@ impl<'a> Case<'a> {
     }
 
     fn asked(&self) -> Vec<&'a str> {
-        self.members.iter().copied().filter(|member| self.is_asked(member)).collect()
+        self.members().filter(|member| self.is_asked(member)).collect()
     }
 
     /// Whether what a member says counts: not that of one that goes and is down already.
@@ -272,8 +268,8 @@ impl<'a> Case<'a> {
     fn elsewhere(&self, member: &str, fact: &MemberFact) -> Option<Why> {
         let instance_id = &fact.report.instance_id;
         let group = &self.cluster.members.get(member)?.group;
-        let is_there = self.hosts?.get(group).is_some_and(|ids| ids.contains(instance_id));
-        (!is_there).then(|| Why::Elsewhere { instance_id: instance_id.clone() })
+        let stays = self.keeps?(group, instance_id);
+        (!stays).then(|| Why::Elsewhere { instance_id: instance_id.clone() })
     }
 
     /// Rule 1: a member is well.
@@ -292,7 +288,7 @@ impl<'a> Case<'a> {
         if !is_healthy {
             whys.push(Why::NotHealthy);
         }
-        if leader.as_deref().is_none_or(|leader| !self.members.contains(leader)) {
+        if leader.as_deref().is_none_or(|leader| !self.is_member(leader)) {
             whys.push(Why::NoLeader);
         }
         if !alarms.is_empty() {
@@ -309,13 +305,13 @@ impl<'a> Case<'a> {
         let Some(fact) = self.fact(member) else { return Vec::new() };
         let known = &fact.report.members;
         let wrong_roles = known.iter().filter_map(|(name, role)| match role {
-            _ if !self.members.contains(name.as_str()) => Some((Some(name.as_str()), Why::Unknown)),
+            _ if !self.is_member(name) => Some((Some(name.as_str()), Why::Unknown)),
             MemberRole::Voter => None,
             MemberRole::Learner => Some((Some(name.as_str()), Why::Learner)),
             MemberRole::Unstarted => Some((Some(name.as_str()), Why::Unstarted)),
         });
-        let absent = self.members.iter().filter(|name| !known.contains_key(**name));
-        wrong_roles.chain(absent.map(|name| (Some(*name), Why::Absent))).collect()
+        let absent = self.members().filter(|name| !known.contains_key(*name));
+        wrong_roles.chain(absent.map(|name| (Some(name), Why::Absent))).collect()
     }
 
     /// Rule 3, between members: one term and one leader.
@@ -380,7 +376,7 @@ impl<'a> Case<'a> {
             return Some(Why::VersionsApart { lowest, highest });
         }
         // While one is away, nobody knows whether it is the last of the older ones.
-        let is_whole = known().count() == self.members.len();
+        let is_whole = known().count() == self.cluster.members.len();
         let cluster = reports().filter_map(|report| report.cluster_version).max()?;
         let members = lowest.minor;
         (is_whole && cluster < members).then_some(Why::VersionBehind { cluster, members })
@@ -389,13 +385,13 @@ impl<'a> Case<'a> {
     /// Rule 6: members stay what they are while a machine is replaced, so as many vote after as
     /// before; healthy are those that stay and are up.
     fn quorum(&self) -> Option<Found<'a>> {
-        let members = self.members.len();
+        let members = self.cluster.members.len();
         if members == 1 && !self.leaving.is_empty() {
-            let only = self.members.first().copied();
+            let only = self.members().next();
             return (!self.limits.one_member_downtime).then_some((only, Why::OnlyMember));
         }
-        let stays = |member: &&&str| !self.leaving.contains(**member) && self.is_up(member);
-        let healthy_after = self.members.iter().filter(stays).count();
+        let stays = |member: &&str| !self.leaving.contains(*member) && self.is_up(member);
+        let healthy_after = self.members().filter(stays).count();
         let needed = quorum(members);
         let why = Why::Quorum { healthy_after, needed, members };
         (healthy_after < needed).then_some((None, why))

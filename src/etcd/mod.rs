@@ -17,7 +17,7 @@ pub mod version;
 pub use epoch::{ClusterId, Epoch, EpochError, Phase, Place};
 pub use guard::{Limits, Refusal, RefusalReason, Why, may_go};
 pub use report::{
-    EarlierReport, Facts, Hosts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster,
+    EarlierReport, Facts, MemberFact, MemberReport, MemberRole, Topology, TopologyCluster,
     TopologyMember,
 };
 pub use standing::{EtcdStanding, MemberStanding, MemberState, Standing};

@@ -100,9 +100,6 @@ pub struct EarlierReport {
 /// What is known of all members: by etcd cluster and member; one without a report is absent.
 pub type Facts = BTreeMap<String, BTreeMap<String, MemberFact>>;
 
-/// The machines whose word counts, by auto scaling group: instance ids of those that do not end.
-pub type Hosts = BTreeMap<String, BTreeSet<String>>;
-
 impl MemberFact {
     /// What is known once a report was read, given what was known before: only a report with a higher
     /// number is a further one. A machine that is new may count from the start again: then what

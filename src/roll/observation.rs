@@ -10,7 +10,7 @@ use super::decision::HaltReason;
 use super::forced::Forced;
 use super::mark::{DetachMark, RollMark};
 pub use crate::cloud::TargetState;
-use crate::etcd::{Facts, Hosts};
+use crate::etcd::Facts;
 use crate::kube::{KubeView, PodId};
 use crate::resource::MixedInstancesPolicy;
 
@@ -55,13 +55,10 @@ impl Observation {
         self.groups.values().filter_map(|group| Some(group.mark.as_ref()?.id.as_str())).max()
     }
 
-    /// The machines that stay, by group: what a member says from any other is no word of it any more.
-    pub fn hosts(&self) -> Hosts {
-        let mut hosts = Hosts::new();
-        for machine in self.machines.values().filter(|machine| machine.stage != Stage::Leaving) {
-            hosts.entry(machine.group.clone()).or_default().insert(machine.instance_id.clone());
-        }
-        hosts
+    /// Whether a group has a machine that does not end.
+    pub fn keeps(&self, group: &str, instance_id: &str) -> bool {
+        let machine = self.machines.get(instance_id);
+        machine.is_some_and(|machine| machine.group == group && machine.stage != Stage::Leaving)
     }
 }
 

@@ -272,11 +272,12 @@ fn refusals(
     groups: &[PreviewGroup],
 ) -> BTreeMap<String, Vec<RefusalReason>> {
     let limits = policy.cluster.guard_limits(Timestamp::MIN);
-    let (topology, members, hosts) = (&policy.topology, &observation.members, observation.hosts());
+    let (topology, members) = (&policy.topology, &observation.members);
+    let keeps = |group: &str, id: &str| observation.keeps(group, id);
     let mut found = BTreeMap::new();
     for group in groups.iter().filter(|group| group.role.is_quorum()) {
         let (name, now) = (&group.group, observation.now);
-        let asked = guard::may_go(topology, members, &hosts, name, now, &limits);
+        let asked = guard::may_go(topology, members, &keeps, name, now, &limits);
         let Err(refusal) = asked else { continue };
         let told: Vec<RefusalReason> =
             refusal.reasons.into_iter().filter(|reason| reason.why != Why::NotTwice).collect();

@@ -7,11 +7,11 @@ use kprod::apply::{self, StopSignal};
 use kprod::cloud::sim::SimCloud;
 use kprod::cloud::{Cloud, Condition};
 use kprod::etcd::snapshot::snapshots_key;
-use kprod::etcd::{Facts, Hosts, Limits, Refusal, Topology, may_go};
+use kprod::etcd::{Facts, Limits, Refusal, may_go};
 use kprod::plan::PlanOptions;
 use kprod::roll::Policy;
 use kprod::roll::members::read;
-use kprod::sim::{Lifecycle, Machine, World};
+use kprod::sim::{Lifecycle, World};
 use kprod::spec::Spec;
 
 use super::apply::{PROD, STAGING, account_for, plan, request, spec_of};
@@ -43,20 +43,13 @@ fn ask(cloud: &SimCloud, spec: &Spec, facts: &Facts, group: &str) -> Result<(), 
         not_before: cloud.now() - Duration::from_secs(30),
         one_member_downtime: false,
     };
-    let topology = Policy::of(spec).topology;
-    let hosts = cloud.with_world(|world| hosts(world, &topology)).unwrap();
-    may_go(&topology, facts, &hosts, group, cloud.now(), &limits)
-}
-
-/// The machines of members' groups that do not end.
-fn hosts(world: &World, topology: &Topology) -> Hosts {
-    let groups = topology.clusters.values().flat_map(|etcd| etcd.members.values());
-    let stays = |m: &&Machine| m.lifecycle.counts();
-    let of_group = |group: &String| {
-        let ids = world.members(group).filter(stays).map(|m| m.instance_id.clone()).collect();
-        (group.clone(), ids)
+    let keeps = |group: &str, id: &str| {
+        let stays = |world: &mut World| {
+            world.members(group).any(|m| m.instance_id == id && m.lifecycle.counts())
+        };
+        cloud.with_world(stays).unwrap()
     };
-    groups.map(|member| of_group(&member.group)).collect()
+    may_go(&Policy::of(spec).topology, facts, &keeps, group, cloud.now(), &limits)
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::{Limits, Why, may_go};
 use crate::etcd::{
-    EarlierReport, Facts, Hosts, MemberFact, MemberReport, MemberRole, Minor, Topology,
-    TopologyCluster, TopologyMember, Version,
+    EarlierReport, Facts, MemberFact, MemberReport, MemberRole, Minor, Topology, TopologyCluster,
+    TopologyMember, Version,
 };
 
 /// How a member is, as the guard may see it.
@@ -80,14 +80,12 @@ fn topology(members: usize) -> Topology {
 }
 
 /// Member `a` reports from `i-0`, and so on.
-fn hosts(topology: &Topology) -> Hosts {
-    let mut hosts = Hosts::new();
-    for cluster in topology.clusters.values() {
-        for (index, member) in cluster.members.values().enumerate() {
-            hosts.entry(member.group.clone()).or_default().insert(format!("i-{index}"));
-        }
-    }
-    hosts
+fn reports_from(topology: &Topology, group: &str, id: &str) -> bool {
+    let members = |cluster: &TopologyCluster| {
+        let mut members = cluster.members.values().enumerate();
+        members.any(|(index, member)| member.group == group && id == format!("i-{index}"))
+    };
+    topology.clusters.values().any(members)
 }
 
 fn report(index: usize, members: usize) -> MemberReport {
@@ -165,7 +163,8 @@ fn reasons(
     group: &str,
     limits: &Limits,
 ) -> Vec<(Option<String>, Why)> {
-    match may_go(topology, facts, &hosts(topology), group, at(NOW), limits) {
+    let keeps = |group: &str, id: &str| reports_from(topology, group, id);
+    match may_go(topology, facts, &keeps, group, at(NOW), limits) {
         Ok(()) => Vec::new(),
         Err(refusal) => {
             assert!(!refusal.reasons.is_empty() && !refusal.to_string().is_empty());

@@ -14,8 +14,9 @@ pub(super) fn may_go_now(
     machine: &MachineScene<'_>,
 ) -> Result<(), String> {
     let limits = scene.p.cluster.guard_limits(last_step(scene));
-    let (members, hosts) = (&scene.o.members, scene.o.hosts());
-    guard::may_go(&scene.p.topology, members, &hosts, group.name(), scene.o.now, &limits)
+    let (topology, members) = (&scene.p.topology, &scene.o.members);
+    let keeps = |group: &str, id: &str| scene.o.keeps(group, id);
+    guard::may_go(topology, members, &keeps, group.name(), scene.o.now, &limits)
         .map_err(|refusal| refusal.to_string())?;
     others_serve(scene, machine)
 }
