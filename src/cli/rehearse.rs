@@ -9,14 +9,15 @@ use super::context::{Context, Loaded};
 use super::kubernetes::KubeArgs;
 use super::pipeline;
 use super::rolling::LimitArgs;
-use super::simulate::wrong;
+use super::simulate::{broken, wrong};
 use crate::cloud::Query;
 use crate::cloud::any::AnyCloud;
 use crate::desired;
 use crate::error::{ExitCode, Failure};
 use crate::rehearsal::choice::Choice;
 use crate::rehearsal::copy;
-use crate::rehearsal::rehearse::{Forecast, Rehearsal};
+use crate::rehearsal::invariant::Violation;
+use crate::rehearsal::rehearse::Rehearsal;
 use crate::sim::World;
 use crate::spec::Spec;
 use crate::ui;
@@ -95,18 +96,16 @@ pub(super) fn run(context: &Context, args: &RehearseArgs) -> anyhow::Result<Exit
         Output::Json => format!("{:#}\n", ui::rehearsal::forecast_json(&rehearsal, &forecast)),
     };
     context.ui.data(&text)?;
-    blame(&forecast)?;
+    blame(&forecast.violations)?;
     Ok(ExitCode::Done)
 }
 
 /// A rehearsal that halts has told what it was asked; one in which kprod breaks an invariant has not.
-fn blame(forecast: &Forecast) -> Result<(), Failure> {
-    if forecast.violations.is_empty() {
+fn blame(violations: &[(u64, Violation)]) -> Result<(), Failure> {
+    if violations.is_empty() {
         return Ok(());
     }
-    let seeds: Vec<String> = forecast.violations.iter().map(|(seed, _)| seed.to_string()).collect();
-    let message = format!("kprod breaks an invariant under seed {}", seeds.join(", "));
-    Err(Failure::error(message)
+    Err(broken(violations.iter().map(|(seed, _)| *seed))
         .hint("do not roll under such conditions; `--seed SEED` tells the steps, for a report"))
 }
 
@@ -185,28 +184,14 @@ async fn look(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-    use std::collections::BTreeMap;
-
-    use super::{Forecast, blame};
+    use super::{Violation, blame};
     use crate::error::ExitCode;
-    use crate::rehearsal::invariant::Violation;
 
     #[test]
     fn a_rehearsal_in_which_kprod_breaks_an_invariant_fails_and_names_the_seeds() {
-        let mut forecast = Forecast {
-            peaceful: None,
-            timeline: Vec::new(),
-            replaced: 0,
-            elapsed: Vec::new(),
-            halts: BTreeMap::new(),
-            told: None,
-            seeds: 9,
-            violations: Vec::new(),
-        };
-        blame(&forecast).unwrap();
+        blame(&[]).unwrap();
         let broken = |seed| (seed, Violation { invariant: "I2", how: "no quorum".to_owned() });
-        forecast.violations = [7, 8].map(broken).into();
-        let failure = blame(&forecast).unwrap_err();
+        let failure = blame(&[7, 8].map(broken)).unwrap_err();
         assert_eq!(failure.code, ExitCode::Error);
         assert!(failure.message.contains("7, 8"), "{failure:?}");
     }

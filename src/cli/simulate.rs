@@ -67,11 +67,14 @@ pub(super) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<Exit
     if tally.failed.is_empty() {
         return Ok(ExitCode::Done);
     }
-    let count = tally.failed.len();
-    let seeds: Vec<String> = tally.failed.iter().map(|failed| failed.seed.to_string()).collect();
-    Err(Failure::error(format!("{count} seeds break an invariant: {}", seeds.join(", ")))
-        .hint("`kprod simulate --seed SEED` takes the same way again")
-        .into())
+    let seeds = tally.failed.iter().map(|failed| failed.seed);
+    Err(broken(seeds).hint("`kprod simulate --seed SEED` takes the same way again").into())
+}
+
+/// Seeds under which kprod breaks an invariant.
+pub(super) fn broken(seeds: impl Iterator<Item = u64>) -> Failure {
+    let seeds: Vec<String> = seeds.map(|seed| seed.to_string()).collect();
+    Failure::error(format!("{} seeds break an invariant: {}", seeds.len(), seeds.join(", ")))
 }
 
 fn small_worlds(context: &Context, threads: usize) -> anyhow::Result<ExitCode> {

@@ -17,7 +17,7 @@ use crate::cli::{STAGING, run};
 use crate::env;
 
 /// A fleet whose staging cluster is there.
-fn applied() -> tempfile::TempDir {
+pub(crate) fn applied() -> tempfile::TempDir {
     let fleet = env::fleet();
     let (code, _, said) = run(fleet.path(), &["apply", STAGING, "--yes"]);
     assert_eq!(code, 0, "{said}");

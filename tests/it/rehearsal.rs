@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::cli::{STAGING, run};
 use super::env;
+use super::on_call::applied;
 
 /// Seeds of a quick run; `kprod simulate` makes as many as one likes.
 const SEEDS: u64 = 6;
@@ -57,10 +58,8 @@ fn no_fault_at_a_request_of_a_small_world_breaks_an_invariant() {
 
 #[test]
 fn a_rehearsal_tells_how_long_a_roll_takes_and_what_would_halt_it_and_changes_nothing() {
-    let fleet = env::fleet();
+    let fleet = applied();
     let at = fleet.path();
-    let (code, _, said) = run(at, &["apply", STAGING, "--yes"]);
-    assert_eq!(code, 0, "{said}");
     let change = ["--set", "image=ami-0123456789abcdef0"];
     let plan = [&["plan", STAGING, "-o", "json"][..], &change].concat();
     let (_, before, _) = run(at, &plan);
@@ -87,10 +86,8 @@ fn a_rehearsal_tells_how_long_a_roll_takes_and_what_would_halt_it_and_changes_no
 /// Halts that differ in nothing but the machine are one; a seed is named, and tells how it came to it.
 #[test]
 fn a_way_to_halt_is_told_once_with_a_seed_that_tells_its_steps() {
-    let fleet = env::fleet();
+    let fleet = applied();
     let at = fleet.path();
-    let (code, _, said) = run(at, &["apply", STAGING, "--yes"]);
-    assert_eq!(code, 0, "{said}");
     let rehearse = |more: &[&str]| {
         let change = ["rehearse", STAGING, "--set", "image=ami-0123456789abcdef0"];
         let faults = ["--faults", "join-fail=1"];
@@ -122,10 +119,8 @@ fn a_way_to_halt_is_told_once_with_a_seed_that_tells_its_steps() {
 /// No machine ever boots, no watch ever tells the newest: the roll halts, or takes longer.
 #[test]
 fn what_goes_wrong_every_time_ends_a_roll_within_its_limits() {
-    let fleet = env::fleet();
+    let fleet = applied();
     let at = fleet.path();
-    let (code, _, said) = run(at, &["apply", STAGING, "--yes"]);
-    assert_eq!(code, 0, "{said}");
     for (faults, ended) in [("boot-fail=1", 0), ("stale=1", 1)] {
         let rehearse = ["rehearse", STAGING, "--force", "--faults", faults, "--seeds", "1"];
         let (code, text, said) = run(at, &[&rehearse[..], &["-o", "json"]].concat());
