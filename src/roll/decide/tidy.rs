@@ -46,9 +46,9 @@ fn release(group: &GroupScene<'_>, m: &MachineScene<'_>, is_over: bool, turn: &m
     let is_drained = matches!(m.availability, Availability::Draining(_));
     let counts = m.availability == Availability::Available;
     let is_due = (stays && (is_drained || is_tainted || (is_new && counts)))
-        || (is_over && is_tainted && !m.is_begun() && !turn.begins(m))
+        || (is_over && is_tainted && !m.is_begun())
         || (is_new && counts && !group.is_current(m.machine));
-    if is_due {
+    if is_due && !turn.begins(m) {
         let uncordon = is_drained && !was_cordoned(node);
         turn.steps.push(Step::Release { node: node.name.clone(), uncordon });
     }

@@ -8,7 +8,7 @@ use super::cordoned;
 use super::layout::{Layout, at, stuck_pod};
 use crate::kube::{Budget, LabelSelector, Owner, Pod, PodId, PodPhase};
 use crate::roll::decision::Verdict;
-use crate::roll::mark::{DRAIN_ANNOTATION, WAS_CORDONED_ANNOTATION};
+use crate::roll::mark::{DRAIN_ANNOTATION, NEWCOMER_ANNOTATION, WAS_CORDONED_ANNOTATION};
 use crate::roll::observation::OwnCordon;
 use crate::roll::{
     DrainOutcome, EvictionAnswer, EvictionAttempt, Memory, RolloutRole, Stage, Step, TargetState,
@@ -406,4 +406,17 @@ fn a_budget_that_is_short_of_a_pod_for_a_moment_holds_a_machine_up_and_halts_onl
     assert_eq!(look(&mut layout, 70, 2).halts, []);
     let halts = look(&mut layout, 71, 2).halts;
     assert!(halts[0].message.contains("budget shop/cart never allows an eviction"), "{halts:?}");
+}
+
+/// A newcomer that counts by now loses the mark of one, and one that is to be replaced already, since its
+/// group should run something else again, is begun with in the same turn.
+#[test]
+fn what_a_turn_begins_with_keeps_its_marks_though_it_was_a_newcomer() {
+    let mut layout = Layout::new(&[("pool", RolloutRole::Node, 3)]);
+    let newcomer = (NEWCOMER_ANNOTATION.to_owned(), String::new());
+    layout.node("pool-0").annotations.extend([newcomer]);
+    let Verdict::Act(steps) = layout.decide().verdict else { panic!() };
+    let begins = |step: &Step| matches!(step, Step::Cordon { machine, .. } if machine == "pool-0");
+    let lets_go = |step: &Step| matches!(step, Step::Release { node, .. } if node == "pool-0");
+    assert!(steps.iter().any(begins) && !steps.iter().any(lets_go), "{steps:?}");
 }
