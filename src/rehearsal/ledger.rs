@@ -56,6 +56,9 @@ pub struct Ledger {
     pub forced: BTreeMap<String, Timestamp>,
     /// Machines that kprod took on itself and did not let be, gone ones among them.
     taken: BTreeSet<String>,
+    /// Requests of kprod's that take a machine away, by process and instance id, and whether they are over,
+    /// sent or not: what stops serving meanwhile is no loss.
+    requests: BTreeMap<(String, String), bool>,
     /// How often what machines and groups are judged by had changed at the last look.
     seen: Option<Seen>,
 }
@@ -160,6 +163,7 @@ impl Ledger {
             members_looked_at: Time(0),
             forced: BTreeMap::new(),
             taken: BTreeSet::new(),
+            requests: BTreeMap::new(),
             seen: None,
         };
         ledger.look(world);
@@ -169,9 +173,8 @@ impl Ledger {
 
     /// Takes in the world as it is now. Gives the machines that were not there before.
     pub fn look(&mut self, world: &mut World) -> Vec<String> {
-        let now = world.now;
         // Mostly nothing becomes of members, and whoever takes one looks anew.
-        if now.since_ms(self.members_looked_at) >= MEMBERS_MS {
+        if world.now.since_ms(self.members_looked_at) >= MEMBERS_MS {
             self.look_at_members(world);
         }
         let world = &*world;
@@ -183,9 +186,13 @@ impl Ledger {
             groups: world.groups.changes(),
         };
         // Mostly nothing becomes of machines and groups either.
-        if self.seen.replace(seen) == Some(seen) {
-            return Vec::new();
-        }
+        let is_as_before = self.seen.replace(seen) == Some(seen);
+        let new = if is_as_before { Vec::new() } else { self.look_at_changes(world) };
+        self.requests.retain(|_, is_over| !*is_over);
+        new
+    }
+
+    fn look_at_changes(&mut self, world: &World) -> Vec<String> {
         let new = self.look_at_machines(world);
         self.open_books(world);
         for (name, book) in &mut self.groups {
@@ -194,7 +201,7 @@ impl Ledger {
             let target = target.map(|tag| tag.value.as_str());
             if book.target.as_deref() != target {
                 book.target = target.map(str::to_owned);
-                book.target_changed_at = now;
+                book.target_changed_at = world.now;
             }
         }
         new
@@ -218,6 +225,7 @@ impl Ledger {
     /// Notes who serves and who does not any more. Gives the machines that were not there before.
     fn look_at_machines(&mut self, world: &World) -> Vec<String> {
         let now = world.now;
+        let kprods: BTreeSet<&str> = self.requests.keys().map(|(_, id)| id.as_str()).collect();
         let serving = serving(world, &self.cluster, &self.policy);
         let mut new = Vec::new();
         for (machine, group, serves) in &serving {
@@ -231,7 +239,7 @@ impl Ledger {
                 known.serves = *serves;
                 known.since = now;
                 known.is_first = *serves && !known.has_served;
-                if !*serves && !known.is_begun {
+                if !*serves && !kprods.contains(id.as_str()) {
                     self.losses.push(known.lost(id, now));
                 }
             }
@@ -244,7 +252,7 @@ impl Ledger {
             let losses = &mut self.losses;
             self.machines.retain(|id, book| {
                 let is_there = there.contains(id.as_str());
-                if !is_there && book.serves && !book.is_begun {
+                if !is_there && book.serves && !kprods.contains(id.as_str()) {
                     losses.push(book.lost(id, now));
                 }
                 is_there
@@ -406,19 +414,26 @@ impl Ledger {
         self.policy.groups.get(group).map(|policy| policy.role)
     }
 
-    /// Notes that kprod takes a machine on itself, whose node it has seen.
-    pub fn begin(&mut self, instance_id: &str) {
-        self.take(instance_id, false);
+    /// Notes that a process is about to take a machine on itself, whose node it has seen.
+    pub fn begin(&mut self, who: &str, instance_id: &str) {
+        self.take(who, instance_id, false);
     }
 
-    /// Notes that kprod ends a machine, whatever it has seen of it.
-    pub fn end(&mut self, now: Time, instance_id: &str) {
+    /// Notes that a process is about to end a machine, whatever it has seen of it.
+    pub fn end(&mut self, now: Time, who: &str, instance_id: &str) {
         let serves = self.machines.get(instance_id).is_some_and(|book| book.serves);
         let is_unseen = !serves || self.has_just_joined(now, instance_id);
-        self.take(instance_id, is_unseen);
+        self.take(who, instance_id, is_unseen);
     }
 
-    fn take(&mut self, instance_id: &str, is_unseen: bool) {
+    /// Notes that what a process was about to do to a machine is done, or never will be.
+    pub fn finish(&mut self, who: &str) {
+        let own = self.requests.iter_mut().filter(|((process, _), _)| process == who);
+        own.for_each(|(_, is_over)| *is_over = true);
+    }
+
+    fn take(&mut self, who: &str, instance_id: &str, is_unseen: bool) {
+        self.requests.insert((who.to_owned(), instance_id.to_owned()), false);
         if let Some(book) = self.machines.get_mut(instance_id).filter(|book| !book.is_begun) {
             book.was_away = !book.serves;
             book.was_unseen = is_unseen;

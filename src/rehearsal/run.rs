@@ -261,7 +261,10 @@ impl<'a> Play<'a> {
                 self.forced.set(self.forced.get() || policy.force);
                 self.stage.note(self.cloud.now(), name, "is done");
             }
-            End::Killed => self.crashes.set(self.crashes.get() + 1),
+            End::Killed => {
+                self.stage.killed(name);
+                self.crashes.set(self.crashes.get() + 1);
+            }
             End::Stopped(failure) => {
                 self.done_at.set(None);
                 let told = format!("stops: {failure} {:?}", failure.details);

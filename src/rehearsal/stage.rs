@@ -140,7 +140,7 @@ impl Stage {
             return false;
         }
         // Whatever becomes of the request: the process meant to.
-        take_note(&mut state.ledger, world, act);
+        take_note(&mut state.ledger, world, who, act);
         true
     }
 
@@ -157,6 +157,7 @@ impl Stage {
     /// Notes what became of an act.
     pub fn done(&self, world: &World, who: &str, act: &Act<'_>, outcome: &str) {
         let mut state = self.lock();
+        state.ledger.finish(who);
         state.trace.acts += 1;
         state.trace.changes += u64::from(matches!(act, Act::Cloud(_) | Act::Kube(_)));
         let is_killed = outcome.starts_with("killed");
@@ -176,6 +177,11 @@ impl Stage {
         if let Some(stored) = world.groups.get(group) {
             self.lock().ledger.kprod_set_desired(world.now, before, stored, asked);
         }
+    }
+
+    /// Notes that a process was killed: whatever it had sent is done, or never will be.
+    pub fn killed(&self, who: &str) {
+        self.lock().ledger.finish(who);
     }
 
     /// Notes anything else.
@@ -211,11 +217,11 @@ impl Trace {
 }
 
 /// What an act means for the ledger: machines that kprod takes on itself, or lets be.
-fn take_note(ledger: &mut Ledger, world: &World, act: &Act<'_>) {
+fn take_note(ledger: &mut Ledger, world: &World, who: &str, act: &Act<'_>) {
     match act {
         Act::Kube(KubeCall::PatchNode { node, patch }) => {
             match truth::patched(world, &ledger.cluster, node, patch) {
-                Some((id, true)) => ledger.begin(id),
+                Some((id, true)) => ledger.begin(who, id),
                 Some((id, false)) => ledger.let_be(id),
                 None => {
                     let released = truth::released(world, &ledger.cluster, node, patch);
@@ -223,6 +229,6 @@ fn take_note(ledger: &mut Ledger, world: &World, act: &Act<'_>) {
                 }
             }
         }
-        act => act.ends().into_iter().for_each(|id| ledger.end(world.now, id)),
+        act => act.ends().into_iter().for_each(|id| ledger.end(world.now, who, id)),
     }
 }

@@ -164,7 +164,7 @@ async fn a_machine_as_wanted_is_drained_for_a_surge_alone() {
         world.machines.get_mut(id).unwrap().version = 2;
     }
     assert_eq!(drain(&world, &ledger), Ok(()));
-    ledger.begin(&ids[1]);
+    ledger.begin("run-1", &ids[1]);
     assert_eq!(
         drain(&world, &ledger),
         Ok(()),
@@ -199,7 +199,7 @@ async fn a_machine_that_nobody_could_use_may_go_for_a_moment_after_somebody_unco
         ledger.look(&mut world);
         world.advance_secs(Ledger::NOTICE_MS / 1000);
         ledger.look(&mut world);
-        ledger.begin(&ids[0]);
+        ledger.begin("run-1", &ids[0]);
         cordon(&mut world, &ids[0], true);
         world.advance_secs(10);
         ledger.look(&mut world);
@@ -277,13 +277,39 @@ async fn at_the_end_a_machine_more_is_one_that_aws_balances_zones_with() {
 }
 
 #[tokio::test]
+async fn what_kprod_only_meant_to_take_is_a_loss_when_the_world_takes_it() {
+    let (world, ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Node);
+    let machine = member(&world, &group);
+    let before = ledger.known_to_serve(world.now, &group);
+    let end = |world: &mut World, ledger: &mut Ledger| {
+        world.machines.get_mut(&machine).unwrap().lifecycle = Lifecycle::Terminating;
+        ledger.look_anew();
+        ledger.look(world);
+        ledger.known_to_serve(world.now, &group)
+    };
+    let (mut taken, mut known) = (world.clone(), ledger.clone());
+    known.begin("run-1", &machine);
+    assert_eq!(end(&mut taken, &mut known), before - 1, "kprod took it");
+
+    let (mut taken, mut known) = (world, ledger);
+    known.begin("run-1", &machine);
+    known.finish("run-1");
+    taken.advance_secs(3600);
+    known.look(&mut taken);
+    assert_eq!(end(&mut taken, &mut known), before, "nobody can know");
+    taken.advance_secs(Ledger::NOTICE_MS / 1000);
+    assert_eq!(known.known_to_serve(taken.now, &group), before - 1, "that was to be seen");
+}
+
+#[tokio::test]
 async fn a_machine_that_is_taken_out_of_its_group_serves_on_unless_load_balancers_let_it_go() {
     let (mut world, mut ledger) = settled().await;
     let group = group_of(&ledger, RolloutRole::Node);
     let machine = member(&world, &group);
     let before = ledger.known_to_serve(world.now, &group);
     // Whom kprod has begun with is no loss that it could not know of.
-    ledger.begin(&machine);
+    ledger.begin("run-1", &machine);
     world.machines.get_mut(&machine).unwrap().lifecycle = Lifecycle::Detaching;
     let mut serve = |world: &mut World| {
         ledger.look_anew();
@@ -397,10 +423,10 @@ async fn an_end_that_is_asked_for_again_is_judged_by_what_could_be_known_at_firs
     let (mut ended, mut drained) = (settled.clone(), settled);
     joins(&mut ended, world.now);
     assert!(is_fine(&world, &ended), "nobody can know");
-    ended.end(world.now, &id);
+    ended.end(world.now, "run-1", &id);
     assert!(is_fine(&world, &ended), "nor could they then");
     joins(&mut drained, world.now);
-    drained.begin(&id);
+    drained.begin("run-1", &id);
     assert!(!is_fine(&world, &drained), "who drains it has seen its node");
     world.advance_secs(Ledger::NOTICE_MS / 1000);
     assert!(!is_fine(&world, &ended), "that was to be seen");
