@@ -51,7 +51,7 @@ pub struct RestoreRequest {
     pub holder: String,
     /// How long to wait for another run's lease.
     pub lock_timeout: Duration,
-    /// How long members may take to form their clusters.
+    /// How long members may take to form their clusters, and before that old machines to end.
     pub wait_timeout: Duration,
 }
 
@@ -103,7 +103,8 @@ impl<C: Cloud> Run<'_, C> {
     ) -> Result<RestoreReport, Failure> {
         self.take_lease().await?;
         let mut journal = self.begin().await?;
-        let deadline = later(self.cloud.now(), self.request.wait_timeout);
+        // Machines that were long in ending leave the members that come no less time to form.
+        let (mut until_ended, mut until_formed) = (None, None);
         let mut last = None;
         let mut failures = 0;
         for _ in 0..TURNS_MAX {
@@ -127,8 +128,12 @@ impl<C: Cloud> Run<'_, C> {
                     self.apply(&plan, &query, announce).await?;
                     self.take_lease().await.map(|()| Made::Done)
                 }
-                Step::AwaitEnd { .. } => self.await_end(&step, deadline).await,
+                Step::AwaitEnd { .. } => {
+                    let deadline = *until_ended.get_or_insert_with(|| self.deadline());
+                    self.await_end(&step, deadline).await
+                }
                 Step::Wait { machines, .. } => {
+                    let deadline = *until_formed.get_or_insert_with(|| self.deadline());
                     self.wait(&mut journal, &step, machines, deadline).await
                 }
                 step => self.make(&mut journal, step).await,
@@ -206,6 +211,11 @@ impl<C: Cloud> Run<'_, C> {
     async fn epoch(&self, etcd: &str) -> Result<Option<epoch::Known>, Failure> {
         let read = epoch::read(self.cloud, &self.request.cluster, etcd).await;
         read.map_err(|error| halted(error.to_string()))
+    }
+
+    /// When what is waited for from now on has taken too long.
+    fn deadline(&self) -> Timestamp {
+        later(self.cloud.now(), self.request.wait_timeout)
     }
 
     /// Waits for machines to end, which takes as long as load balancers and hooks hold on to them.

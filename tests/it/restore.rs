@@ -24,6 +24,7 @@ use kprod::spec::Spec;
 use super::apply::{STAGING, account_for, plan, request, spec_of, told};
 
 const ETCDS: [&str; 2] = ["main", "events"];
+const WAIT_TIMEOUT: Duration = Duration::from_secs(1800);
 /// No restore of the tests changes so much.
 const CHANGES_MAX: u64 = 300;
 
@@ -74,7 +75,7 @@ async fn run(
         targets,
         holder: "ann".to_owned(),
         lock_timeout: Duration::ZERO,
-        wait_timeout: Duration::from_secs(1800),
+        wait_timeout: WAIT_TIMEOUT,
     };
     let plan = async |only: BTreeSet<Key>| -> Result<VolumePlan, Failure> {
         let options = PlanOptions { only, ..PlanOptions::default() };
@@ -84,6 +85,15 @@ async fn run(
     };
     let stop = StopSignal::new();
     restore::run(cloud, &request, &stop, plan, &|_| (), &|_| ()).await
+}
+
+/// However long load balancers and hooks hold on to the old machines, members have their time to form.
+#[tokio::test]
+async fn machines_that_are_long_in_ending_leave_the_members_their_time() {
+    let (cloud, spec) = lived().await;
+    let targets = newest(&cloud).await;
+    cloud.with_world(|world| world.end_secs = Some(WAIT_TIMEOUT.as_secs() - 30)).unwrap();
+    run(&cloud, &spec, Some(targets)).await.unwrap();
 }
 
 /// The members' volumes, and those that were set aside, by id.

@@ -72,7 +72,7 @@ pub(super) struct RestoreArgs {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, help_heading = "Run")]
     lock_timeout: Duration,
 
-    /// Wait at most so long until the members have formed
+    /// Wait at most so long for the old machines to end, and then for the members to form
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = duration, help_heading = "Run")]
     wait_timeout: Duration,
 }
