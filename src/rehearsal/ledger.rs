@@ -34,7 +34,7 @@ pub struct Ledger {
     pub deleted: BTreeMap<String, StoredGroup>,
     /// Its machines by instance id, as long as they are there.
     pub machines: BTreeMap<String, MachineBook>,
-    /// What the world took by itself, oldest first.
+    /// What the world took by itself.
     pub losses: Vec<Loss>,
     /// When the lease's object changed last, by whomever.
     pub lease_changed_at: Time,
@@ -117,6 +117,10 @@ pub struct MachineBook {
     pub has_served: bool,
     /// Whether it serves for the first time.
     pub is_first: bool,
+    /// Whether it is in service, whatever its node says.
+    runs: bool,
+    /// When the world ended it.
+    ended_at: Option<Time>,
     /// Whether kprod began to take it away: cordoned, detached or ended it.
     pub is_begun: bool,
     /// Whether it did not serve when kprod began with it.
@@ -228,18 +232,23 @@ impl Ledger {
         let kprods: BTreeSet<&str> = self.requests.keys().map(|(_, id)| id.as_str()).collect();
         let serving = serving(world, &self.cluster, &self.policy);
         let mut new = Vec::new();
-        for (machine, group, serves) in &serving {
+        for (machine, group, runs, serves) in &serving {
             let id = &machine.instance_id;
             if !self.machines.contains_key(id) {
                 new.push(id.clone());
                 self.machines.insert(id.clone(), MachineBook::new(machine, group, now));
             }
             let Some(known) = self.machines.get_mut(id) else { continue };
+            let is_kprods = kprods.contains(id.as_str());
+            if known.runs && !*runs && !is_kprods {
+                known.ended_at = Some(now);
+            }
+            known.runs = *runs;
             if known.serves != *serves {
                 known.serves = *serves;
                 known.since = now;
                 known.is_first = *serves && !known.has_served;
-                if !*serves && !kprods.contains(id.as_str()) {
+                if !*serves && !is_kprods {
                     self.losses.push(known.lost(id, now));
                 }
             }
@@ -442,10 +451,12 @@ impl Ledger {
         self.taken.insert(instance_id.to_owned());
     }
 
-    /// Notes that kprod lets a machine be again.
+    /// Notes that kprod lets a machine be again: one that the world has ended meanwhile is lost.
     pub fn let_be(&mut self, instance_id: &str) {
         if let Some(book) = self.machines.get_mut(instance_id) {
             book.is_begun = false;
+            let lost = book.ended_at.map(|at| book.lost(instance_id, at));
+            self.losses.extend(lost.filter(|_| !book.serves));
         }
         self.taken.remove(instance_id);
     }
@@ -541,6 +552,8 @@ impl MachineBook {
             since: now,
             has_served: false,
             is_first: false,
+            runs: false,
+            ended_at: None,
             is_begun: false,
             was_away: false,
             was_unseen: false,
@@ -558,12 +571,12 @@ fn noted_surge(stored: &StoredGroup) -> Option<Raised> {
     stored.group.tags.get(ROLL_TAG)?.value.parse::<RollMark>().ok()?.raised
 }
 
-/// Every machine of the cluster with its group, and whether it serves.
+/// Every machine of the cluster with its group, whether it is in service, and whether it serves.
 fn serving<'a>(
     world: &'a World,
     cluster: &str,
     policy: &Policy,
-) -> Vec<(&'a Machine, Cow<'a, str>, bool)> {
+) -> Vec<(&'a Machine, Cow<'a, str>, bool, bool)> {
     let nodes = truth::nodes(world, cluster);
     let mut found = Vec::with_capacity(world.machines.len());
     for machine in world.machines.values() {
@@ -581,7 +594,7 @@ fn serving<'a>(
         let is_node = limits.role.joins() && !policy.cloudonly;
         let node = || nodes.get(machine.instance_id.as_str());
         let works = || !is_node || node().is_some_and(|n| n.is_ready() && !n.unschedulable);
-        found.push((machine, group, runs && works()));
+        found.push((machine, group, runs, runs && works()));
     }
     found
 }

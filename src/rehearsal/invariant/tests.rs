@@ -303,6 +303,32 @@ async fn what_kprod_only_meant_to_take_is_a_loss_when_the_world_takes_it() {
 }
 
 #[tokio::test]
+async fn what_kprod_lets_be_is_a_loss_when_the_world_has_just_ended_it() {
+    let (mut world, mut ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Node);
+    let machine = member(&world, &group);
+    let before = ledger.known_to_serve(world.now, &group);
+    let cordon = |world: &mut World, ledger: &mut Ledger, unschedulable: bool| {
+        let call = patch(world, &ledger.cluster, &machine, unschedulable);
+        world.cluster(&ledger.cluster).request(&call).unwrap();
+        ledger.finish("run-1");
+        ledger.look(world);
+    };
+    ledger.begin("run-1", &machine);
+    cordon(&mut world, &mut ledger, true);
+    ledger.look(&mut world);
+    world.machines.get_mut(&machine).unwrap().lifecycle = Lifecycle::Terminating;
+    ledger.look_anew();
+    ledger.look(&mut world);
+    assert_eq!(ledger.known_to_serve(world.now, &group), before - 1, "kprod has cordoned it");
+    ledger.let_be(&machine);
+    cordon(&mut world, &mut ledger, false);
+    assert_eq!(ledger.known_to_serve(world.now, &group), before, "nobody can know");
+    world.advance_secs(Ledger::NOTICE_MS / 1000);
+    assert_eq!(ledger.known_to_serve(world.now, &group), before - 1, "that was to be seen");
+}
+
+#[tokio::test]
 async fn a_machine_that_is_taken_out_of_its_group_serves_on_unless_load_balancers_let_it_go() {
     let (mut world, mut ledger) = settled().await;
     let group = group_of(&ledger, RolloutRole::Node);
