@@ -44,9 +44,9 @@ pub fn decide(journal: &Journal, sight: &Sight) -> Result<Step, RestoreError> {
     }
     let machines = machines_of(sight, &members);
     let stuck = there(sight, &machines.intersection(&journal.stuck).cloned().collect());
-    match stuck.is_empty() {
-        false => Ok(Step::EndMachines { machines: stuck }),
-        true => Ok(Step::Wait { members, machines }),
+    match sight.gives_up && !stuck.is_empty() {
+        true => Ok(Step::EndMachines { machines: stuck }),
+        false => Ok(Step::Wait { members, machines }),
     }
 }
 

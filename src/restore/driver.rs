@@ -22,6 +22,9 @@ use crate::plan::Plan;
 use crate::resource::{DIGEST_TAG, Key, OWNER_TAG, Resource, SET_ASIDE_TAG, Tags};
 use crate::roll::members;
 
+/// So long a run waits itself before it gives up machines that an earlier one has waited for in vain: longer
+/// than the word of a member counts, so that one which has come up since has said so.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(60);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Steps and looks that a restore may take besides waiting.
@@ -81,7 +84,7 @@ where
     C: Cloud,
     P: Future<Output = Result<VolumePlan, Failure>>,
 {
-    let mut run = Run { cloud, request, stop, lease: None };
+    let mut run = Run { cloud, request, stop, began_at: cloud.now(), lease: None };
     let result = run.go(&plan_volumes, tell, announce).await;
     run.give_back().await;
     result
@@ -91,6 +94,7 @@ struct Run<'a, C> {
     cloud: &'a C,
     request: &'a RestoreRequest,
     stop: &'a StopSignal,
+    began_at: Timestamp,
     lease: Option<Lease>,
 }
 
@@ -204,7 +208,9 @@ impl<C: Cloud> Run<'_, C> {
         let observation = self.observe().await?;
         let facts = members::read(self.cloud, cluster, topology, &Facts::new()).await;
         let facts = facts.map_err(|error| self.store(&error))?;
-        let seen = Seen { epochs, observation: &observation, facts: &facts, now: self.cloud.now() };
+        let now = self.cloud.now();
+        let gives_up = now >= later(self.began_at, GIVES_UP_AFTER);
+        let seen = Seen { epochs, observation: &observation, facts: &facts, now, gives_up };
         Ok(seen.sight(topology, volumes))
     }
 
@@ -228,7 +234,7 @@ impl<C: Cloud> Run<'_, C> {
         self.pause().await.map(|()| Made::Done)
     }
 
-    /// Waits; when that has taken too long, the next run replaces the machines of those who are not well.
+    /// Waits; when that has taken too long, the next run replaces the machines of those who are not well then.
     async fn wait(
         &mut self,
         journal: &mut Journal,

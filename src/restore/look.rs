@@ -15,6 +15,7 @@ pub(super) struct Seen<'a> {
     pub(super) observation: &'a Observation,
     pub(super) facts: &'a Facts,
     pub(super) now: Timestamp,
+    pub(super) gives_up: bool,
 }
 
 impl Seen<'_> {
@@ -38,7 +39,8 @@ impl Seen<'_> {
         }
         let (machines, ending) = machines(self.observation);
         let (volumes, wanted) = (volumes(self.observation), wanted.clone());
-        Sight { epochs: self.epochs, volumes, wanted, machines, ending, hosts, well }
+        let Self { epochs, gives_up, .. } = self;
+        Sight { epochs, volumes, wanted, machines, ending, hosts, well, gives_up }
     }
 
     /// Whether a member has said lately that it is well, as one of the epoch's members, all of whom vote.

@@ -92,6 +92,8 @@ pub struct Sight {
     /// Members that have lately said that they are healthy voters, with the machine that said so, which is
     /// in service.
     pub well: BTreeMap<(String, String), String>,
+    /// Whether machines that an earlier run has waited for in vain have had their time in this run too.
+    pub gives_up: bool,
 }
 
 /// Why a restore cannot go on.

@@ -222,6 +222,12 @@ fn a_machine_whose_members_did_not_form_in_time_goes_unless_they_have_by_now() {
     assert_eq!(decide(&journal, &sight), Ok(Step::Finish));
     sight.well.remove(&("main".to_owned(), "b".to_owned()));
     let only = BTreeMap::from([("b".to_owned(), BTreeSet::from(["i-new-b".to_owned()]))]);
+    let wait = Step::Wait {
+        members: [("main".to_owned(), "b".to_owned())].into(),
+        machines: ["i-new-b".to_owned()].into(),
+    };
+    assert_eq!(decide(&journal, &sight), Ok(wait), "it may have come up since");
+    sight.gives_up = true;
     assert_eq!(decide(&journal, &sight), Ok(Step::EndMachines { machines: only }));
 }
 

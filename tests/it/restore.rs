@@ -66,6 +66,15 @@ async fn run(
     spec: &Spec,
     targets: Option<BTreeMap<String, Target>>,
 ) -> Result<RestoreReport, Failure> {
+    run_for(cloud, spec, targets, WAIT_TIMEOUT).await
+}
+
+async fn run_for(
+    cloud: &SimCloud,
+    spec: &Spec,
+    targets: Option<BTreeMap<String, Target>>,
+    wait_timeout: Duration,
+) -> Result<RestoreReport, Failure> {
     let query = desired::query(spec);
     let request = RestoreRequest {
         cluster: STAGING.to_owned(),
@@ -75,7 +84,7 @@ async fn run(
         targets,
         holder: "ann".to_owned(),
         lock_timeout: Duration::ZERO,
-        wait_timeout: WAIT_TIMEOUT,
+        wait_timeout,
     };
     let plan = async |only: BTreeSet<Key>| -> Result<VolumePlan, Failure> {
         let options = PlanOptions { only, ..PlanOptions::default() };
@@ -94,6 +103,33 @@ async fn machines_that_are_long_in_ending_leave_the_members_their_time() {
     let targets = newest(&cloud).await;
     cloud.with_world(|world| world.end_secs = Some(WAIT_TIMEOUT.as_secs() - 30)).unwrap();
     run(&cloud, &spec, Some(targets)).await.unwrap();
+}
+
+/// Members that form between two runs, or at the beginning of the next one, keep their machines.
+#[tokio::test]
+async fn machines_that_came_up_after_a_run_gave_up_are_not_replaced() {
+    let (cloud, spec) = lived().await;
+    let targets = newest(&cloud).await;
+    cloud.with_world(|world| world.end_secs = Some(5)).unwrap();
+    let halted = run_for(&cloud, &spec, Some(targets), Duration::from_secs(30)).await.unwrap_err();
+    assert!(halted.message.contains("healthy voters"), "{halted:?}");
+    let hosts = |world: &mut World| -> BTreeSet<String> {
+        let hosts = world.machines.values().filter(|m| m.network_interface_id.is_some());
+        hosts.map(|machine| machine.instance_id.clone()).collect()
+    };
+    let come_up = |world: &mut World| {
+        let mut hosts = world.machines.values().filter(|m| m.network_interface_id.is_some());
+        hosts.all(|machine| machine.lifecycle == Lifecycle::InService)
+    };
+    for _ in 0..300 {
+        if cloud.with_world(come_up).unwrap() {
+            break;
+        }
+        cloud.sleep(Duration::from_secs(1)).await;
+    }
+    let before = cloud.with_world(hosts).unwrap();
+    run(&cloud, &spec, None).await.unwrap();
+    assert_eq!(cloud.with_world(hosts).unwrap(), before);
 }
 
 /// The members' volumes, and those that were set aside, by id.
