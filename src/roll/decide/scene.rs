@@ -343,9 +343,11 @@ impl MachineScene<'_> {
             && !self.node.is_some_and(takes_work)
     }
 
-    /// Whether its time to come up is over and its node was never ready: nothing ever ran on it.
+    /// Whether its time to come up is over and its node was never ready, as far as this run can know: nothing
+    /// ever ran on it.
     pub fn never_served(&self) -> bool {
-        self.availability == Availability::Overdue && !self.node.is_some_and(Node::is_ready)
+        let is_ready = || self.node.is_some_and(Node::is_ready);
+        self.availability == Availability::Overdue && !self.lost_its_node && !is_ready()
     }
 
     /// Whether work runs on it, or may: it serves, or is ready and only does not count yet.

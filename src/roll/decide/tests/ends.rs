@@ -188,6 +188,18 @@ fn machines_that_never_came_up_do_not_hold_each_other() {
 }
 
 #[test]
+fn a_machine_whose_node_this_run_has_known_is_not_one_that_never_came_up() {
+    let mut layout = settled();
+    for id in ["cp-1-0", "cp-3-0"] {
+        layout.never_joins(id, at(-10_000));
+    }
+    layout.observation.memory.joined.insert("cp-1-0".to_owned());
+    let mut run = Run::of(layout);
+    assert!(matches!(run.end(), Some(Err(_))), "work may run on cp-1-0 still");
+    assert!(run.ended.is_empty(), "{:?}", run.ended);
+}
+
+#[test]
 fn machines_of_one_group_that_never_came_up_go_one_at_a_time() {
     let mut layout = settled();
     for at in 1..3 {
