@@ -353,6 +353,11 @@ impl Ledger {
         self.may_be_known(now, group, desired).0
     }
 
+    /// The same, of what others have just made of that the most: what a share may be taken of.
+    pub fn wanted_at_most(&self, now: Time, group: &str, desired: i32) -> i32 {
+        self.may_be_known(now, group, desired).1
+    }
+
     /// The least and the most of what a listing may still give for [`Ledger::known_to_be_wanted`].
     fn may_be_known(&self, now: Time, group: &str, desired: i32) -> (i32, i32) {
         let Some(book) = self.groups.get(group) else { return (desired, desired) };

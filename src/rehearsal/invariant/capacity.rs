@@ -255,7 +255,7 @@ fn within_cluster(look: &Look<'_>, going: &BTreeMap<&str, BTreeSet<&str>>) -> Re
         let wanted = wanted(look, group, stored);
         let serve = look.ledger.known_to_serve(look.world.now, group);
         let less = going.get(group).map_or(0, |going| count(going.iter()));
-        all += wanted;
+        all += look.ledger.wanted_at_most(look.world.now, group, stored.desired_capacity);
         before += (wanted - serve).max(0);
         after += (wanted - serve + less).max(0);
     }
