@@ -17,7 +17,7 @@ use kprod::plan::PlanOptions;
 use kprod::resource::{FORMATTED_TAG, Key, Kind, SET_ASIDE_TAG, Volume};
 use kprod::restore::{self, RestoreReport, RestoreRequest, Target, VolumePlan};
 use kprod::roll::{Policy, members};
-use kprod::sim::{CrashPlan, CrashSide, Lifecycle, StoredVolume, World};
+use kprod::sim::{CrashPlan, CrashSide, Lifecycle, Machine, StoredVolume, World};
 use kprod::snapshot;
 use kprod::spec::Spec;
 
@@ -113,23 +113,24 @@ async fn machines_that_came_up_after_a_run_gave_up_are_not_replaced() {
     cloud.with_world(|world| world.end_secs = Some(5)).unwrap();
     let halted = run_for(&cloud, &spec, Some(targets), Duration::from_secs(30)).await.unwrap_err();
     assert!(halted.message.contains("healthy voters"), "{halted:?}");
-    let hosts = |world: &mut World| -> BTreeSet<String> {
-        let hosts = world.machines.values().filter(|m| m.network_interface_id.is_some());
-        hosts.map(|machine| machine.instance_id.clone()).collect()
+    let ids = |world: &mut World| -> BTreeSet<String> {
+        hosts(world).map(|machine| machine.instance_id.clone()).collect()
     };
-    let come_up = |world: &mut World| {
-        let mut hosts = world.machines.values().filter(|m| m.network_interface_id.is_some());
-        hosts.all(|machine| machine.lifecycle == Lifecycle::InService)
-    };
-    for _ in 0..300 {
-        if cloud.with_world(come_up).unwrap() {
-            break;
-        }
+    let come_up = |world: &mut World| hosts(world).all(|m| m.lifecycle == Lifecycle::InService);
+    let mut secs = 0;
+    while !cloud.with_world(come_up).unwrap() {
+        assert!(secs < 300, "no machine takes so long");
         cloud.sleep(Duration::from_secs(1)).await;
+        secs += 1;
     }
-    let before = cloud.with_world(hosts).unwrap();
+    let before = cloud.with_world(ids).unwrap();
     run(&cloud, &spec, None).await.unwrap();
-    assert_eq!(cloud.with_world(hosts).unwrap(), before);
+    assert_eq!(cloud.with_world(ids).unwrap(), before);
+}
+
+/// The machines that host members, each by the interface of its group.
+fn hosts(world: &World) -> impl Iterator<Item = &Machine> {
+    world.machines.values().filter(|machine| machine.network_interface_id.is_some())
 }
 
 /// The members' volumes, and those that were set aside, by id.
@@ -176,14 +177,12 @@ async fn is_restored(cloud: &SimCloud, spec: &Spec, before: &World, what: &str) 
     let (new, aside) = cloud.with_world(|world| volumes(world)).unwrap();
     assert_eq!(aside, old, "{what}: no volume is deleted, and each is set aside");
     assert_eq!((new.len(), new.is_disjoint(&old)), (old.len(), true), "{what}");
-    let hosts = |world: &World| -> BTreeSet<String> {
-        let hosts = world.machines.values().filter(|machine| {
-            machine.network_interface_id.is_some() && machine.lifecycle == Lifecycle::InService
-        });
+    let in_service = |world: &World| -> BTreeSet<String> {
+        let hosts = hosts(world).filter(|machine| machine.lifecycle == Lifecycle::InService);
         hosts.map(|machine| machine.instance_id.clone()).collect()
     };
-    let now = cloud.with_world(|world| hosts(world)).unwrap();
-    assert!(hosts(before).is_disjoint(&now), "{what}: every host is another machine");
+    let now = cloud.with_world(|world| in_service(world)).unwrap();
+    assert!(in_service(before).is_disjoint(&now), "{what}: every host is another machine");
     for (etcd, epoch) in epochs(cloud).await {
         assert_eq!((epoch.number, epoch.cluster_id().is_some()), (2, true), "{what}: {etcd}");
         assert!(epoch.restored_from.is_some());

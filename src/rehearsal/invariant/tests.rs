@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use super::{Look, Moment, i08, i09, i14};
+use super::{Look, Moment, i08, i09, i10, i14};
 use crate::cloud::Call;
 use crate::kube::{KubeCall, NodePatch};
 use crate::rehearsal::act::Act;
@@ -14,6 +14,7 @@ use crate::resource::{FAILED_TAG, GroupTag, ROLL_TAG, Ref};
 use crate::roll::mark::{DRAIN_ANNOTATION, Raised, RollMark};
 use crate::roll::{Forced, RolloutRole, forced};
 use crate::sim::{Lifecycle, StoredObject, Time, World};
+use crate::spec::IntOrPercent;
 
 /// A cluster with etcd on machines of its own and a pool of three, all of the old version, that stood long
 /// enough for everything about it to be known.
@@ -47,6 +48,14 @@ fn terminate(group: &str, machine: &str) -> Call {
         instance_ids: [machine.to_owned()].into(),
         should_decrement_desired_capacity: false,
     }
+}
+
+/// Has a machine be in another lifecycle: how many of its group serve then, as far as kprod can know.
+fn serve_once(world: &mut World, ledger: &mut Ledger, machine: &str, is: Lifecycle) -> i32 {
+    world.machines.get_mut(machine).unwrap().lifecycle = is;
+    ledger.look_anew();
+    ledger.look(world);
+    ledger.known_to_serve(world.now, &group_of(ledger, RolloutRole::Node))
 }
 
 /// The request that makes a machine's node take work, or not any more.
@@ -277,16 +286,38 @@ async fn at_the_end_a_machine_more_is_one_that_aws_balances_zones_with() {
 }
 
 #[tokio::test]
+async fn a_share_of_all_workers_is_one_of_those_that_may_be_known_of() {
+    let (mut world, mut ledger) = settled().await;
+    let group = group_of(&ledger, RolloutRole::Node);
+    let ids: Vec<String> = world.members(&group).map(|m| m.instance_id.clone()).collect();
+    ledger.policy.cluster.max_unavailable = Some(IntOrPercent::Percent(25));
+    ledger.policy.cluster.max_unavailable_per_zone = None;
+    serve_once(&mut world, &mut ledger, &ids[0], Lifecycle::Terminating);
+    world.advance_secs(Ledger::NOTICE_MS / 1000);
+    ledger.look(&mut world);
+    let call = patch(&mut world, &ledger.cluster, &ids[1], true);
+    let may = |world: &World, ledger: &Ledger| {
+        let act = Act::Kube(&call);
+        i10(&Look { world, ledger, moment: Moment::Before { who: "run-1", act } }).is_ok()
+    };
+    assert!(!may(&world, &ledger), "two of three are more than a quarter, and one");
+    ledger.groups.get_mut(&group).unwrap().resized.push((world.now, -5));
+    assert!(
+        may(&world, &ledger),
+        "two of eight are a quarter, and that others are less nobody can know"
+    );
+    world.advance_secs(Ledger::NOTICE_MS / 1000);
+    assert!(!may(&world, &ledger), "that was to be seen");
+}
+
+#[tokio::test]
 async fn what_kprod_only_meant_to_take_is_a_loss_when_the_world_takes_it() {
     let (world, ledger) = settled().await;
     let group = group_of(&ledger, RolloutRole::Node);
     let machine = member(&world, &group);
     let before = ledger.known_to_serve(world.now, &group);
     let end = |world: &mut World, ledger: &mut Ledger| {
-        world.machines.get_mut(&machine).unwrap().lifecycle = Lifecycle::Terminating;
-        ledger.look_anew();
-        ledger.look(world);
-        ledger.known_to_serve(world.now, &group)
+        serve_once(world, ledger, &machine, Lifecycle::Terminating)
     };
     let (mut taken, mut known) = (world.clone(), ledger.clone());
     known.begin("run-1", &machine);
@@ -316,11 +347,8 @@ async fn what_kprod_lets_be_is_a_loss_when_the_world_has_just_ended_it() {
     };
     ledger.begin("run-1", &machine);
     cordon(&mut world, &mut ledger, true);
-    ledger.look(&mut world);
-    world.machines.get_mut(&machine).unwrap().lifecycle = Lifecycle::Terminating;
-    ledger.look_anew();
-    ledger.look(&mut world);
-    assert_eq!(ledger.known_to_serve(world.now, &group), before - 1, "kprod has cordoned it");
+    let serve = serve_once(&mut world, &mut ledger, &machine, Lifecycle::Terminating);
+    assert_eq!(serve, before - 1, "kprod has cordoned it");
     ledger.let_be(&machine);
     cordon(&mut world, &mut ledger, false);
     assert_eq!(ledger.known_to_serve(world.now, &group), before, "nobody can know");
@@ -336,12 +364,8 @@ async fn a_machine_that_is_taken_out_of_its_group_serves_on_unless_load_balancer
     let before = ledger.known_to_serve(world.now, &group);
     // Whom kprod has begun with is no loss that it could not know of.
     ledger.begin("run-1", &machine);
-    world.machines.get_mut(&machine).unwrap().lifecycle = Lifecycle::Detaching;
-    let mut serve = |world: &mut World| {
-        ledger.look_anew();
-        ledger.look(world);
-        ledger.known_to_serve(world.now, &group)
-    };
+    let mut serve =
+        |world: &mut World| serve_once(world, &mut ledger, &machine, Lifecycle::Detaching);
     assert_eq!(serve(&mut world), before);
     world.groups.edit(&group, |stored| {
         stored.group.target_group_arns.insert(Ref::Known("arn:shop".to_owned()));
