@@ -250,17 +250,19 @@ fn short(scene: &Scene<'_>, group: &GroupScene<'_>) -> HaltReason {
     let have = group.machines.iter().filter(serves).count();
     let why = group.group.failed_activity.as_deref();
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-    let after = match is_given_up(scene, group) {
-        true => format!("{ABANDONED_MAX} launches in a row that did not complete their hook"),
-        false => format!("{} s", group.policy.boot_timeout.as_secs()),
+    let in_vain = match is_given_up(scene, group) {
+        true => {
+            format!(" after {ABANDONED_MAX} launches in a row that did not complete their hook")
+        }
+        // What came in the place of a machine that was given up had as long again.
+        false => {
+            format!(", and no more came up within {} s", group.policy.boot_timeout.as_secs())
+        }
     };
     HaltReason {
         group: Some(group.name().to_owned()),
         object: group.name().to_owned(),
-        message: format!(
-            "has {have} of {} machines in service after {after}{why}",
-            group.group.desired
-        ),
+        message: format!("has {have} of {} machines in service{in_vain}{why}", group.group.desired),
         way_out: format!(
             "{}; then run the same command again",
             group.group.way_out.unwrap_or("see its scaling activities")

@@ -226,7 +226,10 @@ async fn a_quota_that_is_reached_halts_the_roll_with_what_aws_says() {
     let most = before.machines.len();
     cloud.with_world(|world| world.faults.machines_max = Some(most)).unwrap();
     let report = run(&cloud, &query, &policy).await;
-    halted(report, &[POOL, "2 of 3", "vCPU limit", "quota", "the same command"]);
+    halted(
+        report,
+        &[POOL, "2 of 3", "no more came up within", "vCPU limit", "quota", "the same command"],
+    );
     let machine = cloud.with_world(|world| world.machines.len()).unwrap();
     assert_eq!(machine, most, "no machine was ended for want of its substitute");
     cloud.with_world(|world| world.faults.machines_max = None).unwrap();
