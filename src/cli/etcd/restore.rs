@@ -73,6 +73,8 @@ pub(super) struct RestoreArgs {
     lock_timeout: Duration,
 
     /// Wait at most so long for the old machines to end, and then for the members to form
+    ///
+    /// Give more than a minute: a machine that an earlier run waited for in vain is replaced after that.
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = duration, help_heading = "Run")]
     wait_timeout: Duration,
 }
