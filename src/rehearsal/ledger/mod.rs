@@ -4,7 +4,9 @@
 //! kprod answers for its own acts alone. It cannot know at once what the world does by itself, so a loss
 //! counts against it only when it is old enough to have been seen ([`Ledger::NOTICE_MS`]).
 
-use std::borrow::Cow;
+mod known;
+mod look;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -12,14 +14,11 @@ use jiff::Timestamp;
 use super::truth::{self, Member};
 use crate::apply::lease;
 use crate::kube::PodId;
-use crate::resource::{DETACHED_TAG, OWNER_TAG, ROLL_TAG, TARGET_TAG};
-use crate::roll::mark::{DetachMark, Raised, RollMark};
+use crate::resource::ROLL_TAG;
+use crate::roll::mark::{Raised, RollMark};
 use crate::roll::{Policy, RolloutRole};
 use crate::sim::kubernetes::BudgetRule;
-use crate::sim::{Lifecycle, Machine, StoredGroup, Time, World};
-
-/// So long a look at the members counts.
-const MEMBERS_MS: u64 = 5_000;
+use crate::sim::{Machine, StoredGroup, Time, World};
 
 /// What is remembered of one world.
 #[derive(Clone, Debug)]
@@ -175,243 +174,9 @@ impl Ledger {
         ledger
     }
 
-    /// Takes in the world as it is now. Gives the machines that were not there before.
-    pub fn look(&mut self, world: &mut World) -> Vec<String> {
-        // Mostly nothing becomes of members, and whoever takes one looks anew.
-        if world.now.since_ms(self.members_looked_at) >= MEMBERS_MS {
-            self.look_at_members(world);
-        }
-        let world = &*world;
-        self.look_at_lease(world);
-        self.look_at_force(world);
-        let seen = Seen {
-            machines: world.machines.changes(),
-            nodes: world.clusters.get(&self.cluster).map(|known| known.nodes().changes()),
-            groups: world.groups.changes(),
-        };
-        // Mostly nothing becomes of machines and groups either.
-        let is_as_before = self.seen.replace(seen) == Some(seen);
-        let new = if is_as_before { Vec::new() } else { self.look_at_changes(world) };
-        self.requests.retain(|_, is_over| !*is_over);
-        new
-    }
-
-    fn look_at_changes(&mut self, world: &World) -> Vec<String> {
-        let new = self.look_at_machines(world);
-        self.open_books(world);
-        for (name, book) in &mut self.groups {
-            let stored = world.groups.get(name);
-            let target = stored.and_then(|stored| stored.group.tags.get(TARGET_TAG));
-            let target = target.map(|tag| tag.value.as_str());
-            if book.target.as_deref() != target {
-                book.target = target.map(str::to_owned);
-                book.target_changed_at = world.now;
-            }
-        }
-        new
-    }
-
-    /// Groups that are there for the first time, or again: somebody deleted one, and an apply made it anew.
-    fn open_books(&mut self, world: &World) {
-        for (name, stored) in world.groups.iter() {
-            let is_known = self.groups.contains_key(name) || !self.policy.groups.contains_key(name);
-            if !is_known && !stored.is_pending_delete {
-                self.groups.insert(name.clone(), GroupBook::of(stored));
-            }
-        }
-    }
-
-    /// Has the next look take in everything: somebody worked on what is remembered.
-    pub fn look_anew(&mut self) {
-        self.seen = None;
-    }
-
-    /// Notes who serves and who does not any more. Gives the machines that were not there before.
-    fn look_at_machines(&mut self, world: &World) -> Vec<String> {
-        let now = world.now;
-        let kprods: BTreeSet<&str> = self.requests.keys().map(|(_, id)| id.as_str()).collect();
-        let serving = serving(world, &self.cluster, &self.policy);
-        let mut new = Vec::new();
-        for (machine, group, runs, serves) in &serving {
-            let id = &machine.instance_id;
-            if !self.machines.contains_key(id) {
-                new.push(id.clone());
-                self.machines.insert(id.clone(), MachineBook::new(machine, group, now));
-            }
-            let Some(known) = self.machines.get_mut(id) else { continue };
-            let is_kprods = kprods.contains(id.as_str());
-            if known.runs && !*runs && !is_kprods {
-                known.ended_at = Some(now);
-            }
-            known.runs = *runs;
-            if known.serves != *serves {
-                known.serves = *serves;
-                known.since = now;
-                known.is_first = *serves && !known.has_served;
-                if !*serves && !is_kprods {
-                    self.losses.push(known.lost(id, now));
-                }
-            }
-            known.has_served |= *serves;
-        }
-        // Every machine that is there has its book by now: others have one only if there are more.
-        if self.machines.len() > serving.len() {
-            let there: BTreeSet<&str> =
-                serving.iter().map(|(machine, ..)| machine.instance_id.as_str()).collect();
-            let losses = &mut self.losses;
-            self.machines.retain(|id, book| {
-                let is_there = there.contains(id.as_str());
-                if !is_there && book.serves && !kprods.contains(id.as_str()) {
-                    losses.push(book.lost(id, now));
-                }
-                is_there
-            });
-        }
-        new
-    }
-
-    /// Notes how members are. What ails one whose machine kprod took is kprod's doing.
-    pub fn look_at_members(&mut self, world: &mut World) {
-        self.members_looked_at = world.now;
-        let found = truth::members(world, &self.cluster, &self.policy);
-        for (etcd, members) in found {
-            let before = self.members.remove(&etcd).unwrap_or_default();
-            let books = members.into_iter().map(|member| {
-                let known = before.iter().find(|book| book.member.member == member.member);
-                let ailed_at = match known {
-                    Some(book)
-                        if book.member.is_well()
-                            && !member.is_well()
-                            && !self.took(&book.member) =>
-                    {
-                        world.now
-                    }
-                    Some(book) => book.ailed_at,
-                    None => Time(0),
-                };
-                MemberBook { member, ailed_at }
-            });
-            let books: Vec<MemberBook> = books.collect();
-            self.members.insert(etcd, books);
-        }
-    }
-
-    /// Whether a member's machine is one that kprod has taken on itself.
-    fn took(&self, member: &Member) -> bool {
-        member.state.host.as_ref().is_some_and(|id| self.taken.contains(id))
-    }
-
-    fn look_at_lease(&mut self, world: &World) {
-        let etag = world.objects.get(&self.lease_key).map(|object| &object.etag);
-        if self.lease_etag.as_ref() == etag {
-            return;
-        }
-        self.lease_etag = etag.cloned();
-        let holder = truth::lease_holder(world, &self.cluster);
-        if self.lease != holder {
-            self.lease = holder;
-            self.lease_changed_at = world.now;
-        }
-    }
-
-    /// Takes in which machines are to be replaced whatever they are built from. What was noted first holds
-    /// until the note is taken away with none of them left; whoever was killed before that could be told asks
-    /// again, and gets another roll.
-    fn look_at_force(&mut self, world: &World) {
-        if !self.policy.force {
-            return;
-        }
-        let noted = truth::forced(world, &self.cluster);
-        if noted.is_empty() && !self.has_forced(world) {
-            self.forced.clear();
-        }
-        for (group, at) in noted {
-            self.forced.entry(group).or_insert(at);
-        }
-    }
-
-    fn has_forced(&self, world: &World) -> bool {
-        self.machines.iter().any(|(id, book)| {
-            let machine = world.machines.get(id).filter(|machine| machine.lifecycle.counts());
-            machine.is_some_and(|machine| self.is_forced(machine, &book.group))
-        })
-    }
-
     /// Whether a machine is to be replaced whatever it is built from.
     pub fn is_forced(&self, machine: &Machine, group: &str) -> bool {
         self.forced.get(group).is_some_and(|at| machine.launched_at.timestamp() < *at)
-    }
-
-    /// Whether something that happened then cannot be known yet.
-    pub fn is_fresh(&self, now: Time, at: Time) -> bool {
-        now.since_ms(at) < Self::NOTICE_MS
-    }
-
-    /// Machines that a group should have without kprod's surge, as far as kprod can know: of what others
-    /// have just made of that, the least.
-    pub fn known_to_be_wanted(&self, now: Time, group: &str, desired: i32) -> i32 {
-        self.may_be_known(now, group, desired).0
-    }
-
-    /// The same, of what others have just made of that the most: what a share may be taken of.
-    pub fn wanted_at_most(&self, now: Time, group: &str, desired: i32) -> i32 {
-        self.may_be_known(now, group, desired).1
-    }
-
-    /// The least and the most of what a listing may still give for [`Ledger::known_to_be_wanted`].
-    fn may_be_known(&self, now: Time, group: &str, desired: i32) -> (i32, i32) {
-        let Some(book) = self.groups.get(group) else { return (desired, desired) };
-        let mut then = desired - book.raised;
-        let (mut least, mut most) = (then, then);
-        for (at, by) in book.resized.iter().rev() {
-            if !self.is_fresh(now, *at) {
-                break;
-            }
-            then -= by;
-            (least, most) = (least.min(then), most.max(then));
-        }
-        (least, most)
-    }
-
-    /// Machines of a group that serve, with those lost so lately that nobody can know.
-    pub fn known_to_serve(&self, now: Time, group: &str) -> i32 {
-        let serve = self.machines.values().filter(|book| book.group == group && book.serves);
-        let lost = self.fresh_losses(now).filter(|loss| loss.group == group);
-        count(serve) + count(lost)
-    }
-
-    /// Whether a machine serves since so lately that nobody can know: who ends it takes it for one that does
-    /// not.
-    pub fn serves_unknown(&self, now: Time, id: &str) -> bool {
-        self.has_just_joined(now, id) || self.is_just_uncordoned(now, id)
-    }
-
-    /// Whether a machine serves for the first time, and so lately that nobody can know. One that kprod has
-    /// begun with it has seen, unless it was to end at once: a request that is refused for a moment is sent
-    /// again.
-    fn has_just_joined(&self, now: Time, id: &str) -> bool {
-        let is_unseen = |book: &MachineBook| !book.is_begun || book.was_unseen;
-        let book = self.machines.get(id).filter(|book| is_unseen(book));
-        book.is_some_and(|book| book.is_first && self.is_fresh(now, book.since))
-    }
-
-    /// Whether a machine that did not serve when kprod began with it serves since somebody took its cordon
-    /// off, and so lately that nobody can know. What did serve then was taken away by kprod, within limits
-    /// that hold on.
-    fn is_just_uncordoned(&self, now: Time, id: &str) -> bool {
-        let began_away = self.machines.get(id).is_some_and(|book| book.is_begun && book.was_away);
-        began_away && self.is_freshly_uncordoned(now, id)
-    }
-
-    /// Whether somebody took a machine's cordon off so lately that nobody can know.
-    pub fn is_freshly_uncordoned(&self, now: Time, id: &str) -> bool {
-        self.uncordoned_at.get(id).is_some_and(|at| self.is_fresh(now, *at))
-    }
-
-    /// What the world took so lately that nobody can know.
-    pub fn fresh_losses(&self, now: Time) -> impl Iterator<Item = &Loss> {
-        let is_back = |loss: &Loss| self.machines.get(&loss.instance_id).is_some_and(|m| m.serves);
-        self.losses.iter().filter(move |loss| self.is_fresh(now, loss.at) && !is_back(loss))
     }
 
     /// The groups of a sort.
@@ -574,49 +339,6 @@ impl MachineBook {
 /// The surge that kprod has noted on a group.
 fn noted_surge(stored: &StoredGroup) -> Option<Raised> {
     stored.group.tags.get(ROLL_TAG)?.value.parse::<RollMark>().ok()?.raised
-}
-
-/// Every machine of the cluster with its group, whether it is in service, and whether it serves.
-fn serving<'a>(
-    world: &'a World,
-    cluster: &str,
-    policy: &Policy,
-) -> Vec<(&'a Machine, Cow<'a, str>, bool, bool)> {
-    let nodes = truth::nodes(world, cluster);
-    let mut found = Vec::with_capacity(world.machines.len());
-    for machine in world.machines.values() {
-        if machine.tags.get(OWNER_TAG).is_none_or(|owner| owner != cluster) {
-            continue;
-        }
-        let Some(group) = group_of(machine) else { continue };
-        let Some(limits) = policy.groups.get(group.as_ref()) else { continue };
-        let runs = match machine.lifecycle {
-            Lifecycle::InService => true,
-            // Load balancers let it go first; one that has none works on all the while.
-            Lifecycle::Detaching => !is_balanced(world, &group),
-            _ => false,
-        };
-        let is_node = limits.role.joins() && !policy.cloudonly;
-        let node = || nodes.get(machine.instance_id.as_str());
-        let works = || !is_node || node().is_some_and(|n| n.is_ready() && !n.unschedulable);
-        found.push((machine, group, runs, runs && works()));
-    }
-    found
-}
-
-/// Whether a group's machines are behind load balancers.
-fn is_balanced(world: &World, group: &str) -> bool {
-    world.groups.get(group).is_some_and(|stored| !stored.group.target_group_arns.is_empty())
-}
-
-/// The group of a machine: the one that counts it, or the one that it was taken out of.
-fn group_of(machine: &Machine) -> Option<Cow<'_, str>> {
-    let marked = || {
-        let mark = machine.tags.get(DETACHED_TAG)?.parse::<DetachMark>().ok()?;
-        Some(Cow::Owned(mark.group))
-    };
-    let of_asg = || machine.tags.get("aws:autoscaling:groupName").map(Cow::from);
-    machine.group.as_ref().map(Cow::from).or_else(marked).or_else(of_asg)
 }
 
 /// A count as AWS counts.
